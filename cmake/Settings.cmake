@@ -1,0 +1,32 @@
+# Compiler settings shared by every target, as the interface target blocktrain_settings.
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_CXX_FLAGS_RELEASE "-O3")  # no NDEBUG: preconditions stay on
+
+add_library(blocktrain_settings INTERFACE)
+target_include_directories(blocktrain_settings INTERFACE ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR}/generated)
+target_compile_options(blocktrain_settings INTERFACE -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion
+                       -Wnon-virtual-dtor -Woverloaded-virtual)
+if(BLOCKTRAIN_WERROR)
+  target_compile_options(blocktrain_settings INTERFACE -Werror)
+endif()
+if(BLOCKTRAIN_SANITIZE)
+  target_compile_options(blocktrain_settings INTERFACE -fsanitize=${BLOCKTRAIN_SANITIZE} -fno-sanitize-recover=all
+                         -fno-omit-frame-pointer -g1)
+  target_link_options(blocktrain_settings INTERFACE -fsanitize=${BLOCKTRAIN_SANITIZE})
+endif()
+
+find_program(CCACHE ccache)
+if(CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+endif()
+
+# blocktrain_library(NAME SOURCES ... LINKS ...): a static library of one folder.
+function(blocktrain_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LINKS" ${ARGN})
+  add_library(${name} STATIC ${ARG_SOURCES})
+  target_link_libraries(${name} PUBLIC blocktrain_settings ${ARG_LINKS})
+endfunction()

@@ -1,0 +1,57 @@
+#pragma once
+/// Memory is planned, not discovered: every tensor of a run comes from an arena that was taken once, before
+/// the first step. The same code that binds tensors for a run also prices them, on an arena that only
+/// measures; so what `blocktrain plan` prints cannot drift from what a run takes.
+
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <string>
+
+#include "kernels/tensor.hpp"
+
+namespace blocktrain::kernels {
+
+/// Bump allocator over one block of memory. Not thread-safe; bound before the first step, then only read.
+class Arena {
+ public:
+  /// Every tensor starts at a multiple of this many bytes (a cache line, and the widest vector load).
+  static constexpr std::size_t alignment = 64;
+
+  /// An arena that hands out views without memory and only counts.
+  static Arena measuring(std::string purpose);
+  /// An arena of `bytes` of zeroed, page-aligned host memory. Throws RunError when the system refuses.
+  static Arena host(std::string purpose, std::size_t bytes);
+
+  Arena(Arena&& other) noexcept;
+  Arena& operator=(Arena&& other) noexcept;
+  Arena(const Arena&) = delete;
+  Arena& operator=(const Arena&) = delete;
+  ~Arena();
+
+  /// A zeroed contiguous tensor. Throws std::logic_error when the arena is full: the plan was wrong.
+  Tensor allocate(DType dtype, std::initializer_list<std::int64_t> dims);
+  /// Starts over at offset 0; earlier views alias what is bound next. For owners that take turns
+  /// (several blocks on one rank share activations).
+  void rewind() { used_ = 0; }
+
+  bool measures_only() const { return memory_ == nullptr; }
+  const std::string& purpose() const { return purpose_; }
+  /// The most bytes bound at one time, alignment included. On a measuring arena: the size to take.
+  std::size_t peak() const { return peak_; }
+  std::size_t capacity() const { return capacity_; }
+  /// Start of the memory, null on a measuring arena.
+  std::byte* data() const { return memory_; }
+  /// Bytes of this arena that the operating system holds in RAM now (mincore): what a run really used.
+  std::size_t resident() const;
+
+ private:
+  Arena() = default;
+  std::string purpose_;
+  std::byte* memory_ = nullptr;
+  std::size_t capacity_ = 0;
+  std::size_t used_ = 0;
+  std::size_t peak_ = 0;
+};
+
+}  // namespace blocktrain::kernels

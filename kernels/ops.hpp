@@ -1,0 +1,167 @@
+#pragma once
+/// The operations a network is made of, one declaration each. Implementations stand side by side:
+///   kernels/cpu/        float32, vectorised and threaded
+///   kernels/cuda/       float32 and bfloat16 on NVIDIA GPUs
+///   kernels/reference/  float64, plain loops: the readable truth, linked only by tests
+/// A new op is one entry here and one file in each of those folders.
+///
+/// Conventions. Outputs come first, then inputs, then scalars. N is the number of samples, T tokens per sample,
+/// C channels (the width), R = N*T rows. Tensors are of the implementation's floating type unless said
+/// otherwise, and contiguous except where "strided" is said (rows may then be apart by Tensor::row_stride).
+/// Outputs never alias inputs unless said so. "Adds into" means out += value; everything else overwrites.
+/// An op allocates nothing: scratch memory is an argument or comes from the workspace given at creation.
+/// Results depend on shapes and values alone: never on the number of threads, and equal calls give equal bits.
+
+#include <cstdint>
+#include <memory>
+
+#include "kernels/random.hpp"
+#include "kernels/step_state.hpp"
+#include "kernels/tensor.hpp"
+
+namespace blocktrain::kernels {
+
+enum class LossWeighting : std::uint8_t {
+  edm,   ///< w(s) = (s^2 + sd^2) / (s*sd)^2 (method: section 1, weight)
+  none,  ///< w(s) = 1
+};
+
+struct AdamWParameters {
+  float beta1 = 0.9f, beta2 = 0.999f, epsilon = 1e-8f;
+  float weight_decay = 0;  ///< decoupled: p -= lr * weight_decay * p
+};
+
+class Ops {
+ public:
+  virtual ~Ops() = default;
+
+  /// Floating type of every tensor these ops compute on.
+  virtual DType dtype() const = 0;
+  /// "cpu", "cuda" or "reference", for messages.
+  virtual const char* name() const = 0;
+  /// Returns when everything asked for so far has been computed.
+  virtual void synchronize() = 0;
+
+  // ---- memory -------------------------------------------------------------------------------------------
+  /// out[...] = value.
+  virtual void fill(const Tensor& out, double value) = 0;
+  /// out[...] = in[...]; same shape, both may be strided.
+  virtual void copy(const Tensor& out, const Tensor& in) = 0;
+  /// out[...] += in[...]; same shape, both may be strided.
+  virtual void add(const Tensor& out, const Tensor& in) = 0;
+  /// out = a*x + b*y; out may alias x or y.
+  virtual void axpby(const Tensor& out, double a, const Tensor& x, double b, const Tensor& y) = 0;
+
+  // ---- matrix products ----------------------------------------------------------------------------------
+  /// c[M,N] = op(a) op(b), or c += op(a) op(b) with `accumulate`. op(a) is [M,K], op(b) is [K,N];
+  /// all three may be strided.
+  virtual void matmul(const Tensor& c, const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b,
+                      bool accumulate) = 0;
+  /// out[R,N] = x[R,K] weight[N,K]^T + bias[N]; bias may be empty; out and x may be strided.
+  virtual void linear_forward(const Tensor& out, const Tensor& x, const Tensor& weight, const Tensor& bias) = 0;
+  /// Gradients of linear_forward. dx[R,K] = dy weight (skipped when empty; adds into dx with `add_dx`);
+  /// adds into dweight[N,K] += dy^T x and dbias[N] += column sums of dy (skipped when empty). x, dy, dx may be strided.
+  virtual void linear_backward(const Tensor& dx, const Tensor& dweight, const Tensor& dbias, const Tensor& dy,
+                               const Tensor& x, const Tensor& weight, bool add_dx) = 0;
+
+  // ---- activations --------------------------------------------------------------------------------------
+  /// GELU, tanh form: 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))). out may alias x.
+  virtual void gelu_forward(const Tensor& out, const Tensor& x) = 0;
+  /// dx = dy * gelu'(x). dx may alias dy.
+  virtual void gelu_backward(const Tensor& dx, const Tensor& dy, const Tensor& x) = 0;
+  /// SiLU: x / (1 + exp(-x)). out may alias x.
+  virtual void silu_forward(const Tensor& out, const Tensor& x) = 0;
+  /// dx = dy * silu'(x). dx may alias dy.
+  virtual void silu_backward(const Tensor& dx, const Tensor& dy, const Tensor& x) = 0;
+
+  // ---- normalisation and modulation (adaLN, as in DiT) ---------------------------------------------------
+  /// out[N,T,C] = (x - mean) * rstd * (1 + scale[n]) + shift[n], mean and rstd over C with variance + epsilon.
+  /// shift, scale [N,C] strided. mean, rstd [N,T] are kept for the backward pass.
+  virtual void norm_modulate_forward(const Tensor& out, const Tensor& mean, const Tensor& rstd, const Tensor& x,
+                                     const Tensor& shift, const Tensor& scale, double epsilon) = 0;
+  /// Gradients of norm_modulate_forward: adds into dx[N,T,C]; overwrites dshift, dscale [N,C] (strided).
+  virtual void norm_modulate_backward(const Tensor& dx, const Tensor& dshift, const Tensor& dscale, const Tensor& dout,
+                                      const Tensor& x, const Tensor& mean, const Tensor& rstd, const Tensor& scale) = 0;
+  /// out[N,T,C] = x + gate[n] * h; gate [N,C] strided. out may alias x.
+  virtual void gated_residual_forward(const Tensor& out, const Tensor& x, const Tensor& h, const Tensor& gate) = 0;
+  /// dh[N,T,C] = gate[n] * dout; dgate[N,C] = sum over T of dout * h (overwrites; strided).
+  /// The gradient of x is dout itself. dh may alias h.
+  virtual void gated_residual_backward(const Tensor& dh, const Tensor& dgate, const Tensor& dout, const Tensor& h,
+                                       const Tensor& gate) = 0;
+
+  // ---- attention ----------------------------------------------------------------------------------------
+  /// Bidirectional multi-head attention, softmax(q k^T / sqrt(D)) v. qkv[N,T,3*C]: q, k and v side by side, each
+  /// split into `heads` heads of D = C/heads. out[N,T,C]; log_sum_exp[N,heads,T] is kept for the backward pass.
+  /// No T x T matrix outlives the call.
+  virtual void attention_forward(const Tensor& out, const Tensor& log_sum_exp, const Tensor& qkv, int heads) = 0;
+  /// dqkv[N,T,3*C] from dout[N,T,C].
+  virtual void attention_backward(const Tensor& dqkv, const Tensor& dout, const Tensor& out, const Tensor& log_sum_exp,
+                                  const Tensor& qkv, int heads) = 0;
+
+  // ---- embeddings ---------------------------------------------------------------------------------------
+  /// out[N,C] = table[index[n]]; index[N] int32, each in [0, table rows).
+  virtual void embedding_forward(const Tensor& out, const Tensor& table, const Tensor& index) = 0;
+  /// Adds into dtable[V,C] the rows of dout[N,C]; rows of the same index are added in the order of n.
+  virtual void embedding_backward(const Tensor& dtable, const Tensor& dout, const Tensor& index) = 0;
+  /// x[N,T,C] += row[T,C] for every n (positions).
+  virtual void add_rows(const Tensor& x, const Tensor& row) = 0;
+  /// out[N,F]: features of c_noise = ln(sigma)/4 (method: section 1, noise conditioning):
+  /// out[n,i] = cos(w_i c_noise), out[n,F/2+i] = sin(w_i c_noise), w_i = 100 * 10000^(-i/(F/2)), i < F/2.
+  virtual void noise_features(const Tensor& out, const Tensor& sigma) = 0;
+
+  // ---- images as tokens ---------------------------------------------------------------------------------
+  /// tokens[N, (H/p)*(W/p), channels*p*p] from image[N,channels,H,W] times c_in(sigma[n]) =
+  /// 1/sqrt(sigma^2 + sigma_data^2) (sigma empty: times 1). Inside a token: channel, row, column.
+  virtual void patchify(const Tensor& tokens, const Tensor& image, int patch, const Tensor& sigma, double sigma_data) = 0;
+  /// The inverse arrangement, no scaling: image from tokens. Also the gradient of patchify without sigma.
+  virtual void unpatchify(const Tensor& image, const Tensor& tokens, int patch) = 0;
+
+  // ---- denoising (method: section 1) ---------------------------------------------------------------------
+  /// sigma[n] drawn from `interval` for sample first_sample + n of the global batch, at state->step:
+  /// words (w0, w1, ..) = random_words({seed, Purpose::sigma, block}, step, sample, 0);
+  /// uniform_open(w1) < at_hi_fraction gives hi, else the coordinate at uniform_open(w0). Rounded once to dtype.
+  virtual void draw_sigma(const Tensor& sigma, const SigmaInterval& interval, const RandomKey& key,
+                          const StepState* state, std::uint32_t first_sample) = 0;
+  /// out[n,e] ~ N(0,1) for sample first_sample + n at `step`, e counted through the row: from the words of
+  /// group e/4, pairs (w0,w1) and (w2,w3) by Box-Muller: r = sqrt(-2 ln u(w_even)), r cos(2 pi u(w_odd)), r sin(..).
+  virtual void random_normal(const Tensor& out, const RandomKey& key, std::uint32_t step, std::uint32_t first_sample) = 0;
+  /// z[N,P] = y[N,P] + sigma[n] * eps with eps as random_normal gives at state->step.
+  virtual void add_noise(const Tensor& z, const Tensor& y, const Tensor& sigma, const RandomKey& key,
+                         const StepState* state, std::uint32_t first_sample) = 0;
+  /// out[n] = in[n], or null_label with probability p (uniform_open(w0) < p, group 0). int32 [N].
+  virtual void drop_labels(const Tensor& out, const Tensor& in, std::int32_t null_label, double p, const RandomKey& key,
+                           const StepState* state, std::uint32_t first_sample) = 0;
+  /// D = c_skip z + c_out F. d, z, f [N,P]; d may alias z or f.
+  virtual void denoised(const Tensor& d, const Tensor& z, const Tensor& f, const Tensor& sigma, double sigma_data) = 0;
+  /// With D as above: mse[n] = mean over P of (D - y)^2, loss[n] = w(sigma[n]) * mse[n] (per sample, before any
+  /// mean), and df[N,P] = gradient of loss_scale * sum_n loss[n] with respect to F (skipped when empty). df may alias f.
+  virtual void denoise_loss(const Tensor& loss, const Tensor& mse, const Tensor& df, const Tensor& z, const Tensor& y,
+                            const Tensor& f, const Tensor& sigma, double sigma_data, LossWeighting weighting,
+                            double loss_scale) = 0;
+
+  // ---- classification (the evaluation's classifier) -------------------------------------------------------
+  /// loss[n] = -log softmax(logits[n])[label[n]]; dlogits[N,V] = loss_scale * (softmax - onehot), skipped when
+  /// empty; dlogits may alias logits. label[N] int32.
+  virtual void cross_entropy(const Tensor& loss, const Tensor& dlogits, const Tensor& logits, const Tensor& label,
+                             double loss_scale) = 0;
+
+  // ---- optimizer ----------------------------------------------------------------------------------------
+  /// state->gradient_square_sum += sum of x^2, added up in double in a fixed order.
+  virtual void sum_squares(StepState* state, const Tensor& x) = 0;
+  /// From gradient_square_sum and clip_norm: sets gradient_scale and finite (see StepState).
+  virtual void clip_gradient(StepState* state) = 0;
+  /// One AdamW update (Loshchilov & Hutter 2019) of the flat tensors p, m, v from g * state->gradient_scale.
+  /// Nothing changes when state->finite is 0.
+  virtual void adamw(const Tensor& p, const Tensor& m, const Tensor& v, const Tensor& g, const StepState* state,
+                     const AdamWParameters& parameters) = 0;
+  /// average = decay * average + (1 - decay) * p; nothing when state->finite is 0.
+  virtual void exponential_average(const Tensor& average, const Tensor& p, double decay, const StepState* state) = 0;
+};
+
+/// CPU implementation on `threads` threads (at least 1). float32.
+std::unique_ptr<Ops> make_cpu_ops(int threads);
+
+/// Reference implementation: float64, one thread, plain loops. In the library blocktrain_reference, for tests only.
+std::unique_ptr<Ops> make_reference_ops();
+
+}  // namespace blocktrain::kernels

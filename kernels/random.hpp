@@ -1,0 +1,47 @@
+#pragma once
+/// Counter-based random numbers (Philox4x32-10, Salmon et al. 2011, through Random123): a pure function of
+/// (seed, purpose, block, step, sample, element). There is no generator state, so numbers do not depend on
+/// which rank, thread or device asks, or on what was asked before.
+
+#include <Random123/philox.h>
+
+#include <cstdint>
+
+namespace blocktrain::kernels {
+
+/// What numbers are for. Values are part of the file-independent contract: never renumber.
+enum class Purpose : std::uint8_t {
+  initialization = 1,
+  sigma = 2,
+  noise = 3,
+  label_dropout = 4,
+  shuffle = 5,
+  flip = 6,
+  sampling = 7,       ///< initial noise of generated samples
+  ancestral = 8,      ///< noise added between sampling steps
+  evaluation = 9,     ///< noise of held-out losses
+  classifier = 10,    ///< everything random in the evaluation's classifier
+  test = 11,
+};
+
+/// The part of the coordinates that is fixed for a stream of numbers.
+struct RandomKey {
+  std::uint64_t seed = 0;
+  Purpose purpose = Purpose::test;
+  std::uint32_t block = 0;  ///< below 2^24
+};
+
+/// Four uniform 32-bit words: element group `group` (elements 4*group .. 4*group+3) of `sample` at `step`.
+/// Layout, shared by every device: key = (seed low, seed high); counter = (group, sample, step, purpose<<24 | block).
+inline r123::Philox4x32::ctr_type random_words(const RandomKey& key, std::uint32_t step, std::uint32_t sample,
+                                               std::uint32_t group) {
+  const r123::Philox4x32::key_type k{{static_cast<std::uint32_t>(key.seed), static_cast<std::uint32_t>(key.seed >> 32)}};
+  const r123::Philox4x32::ctr_type c{
+      {group, sample, step, (static_cast<std::uint32_t>(key.purpose) << 24) | (key.block & 0xffffffu)}};
+  return r123::Philox4x32{}(c, k);
+}
+
+/// A word as a uniform number in the open interval (0, 1); exact in double.
+inline double uniform_open(std::uint32_t word) { return (static_cast<double>(word) + 0.5) * 0x1p-32; }
+
+}  // namespace blocktrain::kernels
