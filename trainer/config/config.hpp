@@ -1,0 +1,139 @@
+#pragma once
+/// An experiment: one typed struct per section of the YAML file. Defaults stand here; what each key means, its
+/// unit and its accepted values stand in describe.cpp, from which the loader, `plan --show-config` and
+/// docs/config.md are made.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace blocktrain::trainer {
+
+enum class Architecture : std::uint8_t { dit };
+enum class TrainingMode : std::uint8_t { block_local, end_to_end };
+enum class Partition : std::uint8_t { equal_probability, uniform, uniform_log };
+enum class NoiseSampling : std::uint8_t { lognormal, uniform_log, partition };
+enum class Weighting : std::uint8_t { edm, none };
+enum class DeviceChoice : std::uint8_t { automatic, cpu };
+enum class TransportChoice : std::uint8_t { automatic, mpi, local };
+enum class DataFormat : std::uint8_t { automatic, idx, cifar10, cifar100 };
+enum class SamplerKind : std::uint8_t { euler, heun, ancestral };
+
+struct LogConfig {
+  std::string directory;  ///< log.directory, the RUN folder; required
+};
+
+struct DataConfig {
+  std::string path;  ///< required
+  DataFormat format = DataFormat::automatic;
+  std::int64_t batch = 128;      ///< images per step and block
+  std::int64_t micro_batch = 0;  ///< images per forward/backward pass; 0: chosen by the plan
+  bool flip = false;             ///< random horizontal flips
+};
+
+struct ModelConfig {
+  Architecture architecture = Architecture::dit;
+  int layers = 12;
+  std::int64_t width = 384;
+  int heads = 6;
+  int patch = 2;
+  std::int64_t mlp_ratio = 4;
+  double label_dropout = 0.1;  ///< share of labels replaced by "none", for guidance
+};
+
+struct BlocksConfig {
+  int count = 4;
+  std::vector<int> layers;           ///< layers per block; empty: even
+  TrainingMode training = TrainingMode::block_local;
+  std::vector<std::uint64_t> seeds;  ///< one seed per block for weights and noise; empty: `seed` for all
+};
+
+struct NoiseConfig {
+  Partition partition = Partition::equal_probability;
+  NoiseSampling sampling = NoiseSampling::lognormal;
+  double overlap = 0.05;  ///< gamma
+  double sigma_min = 0.002, sigma_max = 80;
+  double sigma_data = 0.5;
+  double p_mean = -1.2, p_std = 1.2;
+  double sigma_max_fraction = 0;  ///< share of block 0's draws that are exactly sigma_max
+};
+
+struct ObjectiveConfig {
+  Weighting weighting = Weighting::edm;
+};
+
+struct OptimizerConfig {
+  double learning_rate = 1e-4;
+  double weight_decay = 0;
+  std::vector<double> betas{0.9, 0.999};
+  double epsilon = 1e-8;
+  double clip_norm = 1.0;            ///< per block; 0: none
+  std::int64_t warmup_steps = 0;
+  std::int64_t decay_steps = -1;     ///< cosine from the end of warm-up to this step; -1: budget.steps; 0: constant
+  double final_fraction = 0;         ///< learning rate at the end of the decay, as a fraction of learning_rate
+  double average_decay = 0;          ///< exponential moving average of the weights, used by eval and generate; 0: off
+};
+
+struct BudgetConfig {
+  std::int64_t steps = 1000;  ///< per block
+  double tokens = 0, joules = 0, dollars = 0, seconds = 0;  ///< per run; 0: no limit
+};
+
+struct EvalConfig {
+  std::int64_t every_steps = 0;      ///< held-out loss of a block while it trains; 0: only by `eval`
+  std::int64_t images = 256;         ///< held-out images per loss
+  std::int64_t samples = 500;        ///< generated images for agreement and Frechet distances
+  std::vector<int> steps{4, 18, 50}; ///< numbers of sampling steps to compare
+  SamplerKind sampler = SamplerKind::euler;
+  double guidance = 1.0;
+};
+
+struct CheckpointConfig {
+  std::int64_t every_steps = 500;
+  int keep = 2;
+};
+
+struct ParallelConfig {
+  DeviceChoice device = DeviceChoice::automatic;
+  TransportChoice transport = TransportChoice::automatic;
+  int ranks = 0;                     ///< ranks of the threads transport; 0: one
+  int threads = 0;                   ///< compute threads per rank; 0: this host's cores shared among its ranks
+  std::int64_t steps_per_visit = 50; ///< steps a rank that owns several blocks trains one before the next
+  double timeout_seconds = 120;      ///< no wait for another rank is longer
+};
+
+struct EnergyConfig {
+  std::string powercap_root = "/sys/class/powercap";
+  double sample_seconds = 1.0;
+  double price_usd_per_kwh = 0.12;
+};
+
+struct Config {
+  std::uint64_t seed = 0;
+  LogConfig log;
+  DataConfig data;
+  ModelConfig model;
+  BlocksConfig blocks;
+  NoiseConfig noise;
+  ObjectiveConfig objective;
+  OptimizerConfig optimizer;
+  BudgetConfig budget;
+  EvalConfig eval;
+  CheckpointConfig checkpoint;
+  ParallelConfig parallel;
+  EnergyConfig energy;
+};
+
+/// Loads `path`, follows `extends:`, applies `overrides` ("a.b=c") and checks every value and their combination.
+/// Throws InputError naming file, line and key; creates nothing.
+Config load_config(const std::string& path, const std::vector<std::string>& overrides);
+
+/// The whole config as YAML, every key with its value, in the order of the structs: RUN/config.yaml.
+std::string to_yaml(const Config& config);
+
+/// SHA-256 (hex) of what defines the experiment's numbers: everything but log, budget, eval, checkpoint, parallel and
+/// energy. Two runs with the same identity train the same weights, so one may resume the other.
+/// decay_steps counts with its resolved value.
+std::string experiment_identity(const Config& config);
+
+}  // namespace blocktrain::trainer
