@@ -1,0 +1,56 @@
+#pragma once
+/// Loops over independent pieces of work. What is a piece is decided by shapes alone, never by the number of
+/// threads, so results are the same bits on any number of them.
+
+#include <cstdint>
+#include <type_traits>
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+namespace blocktrain::kernels {
+
+/// Calls f(i), or f(i, thread) with thread in [0, threads), for every i in [0, count). Pieces are handed to
+/// threads in order, as they become free. Without OpenMP, or with one thread or piece: a plain loop in the
+/// caller. f must not throw. Several threads of a process may call this at once; each has its own team.
+template <class F>
+void parallel_for(int threads, std::int64_t count, F&& f) {
+  const auto call = [&f](std::int64_t i, [[maybe_unused]] int thread) {
+    if constexpr (std::is_invocable_v<F&, std::int64_t, int>) {
+      f(i, thread);
+    } else {
+      f(i);
+    }
+  };
+#ifdef _OPENMP
+  if (threads > 1 && count > 1) {
+    const int team = count < threads ? static_cast<int>(count) : threads;
+#pragma omp parallel for schedule(dynamic, 1) num_threads(team)
+    for (std::int64_t i = 0; i < count; ++i) call(i, omp_get_thread_num());
+    return;
+  }
+#else
+  static_cast<void>(threads);
+#endif
+  for (std::int64_t i = 0; i < count; ++i) call(i, 0);
+}
+
+/// Calls f(begin, end), or f(begin, end, thread), for consecutive pieces of at most `piece` indices of [0, count).
+template <class F>
+void parallel_ranges(int threads, std::int64_t count, std::int64_t piece, F&& f) {
+  parallel_for(threads, (count + piece - 1) / piece, [&](std::int64_t i, [[maybe_unused]] int thread) {
+    const std::int64_t begin = i * piece;
+    const std::int64_t end = begin + piece < count ? begin + piece : count;
+    if constexpr (std::is_invocable_v<F&, std::int64_t, std::int64_t, int>) {
+      f(begin, end, thread);
+    } else {
+      f(begin, end);
+    }
+  });
+}
+
+/// Elements of a piece of an elementwise loop: 64 KiB of float32, so a piece and its operands stay in a core's cache.
+constexpr std::int64_t elementwise_piece = 16384;
+
+}  // namespace blocktrain::kernels
