@@ -1,0 +1,45 @@
+#include <cmath>
+#include <numbers>
+
+#include "kernels/reference/index.hpp"
+#include "kernels/reference/reference_ops.hpp"
+
+namespace blocktrain::kernels {
+using namespace reference;
+namespace {
+
+const double root = std::sqrt(2 / std::numbers::pi);
+constexpr double cubic = 0.044715;
+
+double gelu(double x) { return 0.5 * x * (1 + std::tanh(root * (x + cubic * x * x * x))); }
+
+double gelu_slope(double x) {
+  const double t = std::tanh(root * (x + cubic * x * x * x));
+  return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * root * (1 + 3 * cubic * x * x);
+}
+
+double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
+double silu(double x) { return x * sigmoid(x); }
+double silu_slope(double x) { return sigmoid(x) * (1 + x * (1 - sigmoid(x))); }
+
+template <class Function>
+void apply(const Tensor& out, const Tensor& x, Function f) {
+  BLOCKTRAIN_EXPECTS(out.size() == x.size() && out.contiguous() && x.contiguous());
+  for (Index i = 0; i < x.size(); ++i) out.as<double>()[i] = f(x.as<double>()[i]);
+}
+
+template <class Function>
+void chain(const Tensor& dx, const Tensor& dy, const Tensor& x, Function slope) {
+  BLOCKTRAIN_EXPECTS(dx.size() == x.size() && dy.size() == x.size());
+  BLOCKTRAIN_EXPECTS(dx.contiguous() && dy.contiguous() && x.contiguous());
+  for (Index i = 0; i < x.size(); ++i) dx.as<double>()[i] = dy.as<double>()[i] * slope(x.as<double>()[i]);
+}
+
+}  // namespace
+
+void ReferenceOps::gelu_forward(const Tensor& out, const Tensor& x) { apply(out, x, gelu); }
+void ReferenceOps::gelu_backward(const Tensor& dx, const Tensor& dy, const Tensor& x) { chain(dx, dy, x, gelu_slope); }
+void ReferenceOps::silu_forward(const Tensor& out, const Tensor& x) { apply(out, x, silu); }
+void ReferenceOps::silu_backward(const Tensor& dx, const Tensor& dy, const Tensor& x) { chain(dx, dy, x, silu_slope); }
+
+}  // namespace blocktrain::kernels

@@ -1,0 +1,49 @@
+#include <cmath>
+
+#include "kernels/reference/index.hpp"
+#include "kernels/reference/reference_ops.hpp"
+
+namespace blocktrain::kernels {
+using namespace reference;
+namespace {
+
+/// Preconditioning of one sample (method: section 1, preconditioning and weight).
+struct Preconditioning {
+  Preconditioning(double s, double sd)
+      : c_skip(sd * sd / (s * s + sd * sd)),
+        c_out(s * sd / std::sqrt(s * s + sd * sd)),
+        edm_weight((s * s + sd * sd) / ((s * sd) * (s * sd))) {}
+  double c_skip, c_out, edm_weight;
+};
+
+}  // namespace
+
+void ReferenceOps::denoised(const Tensor& d, const Tensor& z, const Tensor& f, const Tensor& sigma, double sigma_data) {
+  BLOCKTRAIN_EXPECTS(same_rows(d, z) && same_rows(d, f) && is_vector(sigma, z.shape[0]));
+  for (Index n = 0; n < z.shape[0]; ++n) {
+    const Preconditioning c(at(sigma, n), sigma_data);
+    for (Index e = 0; e < z.row_size(); ++e) at(d, n, e) = c.c_skip * at(z, n, e) + c.c_out * at(f, n, e);
+  }
+}
+
+void ReferenceOps::denoise_loss(const Tensor& loss, const Tensor& mse, const Tensor& df, const Tensor& z,
+                                const Tensor& y, const Tensor& f, const Tensor& sigma, double sigma_data,
+                                LossWeighting weighting, double loss_scale) {
+  const Index samples = z.shape[0], elements = z.row_size();
+  BLOCKTRAIN_EXPECTS(is_vector(loss, samples) && is_vector(mse, samples) && is_vector(sigma, samples));
+  BLOCKTRAIN_EXPECTS(same_rows(y, z) && same_rows(f, z) && (df.empty() || same_rows(df, z)));
+  for (Index n = 0; n < samples; ++n) {
+    const Preconditioning c(at(sigma, n), sigma_data);
+    const double weight = weighting == LossWeighting::edm ? c.edm_weight : 1.0;
+    double sum = 0;
+    for (Index e = 0; e < elements; ++e) {
+      const double error = c.c_skip * at(z, n, e) + c.c_out * at(f, n, e) - at(y, n, e);
+      sum += error * error;
+      if (!df.empty()) at(df, n, e) = loss_scale * weight * 2 * error * c.c_out / static_cast<double>(elements);
+    }
+    at(mse, n) = sum / static_cast<double>(elements);
+    at(loss, n) = weight * at(mse, n);
+  }
+}
+
+}  // namespace blocktrain::kernels

@@ -1,0 +1,65 @@
+#include "kernels/reference/index.hpp"
+#include "kernels/reference/reference_ops.hpp"
+
+namespace blocktrain::kernels {
+using namespace reference;
+
+void ReferenceOps::matmul(const Tensor& c, const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b,
+                          bool accumulate) {
+  const Index rows = c.shape[0];
+  const Index columns = c.shape[1];
+  const Index inner = transpose_a ? a.shape[0] : a.shape[1];
+  BLOCKTRAIN_EXPECTS(c.rank == 2 && a.rank == 2 && b.rank == 2);
+  BLOCKTRAIN_EXPECTS(rows == (transpose_a ? a.shape[1] : a.shape[0]));
+  BLOCKTRAIN_EXPECTS(inner == (transpose_b ? b.shape[1] : b.shape[0]));
+  BLOCKTRAIN_EXPECTS(columns == (transpose_b ? b.shape[0] : b.shape[1]));
+  for (Index i = 0; i < rows; ++i) {
+    for (Index j = 0; j < columns; ++j) {
+      double sum = 0;
+      for (Index k = 0; k < inner; ++k) {
+        sum += (transpose_a ? at(a, k, i) : at(a, i, k)) * (transpose_b ? at(b, j, k) : at(b, k, j));
+      }
+      at(c, i, j) = accumulate ? at(c, i, j) + sum : sum;
+    }
+  }
+}
+
+void ReferenceOps::linear_forward(const Tensor& out, const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  const Index rows = x.shape[0], inputs = x.shape[1], outputs = weight.shape[0];
+  BLOCKTRAIN_EXPECTS(is_matrix(x, rows, inputs) && is_matrix(weight, outputs, inputs));
+  BLOCKTRAIN_EXPECTS(is_matrix(out, rows, outputs) && (bias.empty() || is_vector(bias, outputs)));
+  for (Index r = 0; r < rows; ++r) {
+    for (Index n = 0; n < outputs; ++n) {
+      double sum = bias.empty() ? 0.0 : at(bias, n);
+      for (Index k = 0; k < inputs; ++k) sum += at(x, r, k) * at(weight, n, k);
+      at(out, r, n) = sum;
+    }
+  }
+}
+
+void ReferenceOps::linear_backward(const Tensor& dx, const Tensor& dweight, const Tensor& dbias, const Tensor& dy,
+                                   const Tensor& x, const Tensor& weight, bool add_dx) {
+  const Index rows = x.shape[0], inputs = x.shape[1], outputs = weight.shape[0];
+  BLOCKTRAIN_EXPECTS(is_matrix(x, rows, inputs) && is_matrix(weight, outputs, inputs));
+  BLOCKTRAIN_EXPECTS(is_matrix(dy, rows, outputs) && is_matrix(dweight, outputs, inputs));
+  BLOCKTRAIN_EXPECTS(dx.empty() || is_matrix(dx, rows, inputs));
+  BLOCKTRAIN_EXPECTS(dbias.empty() || is_vector(dbias, outputs));
+  if (!dx.empty()) {
+    for (Index r = 0; r < rows; ++r) {
+      for (Index k = 0; k < inputs; ++k) {
+        double sum = 0;
+        for (Index n = 0; n < outputs; ++n) sum += at(dy, r, n) * at(weight, n, k);
+        at(dx, r, k) = add_dx ? at(dx, r, k) + sum : sum;
+      }
+    }
+  }
+  for (Index n = 0; n < outputs; ++n) {
+    for (Index k = 0; k < inputs; ++k) {
+      for (Index r = 0; r < rows; ++r) at(dweight, n, k) += at(dy, r, n) * at(x, r, k);
+    }
+    if (dbias.empty()) continue;
+    for (Index r = 0; r < rows; ++r) at(dbias, n) += at(dy, r, n);
+  }
+}
+
+}  // namespace blocktrain::kernels

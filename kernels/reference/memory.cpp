@@ -1,0 +1,40 @@
+#include <cstring>
+
+#include "kernels/reference/index.hpp"
+#include "kernels/reference/reference_ops.hpp"
+
+namespace blocktrain::kernels {
+using namespace reference;
+
+void ReferenceOps::fill(const Tensor& out, double value) {
+  for (Index i = 0; i < out.shape[0]; ++i) {
+    for (Index j = 0; j < out.row_size(); ++j) at(out, i, j) = value;
+  }
+}
+
+void ReferenceOps::copy(const Tensor& out, const Tensor& in) {
+  BLOCKTRAIN_EXPECTS(same_shape(out, in) && out.dtype == in.dtype);
+  // By bytes, so that labels can be copied as well.
+  const Index element = static_cast<Index>(size_of(in.dtype));
+  for (Index i = 0; i < in.shape[0]; ++i) {
+    std::memmove(static_cast<std::byte*>(out.data) + i * out.row_stride * element,
+                 static_cast<const std::byte*>(in.data) + i * in.row_stride * element,
+                 static_cast<std::size_t>(in.row_size() * element));
+  }
+}
+
+void ReferenceOps::add(const Tensor& out, const Tensor& in) {
+  BLOCKTRAIN_EXPECTS(same_shape(out, in));
+  for (Index i = 0; i < in.shape[0]; ++i) {
+    for (Index j = 0; j < in.row_size(); ++j) at(out, i, j) += at(in, i, j);
+  }
+}
+
+void ReferenceOps::axpby(const Tensor& out, double a, const Tensor& x, double b, const Tensor& y) {
+  BLOCKTRAIN_EXPECTS(same_shape(out, x) && same_shape(out, y));
+  for (Index i = 0; i < out.shape[0]; ++i) {
+    for (Index j = 0; j < out.row_size(); ++j) at(out, i, j) = a * at(x, i, j) + b * at(y, i, j);
+  }
+}
+
+}  // namespace blocktrain::kernels

@@ -1,0 +1,50 @@
+#include <cmath>
+
+#include "kernels/reference/index.hpp"
+#include "kernels/reference/reference_ops.hpp"
+
+namespace blocktrain::kernels {
+using namespace reference;
+
+void ReferenceOps::sum_squares(StepState* state, const Tensor& x) {
+  for (Index i = 0; i < x.shape[0]; ++i) {
+    for (Index j = 0; j < x.row_size(); ++j) state->gradient_square_sum += at(x, i, j) * at(x, i, j);
+  }
+}
+
+void ReferenceOps::clip_gradient(StepState* state) {
+  const double norm = std::sqrt(state->gradient_square_sum);
+  state->finite = std::isfinite(norm) ? 1 : 0;
+  const bool clip = state->clip_norm > 0 && norm > state->clip_norm;
+  state->gradient_scale = clip ? static_cast<float>(state->clip_norm / norm) : 1.0f;
+}
+
+void ReferenceOps::adamw(const Tensor& p, const Tensor& m, const Tensor& v, const Tensor& g, const StepState* state,
+                         const AdamWParameters& parameters) {
+  BLOCKTRAIN_EXPECTS(m.size() == p.size() && v.size() == p.size() && g.size() == p.size());
+  BLOCKTRAIN_EXPECTS(p.contiguous() && m.contiguous() && v.contiguous() && g.contiguous());
+  if (state->finite == 0) return;
+  const double beta1 = parameters.beta1, beta2 = parameters.beta2, rate = state->learning_rate;
+  for (Index i = 0; i < p.size(); ++i) {
+    const double gradient = g.as<double>()[i] * state->gradient_scale;
+    double& weight = p.as<double>()[i];
+    double& first = m.as<double>()[i];
+    double& second = v.as<double>()[i];
+    first = beta1 * first + (1 - beta1) * gradient;
+    second = beta2 * second + (1 - beta2) * gradient * gradient;
+    const double first_unbiased = first / state->bias_correction1;
+    const double second_unbiased = second / state->bias_correction2;
+    weight -= rate * parameters.weight_decay * weight +
+              rate * first_unbiased / (std::sqrt(second_unbiased) + parameters.epsilon);
+  }
+}
+
+void ReferenceOps::exponential_average(const Tensor& average, const Tensor& p, double decay, const StepState* state) {
+  BLOCKTRAIN_EXPECTS(average.size() == p.size() && average.contiguous() && p.contiguous());
+  if (state->finite == 0) return;
+  for (Index i = 0; i < p.size(); ++i) {
+    average.as<double>()[i] = decay * average.as<double>()[i] + (1 - decay) * p.as<double>()[i];
+  }
+}
+
+}  // namespace blocktrain::kernels
