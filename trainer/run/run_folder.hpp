@@ -1,0 +1,52 @@
+#pragma once
+/// The RUN folder: where everything of a run lies. Checked before anything is created in it.
+///
+///   RUN/config.yaml         the resolved config
+///   RUN/ledger.jsonl        what every step was and cost (trainer/ledger/ledger.hpp)
+///   RUN/checkpoints/        block files and their manifest (trainer/checkpoint/)
+///   RUN/eval.json           what `blocktrain eval` found
+///   RUN/lock                held while a process trains here
+
+#include <string>
+
+#include "trainer/config/config.hpp"
+
+namespace blocktrain::trainer {
+
+/// Paths inside a RUN folder.
+struct RunPaths {
+  std::string root;
+  std::string config() const { return root + "/config.yaml"; }
+  std::string ledger() const { return root + "/ledger.jsonl"; }
+  std::string checkpoints() const { return root + "/checkpoints"; }
+  std::string eval() const { return root + "/eval.json"; }
+  std::string lock() const { return root + "/lock"; }
+};
+
+enum class RunFolderState { fresh, resumable };
+
+/// What a training with `config` finds at log.directory. Throws InputError when it may not go on: the folder holds a run
+/// and `resume` was not asked for, the run is of another experiment (the differing keys are named), the folder
+/// holds something else, or it cannot be written to. Creates nothing.
+RunFolderState inspect_run_folder(const Config& config, bool resume);
+
+/// Loads RUN/config.yaml of an existing run. Throws InputError when `root` is not a RUN folder.
+Config load_run_config(const std::string& root);
+
+/// Creates what is missing of the folder and writes config.yaml. Throws InputError when the system refuses.
+void create_run_folder(const RunPaths& paths, const Config& config);
+
+/// Held as long as a process trains in a RUN folder; a second one is refused.
+class RunLock {
+ public:
+  /// Throws InputError when another process holds the lock.
+  explicit RunLock(const RunPaths& paths);
+  RunLock(const RunLock&) = delete;
+  RunLock& operator=(const RunLock&) = delete;
+  ~RunLock();
+
+ private:
+  int file_ = -1;
+};
+
+}  // namespace blocktrain::trainer
