@@ -1,0 +1,44 @@
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/cpu/cpu_ops.hpp"
+#include "kernels/cpu/parallel.hpp"
+#include "kernels/cpu/vector_math.hpp"
+
+namespace blocktrain::kernels {
+
+void CpuOps::cross_entropy(const Tensor& loss, const Tensor& dlogits, const Tensor& logits, const Tensor& label,
+                           double loss_scale) {
+  const std::int64_t samples = logits.shape[0], classes = logits.row_size();
+  BLOCKTRAIN_EXPECTS(loss.size() == samples && label.size() == samples && classes >= 1);
+  BLOCKTRAIN_EXPECTS(logits.contiguous() && loss.contiguous() && label.contiguous());
+  BLOCKTRAIN_EXPECTS(dlogits.empty() ||
+                     (dlogits.shape[0] == samples && dlogits.row_size() == classes && dlogits.contiguous()));
+  const std::int32_t* const correct = label.as<std::int32_t>();
+  for (std::int64_t n = 0; n < samples; ++n) BLOCKTRAIN_EXPECTS(correct[n] >= 0 && correct[n] < classes);
+  float* const losses = loss.as<float>();
+  float* const gradients = dlogits.empty() ? nullptr : dlogits.as<float>();
+  const float* const all = logits.as<float>();
+  const float scale = static_cast<float>(loss_scale);
+  const std::int64_t samples_of_a_piece = std::max<std::int64_t>(1, elementwise_piece / classes);
+  parallel_ranges(threads_, samples, samples_of_a_piece, [=](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t n = begin; n < end; ++n) {
+      const float* const row = all + n * classes;
+      float largest = row[0];
+#pragma omp simd reduction(max : largest)
+      for (std::int64_t v = 0; v < classes; ++v) largest = row[v] > largest ? row[v] : largest;
+      float sum = 0;
+#pragma omp simd reduction(+ : sum)
+      for (std::int64_t v = 0; v < classes; ++v) sum += fast_exp(row[v] - largest);
+      losses[n] = (largest - row[correct[n]]) + std::log(sum);
+      if (gradients == nullptr) continue;
+      float* const gradient = gradients + n * classes;
+      const float factor = scale / sum;
+#pragma omp simd
+      for (std::int64_t v = 0; v < classes; ++v) gradient[v] = factor * fast_exp(row[v] - largest);
+      gradient[correct[n]] -= scale;
+    }
+  });
+}
+
+}  // namespace blocktrain::kernels

@@ -1,0 +1,92 @@
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include "kernels/cpu/cpu_ops.hpp"
+#include "kernels/cpu/parallel.hpp"
+#include "kernels/cpu/vector_math.hpp"
+
+namespace blocktrain::kernels {
+namespace {
+
+/// Checked before any thread starts: a piece of parallel work must not throw.
+void expect_rows_of(const Tensor& table, const Tensor& index) {
+  const std::int32_t* const rows = index.as<std::int32_t>();
+  BLOCKTRAIN_EXPECTS(index.contiguous());
+  for (std::int64_t n = 0; n < index.size(); ++n) BLOCKTRAIN_EXPECTS(rows[n] >= 0 && rows[n] < table.shape[0]);
+}
+
+}  // namespace
+
+void CpuOps::embedding_forward(const Tensor& out, const Tensor& table, const Tensor& index) {
+  const std::int64_t width = table.row_size();
+  BLOCKTRAIN_EXPECTS(out.shape[0] == index.size() && out.row_size() == width);
+  BLOCKTRAIN_EXPECTS(out.contiguous() && table.contiguous());
+  expect_rows_of(table, index);
+  float* const o = out.as<float>();
+  const float* const rows = table.as<float>();
+  const std::int32_t* const which = index.as<std::int32_t>();
+  const std::int64_t samples_of_a_piece = std::max<std::int64_t>(1, elementwise_piece / width);
+  parallel_ranges(threads_, index.size(), samples_of_a_piece, [=](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t n = begin; n < end; ++n) std::copy_n(rows + which[n] * width, width, o + n * width);
+  });
+}
+
+void CpuOps::embedding_backward(const Tensor& dtable, const Tensor& dout, const Tensor& index) {
+  const std::int64_t width = dtable.row_size();
+  BLOCKTRAIN_EXPECTS(dout.shape[0] == index.size() && dout.row_size() == width);
+  BLOCKTRAIN_EXPECTS(dout.contiguous() && dtable.contiguous());
+  expect_rows_of(dtable, index);
+  float* const sums = dtable.as<float>();
+  const float* const d = dout.as<float>();
+  const std::int32_t* const which = index.as<std::int32_t>();
+  // Pieces are ranges of columns: each walks the samples in order, whatever rows they meet in.
+  constexpr std::int64_t columns_of_a_piece = 64;
+  parallel_ranges(threads_, width, columns_of_a_piece,
+                  [=, samples = index.size()](std::int64_t begin, std::int64_t end) {
+                    for (std::int64_t n = 0; n < samples; ++n) {
+                      float* const row = sums + which[n] * width;
+                      const float* const add = d + n * width;
+#pragma omp simd
+                      for (std::int64_t c = begin; c < end; ++c) row[c] += add[c];
+                    }
+                  });
+}
+
+void CpuOps::noise_features(const Tensor& out, const Tensor& sigma) {
+  const std::int64_t half = out.shape[1] / 2;
+  BLOCKTRAIN_EXPECTS(out.rank == 2 && out.shape[1] % 2 == 0 && sigma.size() == out.shape[0]);
+  BLOCKTRAIN_EXPECTS(out.contiguous() && sigma.contiguous());
+  float* const o = out.as<float>();
+  const float* const s = sigma.as<float>();
+  const double steps = static_cast<double>(half);
+  constexpr std::int64_t rows_of_a_piece = 32;
+  parallel_ranges(threads_, out.shape[0], rows_of_a_piece, [=](std::int64_t begin, std::int64_t end) {
+    // Angles reach hundreds of radians, so they are kept in double, and in quarter turns, until reduced.
+    constexpr std::int64_t lanes = 64;
+    double quarters_per_unit[lanes];
+    for (std::int64_t first = 0; first < half; first += lanes) {
+      const std::int64_t count = std::min(lanes, half - first);
+      for (std::int64_t i = 0; i < count; ++i) {
+        const double frequency = 100 * std::pow(10000.0, -static_cast<double>(first + i) / steps);
+        quarters_per_unit[i] = frequency * (2 / std::numbers::pi);
+      }
+      for (std::int64_t n = begin; n < end; ++n) {
+        const double c_noise = std::log(static_cast<double>(s[n])) / 4;
+        float* const cosine = o + n * 2 * half + first;
+        float* const sine = cosine + half;
+#pragma omp simd
+        for (std::int64_t i = 0; i < count; ++i) {
+          const double quarters = quarters_per_unit[i] * c_noise;
+          const double nearest = std::nearbyint(quarters);
+          const SinCos angle =
+              detail::sincos_quarters(static_cast<std::int32_t>(nearest), static_cast<float>(quarters - nearest));
+          cosine[i] = angle.cos;
+          sine[i] = angle.sin;
+        }
+      }
+    }
+  });
+}
+
+}  // namespace blocktrain::kernels

@@ -1,0 +1,81 @@
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/cpu/cpu_ops.hpp"
+#include "kernels/cpu/parallel.hpp"
+
+namespace blocktrain::kernels {
+
+void CpuOps::sum_squares(StepState* state, const Tensor& x) {
+  BLOCKTRAIN_EXPECTS(x.contiguous());
+  // A fixed number of pieces at most, so that their sums fit on the stack; they are added up in order.
+  constexpr std::int64_t most_pieces = 512;
+  const std::int64_t size = x.size();
+  const std::int64_t piece = std::max(elementwise_piece, (size + most_pieces - 1) / most_pieces);
+  double sums[most_pieces];
+  const float* const values = x.as<float>();
+  parallel_ranges(threads_, size, piece, [&sums, values, piece](std::int64_t begin, std::int64_t end) {
+    double sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (std::int64_t i = begin; i < end; ++i) {
+      const double value = static_cast<double>(values[i]);
+      sum += value * value;
+    }
+    sums[begin / piece] = sum;
+  });
+  for (std::int64_t i = 0; i * piece < size; ++i) state->gradient_square_sum += sums[i];
+}
+
+void CpuOps::clip_gradient(StepState* state) {
+  const double norm = std::sqrt(state->gradient_square_sum);
+  state->finite = std::isfinite(norm) ? 1 : 0;
+  const bool clip = state->clip_norm > 0 && norm > static_cast<double>(state->clip_norm);
+  state->gradient_scale = clip ? static_cast<float>(static_cast<double>(state->clip_norm) / norm) : 1.0f;
+}
+
+void CpuOps::adamw(const Tensor& p, const Tensor& m, const Tensor& v, const Tensor& g, const StepState* state,
+                   const AdamWParameters& parameters) {
+  BLOCKTRAIN_EXPECTS(m.size() == p.size() && v.size() == p.size() && g.size() == p.size());
+  BLOCKTRAIN_EXPECTS(p.contiguous() && m.contiguous() && v.contiguous() && g.contiguous());
+  if (state->finite == 0) return;
+  const double rate = static_cast<double>(state->learning_rate);
+  const float keep1 = parameters.beta1, take1 = 1 - parameters.beta1;
+  const float keep2 = parameters.beta2, take2 = 1 - parameters.beta2;
+  const float scale = state->gradient_scale;
+  const float shrink = static_cast<float>(1 - rate * static_cast<double>(parameters.weight_decay));
+  // Both bias corrections leave the loop: m/c1 / (sqrt(v/c2) + eps) = sqrt(c2)/c1 * m / (sqrt(v) + eps sqrt(c2)).
+  const double root = std::sqrt(static_cast<double>(state->bias_correction2));
+  const float step = static_cast<float>(rate * root / static_cast<double>(state->bias_correction1));
+  const float epsilon = static_cast<float>(static_cast<double>(parameters.epsilon) * root);
+  float* const weights = p.as<float>();
+  float* const first = m.as<float>();
+  float* const second = v.as<float>();
+  const float* const gradients = g.as<float>();
+  parallel_ranges(threads_, p.size(), elementwise_piece, [=](std::int64_t begin, std::int64_t end) {
+#pragma omp simd
+    for (std::int64_t i = begin; i < end; ++i) {
+      const float gradient = gradients[i] * scale;
+      const float m_new = keep1 * first[i] + take1 * gradient;
+      const float v_new = keep2 * second[i] + take2 * gradient * gradient;
+      first[i] = m_new;
+      second[i] = v_new;
+      weights[i] = shrink * weights[i] - step * m_new / (std::sqrt(v_new) + epsilon);
+    }
+  });
+}
+
+void CpuOps::exponential_average(const Tensor& average, const Tensor& p, double decay, const StepState* state) {
+  BLOCKTRAIN_EXPECTS(average.size() == p.size() && average.contiguous() && p.contiguous());
+  if (state->finite == 0) return;
+  float* const averages = average.as<float>();
+  const float* const weights = p.as<float>();
+  // As a correction, so that an average of equal weights stays exactly there; decay and 1 - decay, each rounded to
+  // float32, would not add up to 1.
+  const float take = static_cast<float>(1 - decay);
+  parallel_ranges(threads_, p.size(), elementwise_piece, [=](std::int64_t begin, std::int64_t end) {
+#pragma omp simd
+    for (std::int64_t i = begin; i < end; ++i) averages[i] += take * (weights[i] - averages[i]);
+  });
+}
+
+}  // namespace blocktrain::kernels
