@@ -18,19 +18,19 @@ namespace blocktrain::blocks {
 
 /// Where a block stands in the whole network.
 struct BlockPlace {
-  int index = 0;         ///< b, 0 has the highest noise
-  int count = 1;         ///< B; 1 for an end-to-end network
-  int first_layer = 0;   ///< index in the whole network
+  int index = 0;        ///< b, 0 has the highest noise
+  int count = 1;        ///< B; 1 for an end-to-end network
+  int first_layer = 0;  ///< index in the whole network
   int layers = 1;
 };
 
 /// One named parameter tensor inside the flat vector of its block.
 struct Parameter {
-  std::string name;                  ///< e.g. "layers.5.attention.qkv.weight": place in the whole network
+  std::string name;  ///< e.g. "layers.5.attention.qkv.weight": place in the whole network
   std::vector<std::int64_t> shape;
-  std::int64_t offset = 0;           ///< first element in the flat vector; a multiple of 16
+  std::int64_t offset = 0;  ///< first element in the flat vector; a multiple of 16
   std::int64_t size = 0;
-  bool decays = false;               ///< weight decay applies (matrices; not biases or tables)
+  bool decays = false;  ///< weight decay applies (matrices; not biases or tables)
   /// Initial value: uniform in [-bound, bound], or normal with this deviation; both 0: zeros.
   double uniform_bound = 0;
   double normal_deviation = 0;
@@ -38,18 +38,34 @@ struct Parameter {
 
 /// One micro-batch, in the memory of the device. N samples.
 struct Batch {
-  kernels::Tensor target;             ///< y: images [N, channels, height, width]
-  kernels::Tensor label;              ///< int32 [N]
-  std::uint32_t first_sample = 0;     ///< index of sample 0 in the global batch: keys its random numbers
+  kernels::Tensor target;          ///< y: images [N, channels, height, width]
+  kernels::Tensor label;           ///< int32 [N]
+  std::uint32_t first_sample = 0;  ///< index of sample 0 in the global batch: keys its random numbers
 };
 
 /// What a training step needs besides the batch.
 struct StepSettings {
-  std::uint64_t seed = 0;                  ///< of this block
+  std::uint64_t seed = 0;  ///< of this block
   kernels::SigmaInterval interval;
   kernels::LossWeighting weighting = kernels::LossWeighting::edm;
-  double loss_scale = 1;                   ///< 1 / (samples of the global batch)
+  double loss_scale = 1;  ///< 1 / (samples of the global batch)
   const kernels::StepState* state = nullptr;
+};
+
+/// What a held-out loss needs besides the batch. Noise is keyed by (seed, Purpose::evaluation, block 0, step, sample),
+/// so every block and the end-to-end network see the same noisy samples.
+struct EvaluationSettings {
+  std::uint64_t seed = 0;
+  kernels::LossWeighting weighting = kernels::LossWeighting::edm;
+  const kernels::StepState* state = nullptr;  ///< its step alone is read
+};
+
+/// A micro-batch with its noise already in it, in the memory of the device. N samples.
+struct NoisyBatch {
+  kernels::Tensor noisy;   ///< z = y + sigma*eps, shaped like target
+  kernels::Tensor target;  ///< y: images [N, channels, height, width]
+  kernels::Tensor sigma;   ///< [N]
+  kernels::Tensor label;   ///< int32 [N], -1 for "none"
 };
 
 /// Per-sample results of a micro-batch; tensors [N] of the ops' type.
@@ -89,9 +105,19 @@ class Denoiser {
   /// valid until the next call).
   virtual SampleLosses accumulate_gradient(kernels::Ops& ops, const Batch& batch, const StepSettings& settings) = 0;
 
-  /// d = D(z; sigma, label), the denoised estimate. z, d [N, channels, height, width]; sigma [N]; label int32 [N], -1 for "none".
-  virtual void denoise(kernels::Ops& ops, const kernels::Tensor& d, const kernels::Tensor& z, const kernels::Tensor& sigma,
-                       const kernels::Tensor& label) = 0;
+  /// The part of accumulate_gradient below everything random: noise and labels are used as given.
+  virtual SampleLosses accumulate_gradient_at(kernels::Ops& ops, const NoisyBatch& batch,
+                                              kernels::LossWeighting weighting, double loss_scale) = 0;
+
+  /// Held-out losses at the given noise levels sigma [N], labels not dropped; forward only. Needs bind_inference.
+  /// The views are valid until the next call of evaluate.
+  virtual SampleLosses evaluate(kernels::Ops& ops, const Batch& batch, const kernels::Tensor& sigma,
+                                const EvaluationSettings& settings) = 0;
+
+  /// d = D(z; sigma, label), the denoised estimate. z, d [N, channels, height, width]; sigma [N]; label int32 [N], -1
+  /// for "none".
+  virtual void denoise(kernels::Ops& ops, const kernels::Tensor& d, const kernels::Tensor& z,
+                       const kernels::Tensor& sigma, const kernels::Tensor& label) = 0;
 };
 
 }  // namespace blocktrain::blocks

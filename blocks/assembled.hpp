@@ -1,0 +1,48 @@
+#pragma once
+/// The assembled network: trained blocks that together denoise at every noise level, each where it is the owner
+/// (method: section 1, inference). An end-to-end network is assembled of one Denoiser that owns the whole range.
+
+#include <cstdint>
+#include <vector>
+
+#include "blocks/denoiser.hpp"
+#include "blocks/noise_schedule.hpp"
+
+namespace blocktrain::blocks {
+
+/// Refers to its blocks, whose parameters have to be bound and outlive it.
+class AssembledNetwork {
+ public:
+  /// blocks[b] owns interval b of `schedule`; as many blocks as the schedule has.
+  AssembledNetwork(NoiseSchedule schedule, std::vector<Denoiser*> blocks);
+
+  /// Takes what denoise() of up to `samples` samples of the shape [channels, height, width] of `image` needs. The
+  /// blocks share one piece of `arena`, for only one of them runs at a time; what was bound before in the arena stays.
+  void bind(kernels::Arena& arena, kernels::DType dtype, std::int64_t samples, std::int64_t image_elements);
+
+  /// d = D(z; sigma, label), by the block that owns sigma, with classifier-free guidance: D = D_none + g (D_label -
+  /// D_none). guidance 1 costs one evaluation, 0 too (no label then), any other two. z, d [N, channels, height, width],
+  /// label int32 [N], -1 for "none".
+  void denoise(kernels::Ops& ops, const kernels::Tensor& d, const kernels::Tensor& z, double sigma,
+               const kernels::Tensor& label, double guidance = 1);
+
+  const NoiseSchedule& schedule() const { return schedule_; }
+  Denoiser& block(int b) const { return *blocks_.at(static_cast<std::size_t>(b)); }
+
+  /// Floating-point operations of all evaluations since the last reset (Flops::forward of the block that ran, times
+  /// samples).
+  double flops_spent() const { return flops_spent_; }
+  void reset_flops() { flops_spent_ = 0; }
+
+ private:
+  void evaluate(kernels::Ops& ops, const kernels::Tensor& d, const kernels::Tensor& z, int b,
+                const kernels::Tensor& label);
+
+  NoiseSchedule schedule_;
+  std::vector<Denoiser*> blocks_;
+  std::int64_t samples_ = 0;
+  kernels::Tensor sigma_, no_label_, unguided_;
+  double flops_spent_ = 0;
+};
+
+}  // namespace blocktrain::blocks

@@ -1,0 +1,36 @@
+#pragma once
+/// Architecture `dit`: images denoised by a diffusion transformer (Peebles & Xie 2023) under EDM's preconditioning
+/// (method: section 2, dit). A block holds its layers and private embeddings and output; see dit_embedding.hpp,
+/// dit_condition.hpp, dit_layer.hpp and dit_output.hpp for the parts.
+
+#include <cstdint>
+#include <memory>
+
+#include "blocks/denoiser.hpp"
+
+namespace blocktrain::blocks {
+
+struct DitConfig {
+  std::int64_t channels = 1, height = 28, width_px = 28;  ///< of an image
+  int patch = 2;                                          ///< side of a patch, in pixels
+  std::int64_t classes = 10;
+  std::int64_t width = 384;  ///< C, of a token
+  int heads = 6;
+  std::int64_t mlp_ratio = 4;         ///< hidden width of the MLP over C
+  std::int64_t noise_features = 256;  ///< sinusoidal features of the noise level
+  double label_dropout = 0.1;         ///< share of training labels replaced by "none"
+  double sigma_data = 0.5;
+
+  std::int64_t tokens() const { return (height / patch) * (width_px / patch); }
+  std::int64_t patch_elements() const { return channels * patch * patch; }
+  std::int64_t image_elements() const { return channels * height * width_px; }
+};
+
+/// Throws InputError naming the number that does not fit: sizes at least 1, the image divisible into patches, the width
+/// by its heads and by 4 (positions), noise_features even, label_dropout in [0, 1], sigma_data above 0.
+void check(const DitConfig& config);
+
+/// One block, or with place.count == 1 and all layers the end-to-end network. Throws InputError as check() does.
+std::unique_ptr<Denoiser> make_dit(const DitConfig& config, const BlockPlace& place);
+
+}  // namespace blocktrain::blocks

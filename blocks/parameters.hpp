@@ -1,0 +1,54 @@
+#pragma once
+/// The parameters of a block: named tensors in one flat vector, and their initial values. A parameter's value is keyed
+/// by its name, and its name says its place in the whole network ("layers.5.mlp.input.weight"); so layer 5 starts
+/// with the same values whichever block owns it. What is private to a block carries the block in its name
+/// ("blocks.2.patch_embedding.weight"); in an end-to-end network that is blocks.0.
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "blocks/denoiser.hpp"
+#include "kernels/tensor.hpp"
+
+namespace blocktrain::blocks {
+
+/// Collects parameters and lays them out one after the other, each at a multiple of `alignment` elements.
+class ParameterLayout {
+ public:
+  static constexpr std::int64_t alignment = 16;
+
+  /// Each returns the index of the new parameter. Names have to be unique.
+  /// A matrix [rows, columns], uniform with Xavier's bound sqrt(6 / (rows + columns)).
+  int add_xavier(const std::string& name, std::int64_t rows, std::int64_t columns);
+  /// A matrix [rows, columns], normal with `deviation`; a table (of embeddings) does not decay.
+  int add_normal(const std::string& name, std::int64_t rows, std::int64_t columns, double deviation, bool table);
+  /// All zeros; decays when it is a matrix.
+  int add_zeros(const std::string& name, std::vector<std::int64_t> shape);
+
+  const std::vector<Parameter>& parameters() const { return parameters_; }
+  /// Elements of the flat vector, padding included.
+  std::int64_t elements() const { return elements_; }
+  /// Hands the list over; the layout is empty afterwards.
+  std::vector<Parameter> take();
+
+ private:
+  int add(Parameter parameter);
+
+  std::vector<Parameter> parameters_;
+  std::int64_t elements_ = 0;
+};
+
+/// The view of `parameter` (at most four dimensions) in the flat vector it belongs to; empty when `flat` is.
+kernels::Tensor view_of(const kernels::Tensor& flat, const Parameter& parameter);
+
+/// 32-bit FNV-1a hash of a name: the part of a random key that stands for it.
+std::uint32_t name_hash(std::string_view name);
+
+/// Writes initial values into `flat` (host memory, float32 or float64, at least as long as the layout), zeros into
+/// the padding. Element e of a parameter comes from random_words({seed, Purpose::initialization}, name_hash(name), 0,
+/// e / 4): uniform from word e % 4, normal as Ops::random_normal pairs them. Computed in double, rounded once.
+void initialize(const kernels::Tensor& flat, const std::vector<Parameter>& parameters, std::uint64_t seed);
+
+}  // namespace blocktrain::blocks
