@@ -1,0 +1,114 @@
+#include "blocks/parameters.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+#include <utility>
+
+#include "kernels/error.hpp"
+#include "kernels/random.hpp"
+
+namespace blocktrain::blocks {
+namespace {
+
+std::int64_t product(const std::vector<std::int64_t>& shape) {
+  std::int64_t n = 1;
+  for (const std::int64_t d : shape) {
+    BLOCKTRAIN_EXPECTS(d >= 1);
+    n *= d;
+  }
+  return n;
+}
+
+/// Element `e` of a parameter that is not all zeros.
+double initial_value(const Parameter& parameter, const kernels::RandomKey& key, std::int64_t e) {
+  const auto words = kernels::random_words(key, name_hash(parameter.name), 0, static_cast<std::uint32_t>(e / 4));
+  const auto uniform = [&](std::int64_t i) { return kernels::uniform_open(words[static_cast<std::size_t>(i)]); };
+  const std::int64_t lane = e % 4;
+  if (parameter.uniform_bound > 0) return parameter.uniform_bound * (2 * uniform(lane) - 1);
+  const std::int64_t pair = lane / 2 * 2;
+  const double radius = std::sqrt(-2 * std::log(uniform(pair)));
+  const double angle = 2 * std::numbers::pi * uniform(pair + 1);
+  return parameter.normal_deviation * radius * (lane % 2 == 0 ? std::cos(angle) : std::sin(angle));
+}
+
+template <class T>
+void write_values(T* flat, std::int64_t size, const std::vector<Parameter>& parameters, std::uint64_t seed) {
+  std::fill(flat, flat + size, T(0));
+  const kernels::RandomKey key{seed, kernels::Purpose::initialization, 0};
+  for (const Parameter& p : parameters) {
+    if (p.uniform_bound == 0 && p.normal_deviation == 0) continue;
+    BLOCKTRAIN_EXPECTS(p.offset >= 0 && p.offset + p.size <= size);
+    for (std::int64_t e = 0; e < p.size; ++e) flat[p.offset + e] = static_cast<T>(initial_value(p, key, e));
+  }
+}
+
+}  // namespace
+
+int ParameterLayout::add(Parameter parameter) {
+  for (const Parameter& other : parameters_) BLOCKTRAIN_EXPECTS(other.name != parameter.name);
+  parameter.size = product(parameter.shape);
+  parameter.offset = elements_;
+  elements_ += (parameter.size + alignment - 1) / alignment * alignment;
+  parameters_.push_back(std::move(parameter));
+  return static_cast<int>(parameters_.size()) - 1;
+}
+
+int ParameterLayout::add_xavier(const std::string& name, std::int64_t rows, std::int64_t columns) {
+  Parameter p;
+  p.name = name;
+  p.shape = {rows, columns};
+  p.decays = true;
+  p.uniform_bound = std::sqrt(6.0 / static_cast<double>(rows + columns));
+  return add(std::move(p));
+}
+
+int ParameterLayout::add_normal(const std::string& name, std::int64_t rows, std::int64_t columns, double deviation,
+                                bool table) {
+  Parameter p;
+  p.name = name;
+  p.shape = {rows, columns};
+  p.decays = !table;
+  p.normal_deviation = deviation;
+  return add(std::move(p));
+}
+
+int ParameterLayout::add_zeros(const std::string& name, std::vector<std::int64_t> shape) {
+  Parameter p;
+  p.name = name;
+  p.decays = shape.size() >= 2;
+  p.shape = std::move(shape);
+  return add(std::move(p));
+}
+
+std::vector<Parameter> ParameterLayout::take() {
+  elements_ = 0;
+  return std::exchange(parameters_, {});
+}
+
+kernels::Tensor view_of(const kernels::Tensor& flat, const Parameter& parameter) {
+  if (flat.empty()) return {};
+  BLOCKTRAIN_EXPECTS(flat.rank == 1 && flat.contiguous() && parameter.shape.size() >= 1 && parameter.shape.size() <= 4);
+  kernels::Tensor view = flat.rows(parameter.offset, parameter.offset + parameter.size);
+  view.rank = static_cast<int>(parameter.shape.size());
+  std::copy(parameter.shape.begin(), parameter.shape.end(), view.shape.begin());
+  view.row_stride = view.row_size();
+  return view;
+}
+
+std::uint32_t name_hash(std::string_view name) {
+  std::uint32_t h = 2166136261u;
+  for (const char c : name) h = (h ^ static_cast<unsigned char>(c)) * 16777619u;
+  return h;
+}
+
+void initialize(const kernels::Tensor& flat, const std::vector<Parameter>& parameters, std::uint64_t seed) {
+  BLOCKTRAIN_EXPECTS(flat.contiguous() && flat.data != nullptr);
+  if (flat.dtype == kernels::DType::float64) {
+    write_values(flat.as<double>(), flat.size(), parameters, seed);
+  } else {
+    write_values(flat.as<float>(), flat.size(), parameters, seed);
+  }
+}
+
+}  // namespace blocktrain::blocks
