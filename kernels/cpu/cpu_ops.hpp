@@ -65,6 +65,9 @@ class CpuOps final : public Ops {
   void exponential_average(const Tensor& average, const Tensor& p, double decay, const StepState* state) override;
 
  private:
+  /// out[columns] += sums of the matrix over its rows.
+  void add_column_sums(float* out, const Tensor& matrix);
+
   int threads_;
   Workspace workspace_;
 };

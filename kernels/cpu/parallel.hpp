@@ -53,4 +53,9 @@ void parallel_ranges(int threads, std::int64_t count, std::int64_t piece, F&& f)
 /// Elements of a piece of an elementwise loop: 64 KiB of float32, so a piece and its operands stay in a core's cache.
 constexpr std::int64_t elementwise_piece = 16384;
 
+/// Rows of `width` elements in a piece of about that size.
+constexpr std::int64_t rows_per_piece(std::int64_t width) {
+  return width >= elementwise_piece ? 1 : elementwise_piece / width;
+}
+
 }  // namespace blocktrain::kernels

@@ -1,0 +1,93 @@
+#pragma once
+/// What the forward and the backward pass of attention share. One (sample, head) is one piece of work. Scores are kept
+/// transposed, keys down and queries across, so that the softmax runs over whole registers of queries without sums
+/// across lanes; a block of queries times all keys is the most that exists at one time.
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+
+#include "kernels/cpu/workspace.hpp"
+#include "kernels/tensor.hpp"
+
+namespace blocktrain::kernels::attention {
+
+/// Queries of a block; 16 for contexts of 16 tokens and fewer.
+inline constexpr std::int64_t largest_query_block = 64;
+
+constexpr std::int64_t round_up_16(std::int64_t n) { return (n + 15) / 16 * 16; }
+
+/// Sizes of one attention call.
+struct Shape {
+  std::int64_t samples, tokens, heads, head_width, width;
+  std::int64_t padded_width;   ///< head_width rounded up to 16
+  std::int64_t padded_tokens;  ///< tokens rounded up to the query block
+  std::int64_t query_block;
+  float scale;  ///< 1 / sqrt(head_width)
+  /// Long contexts and widths that do not fill registers are copied to contiguous, zero-padded rows first.
+  bool packed;
+
+  Shape(const Tensor& qkv, int head_count)
+      : samples(qkv.dim(0)), tokens(qkv.dim(1)), heads(head_count), head_width(0), width(qkv.dim(2) / 3) {
+    BLOCKTRAIN_EXPECTS(heads >= 1 && qkv.dim(2) == 3 * width && width % heads == 0 && qkv.contiguous());
+    head_width = width / heads;
+    padded_width = round_up_16(head_width);
+    query_block = std::min(round_up_16(tokens), largest_query_block);
+    padded_tokens = (tokens + query_block - 1) / query_block * query_block;
+    scale = 1.0f / std::sqrt(static_cast<float>(head_width));
+    packed = tokens > 32 || padded_width != head_width;
+  }
+  /// Heads of a piece of work: about 50 microseconds, not less.
+  std::int64_t heads_per_piece() const { return std::max<std::int64_t>(1, (1 << 17) / (tokens * tokens * head_width)); }
+};
+
+/// Scratch floats that the backward pass of a head takes, the larger of the two passes.
+constexpr std::int64_t scratch_floats(const Shape& shape) {
+  return (2 * shape.padded_tokens + 7 * shape.tokens) * shape.padded_width + 2 * shape.tokens * shape.query_block;
+}
+
+/// Rows of one head: row t at data + t * stride, padded_width floats readable.
+struct Rows {
+  const float* data;
+  std::int64_t stride;
+};
+
+/// Hands out consecutive parts of a thread's scratch memory, whose size the caller has checked.
+class Scratch {
+ public:
+  Scratch(const Workspace& workspace, int thread) : next_(workspace.thread(thread)) {}
+  float* take(std::int64_t floats) {
+    float* p = next_;
+    next_ += round_up_16(floats);
+    return p;
+  }
+
+ private:
+  float* next_;
+};
+
+/// The rows of one head of `source` (rows `stride` apart), where they are or copied to `buffer` as the shape asks.
+inline Rows head_rows(const Shape& shape, const float* source, std::int64_t stride, float* buffer) {
+  if (!shape.packed) return {source, stride};
+  for (std::int64_t t = 0; t < shape.tokens; ++t) {
+    float* row = buffer + t * shape.padded_width;
+    std::copy(source + t * stride, source + t * stride + shape.head_width, row);
+    std::fill(row + shape.head_width, row + shape.padded_width, 0.0f);
+  }
+  return {buffer, shape.padded_width};
+}
+
+/// out[padded_width][padded_tokens] = the transposed rows; columns beyond the last token are 0.
+inline void transpose_rows(const Shape& shape, const Rows& rows, float* out) {
+  for (std::int64_t first = 0; first < shape.padded_tokens; first += 16) {
+    const std::int64_t count = std::clamp<std::int64_t>(shape.tokens - first, 0, 16);
+    for (std::int64_t d = 0; d < shape.padded_width; ++d) {
+      float* to = out + d * shape.padded_tokens + first;
+      const float* from = rows.data + first * rows.stride + d;
+      for (std::int64_t i = 0; i < count; ++i) to[i] = from[i * rows.stride];
+      for (std::int64_t i = count; i < 16; ++i) to[i] = 0;
+    }
+  }
+}
+
+}  // namespace blocktrain::kernels::attention

@@ -1,0 +1,119 @@
+#include "kernels/cpu/attention.hpp"
+#include "kernels/cpu/cpu_ops.hpp"
+#include "kernels/cpu/parallel.hpp"
+#include "kernels/cpu/small_gemm.hpp"
+#include "kernels/cpu/vector_math.hpp"
+
+namespace blocktrain::kernels {
+namespace {
+
+using attention::Rows;
+using attention::Scratch;
+using attention::Shape;
+
+/// From scores and dprobability, both [tokens][query_block]: the probabilities (in place of the scores) and the
+/// gradient of the scores before scaling, p * (dp - sum_j p dp), in place of dprobability. Columns from `queries` on
+/// become 0.
+void softmax_columns_backward(const Shape& shape, float* scores, float* gradient, const float* log_sum_exp,
+                              std::int64_t queries) {
+  const std::int64_t stride = shape.query_block;
+  for (std::int64_t lane = 0; lane < stride; lane += 16) {
+    float total[16], dot[16];
+    for (int l = 0; l < 16; ++l) {
+      total[l] = lane + l < queries ? log_sum_exp[lane + l] : 0.0f;
+      dot[l] = 0;
+    }
+    for (std::int64_t j = 0; j < shape.tokens; ++j) {
+      float* s = scores + j * stride + lane;
+      const float* g = gradient + j * stride + lane;
+#pragma omp simd
+      for (int l = 0; l < 16; ++l) {
+        const float p = fast_exp(s[l] - total[l]);
+        s[l] = p;
+        dot[l] += p * g[l];
+      }
+    }
+    for (std::int64_t j = 0; j < shape.tokens; ++j) {
+      const float* s = scores + j * stride + lane;
+      float* g = gradient + j * stride + lane;
+#pragma omp simd
+      for (int l = 0; l < 16; ++l) g[l] = s[l] * (g[l] - dot[l]);
+    }
+  }
+}
+
+/// dqkv rows of one head from a padded buffer.
+void store_rows(const Shape& shape, const float* from, float* to) {
+  for (std::int64_t t = 0; t < shape.tokens; ++t) {
+    std::copy(from + t * shape.padded_width, from + t * shape.padded_width + shape.head_width,
+              to + t * 3 * shape.width);
+  }
+}
+
+void backward_head(const Shape& shape, Scratch scratch, const float* qkv, const float* dout, const float* log_sum_exp,
+                   float* dqkv) {
+  const std::int64_t tokens = shape.tokens, padded = shape.padded_width, block = shape.query_block;
+  float* transposed_q = scratch.take(padded * shape.padded_tokens);
+  float* transposed_dout = scratch.take(padded * shape.padded_tokens);
+  float* scores = scratch.take(tokens * block);
+  float* gradient = scratch.take(tokens * block);
+  const std::int64_t stride = 3 * shape.width;
+  const std::int64_t copied = shape.packed ? tokens * padded : 0;
+  const Rows q = attention::head_rows(shape, qkv, stride, scratch.take(copied));
+  const Rows k = attention::head_rows(shape, qkv + shape.width, stride, scratch.take(copied));
+  const Rows v = attention::head_rows(shape, qkv + 2 * shape.width, stride, scratch.take(copied));
+  const Rows d = attention::head_rows(shape, dout, shape.width, scratch.take(copied));
+  // The three gradients: straight into dqkv, or by way of padded rows.
+  const std::int64_t stride_out = shape.packed ? padded : stride;
+  float* dq = shape.packed ? scratch.take(copied) : dqkv;
+  float* dk = shape.packed ? scratch.take(copied) : dqkv + shape.width;
+  float* dv = shape.packed ? scratch.take(copied) : dqkv + 2 * shape.width;
+  attention::transpose_rows(shape, q, transposed_q);
+  attention::transpose_rows(shape, d, transposed_dout);
+  for (std::int64_t first = 0; first < tokens; first += block) {
+    const std::int64_t queries = std::min(block, tokens - first);
+    const bool add = first > 0;
+    small_gemm(tokens, block, padded, {k.data, k.stride, 1}, transposed_q + first, shape.padded_tokens, scores, block,
+               false, shape.scale);
+    small_gemm(tokens, block, padded, {v.data, v.stride, 1}, transposed_dout + first, shape.padded_tokens, gradient,
+               block, false, 1.0f);
+    softmax_columns_backward(shape, scores, gradient, log_sum_exp + first, queries);
+    small_gemm(tokens, padded, queries, {scores, block, 1}, d.data + first * d.stride, d.stride, dv, stride_out, add,
+               1.0f);
+    small_gemm(tokens, padded, queries, {gradient, block, 1}, q.data + first * q.stride, q.stride, dk, stride_out, add,
+               shape.scale);
+    small_gemm(queries, padded, tokens, {gradient, 1, block}, k.data, k.stride, dq + first * stride_out, stride_out,
+               false, shape.scale);
+  }
+  if (shape.packed) {
+    store_rows(shape, dq, dqkv);
+    store_rows(shape, dk, dqkv + shape.width);
+    store_rows(shape, dv, dqkv + 2 * shape.width);
+  }
+}
+
+}  // namespace
+
+void CpuOps::attention_backward(const Tensor& dqkv, const Tensor& dout, const Tensor& out, const Tensor& log_sum_exp,
+                                const Tensor& qkv, int heads) {
+  const Shape shape(qkv, heads);
+  BLOCKTRAIN_EXPECTS(dqkv.contiguous() && dqkv.size() == qkv.size());
+  BLOCKTRAIN_EXPECTS(dout.contiguous() && dout.size() * 3 == qkv.size() && out.size() == dout.size());
+  BLOCKTRAIN_EXPECTS(log_sum_exp.contiguous() && log_sum_exp.size() == shape.samples * heads * shape.tokens);
+  BLOCKTRAIN_EXPECTS(attention::scratch_floats(shape) <= static_cast<std::int64_t>(Workspace::thread_floats));
+  const float* in = qkv.as<float>();
+  const float* dp = dout.as<float>();
+  const float* lp = log_sum_exp.as<float>();
+  float* gp = dqkv.as<float>();
+  parallel_ranges(threads_, shape.samples * heads, shape.heads_per_piece(),
+                  [&](std::int64_t begin, std::int64_t end, int thread) {
+                    for (std::int64_t i = begin; i < end; ++i) {
+                      const std::int64_t n = i / heads, column = i % heads * shape.head_width;
+                      const std::int64_t offset = n * shape.tokens * 3 * shape.width + column;
+                      backward_head(shape, Scratch(workspace_, thread), in + offset,
+                                    dp + n * shape.tokens * shape.width + column, lp + i * shape.tokens, gp + offset);
+                    }
+                  });
+}
+
+}  // namespace blocktrain::kernels

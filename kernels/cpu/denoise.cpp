@@ -1,0 +1,87 @@
+// The denoised estimate and its loss (method: section 1, preconditioning and weight).
+#include <cmath>
+
+#include "kernels/cpu/cpu_ops.hpp"
+#include "kernels/cpu/parallel.hpp"
+
+namespace blocktrain::kernels {
+namespace {
+
+/// Factors of one noise level, in double: squares of the smallest sigma lose digits in float32.
+struct Preconditioning {
+  double c_skip, c_out, weight;
+  Preconditioning(double sigma, double sigma_data) {
+    const double square_sum = sigma * sigma + sigma_data * sigma_data;
+    c_skip = sigma_data * sigma_data / square_sum;
+    c_out = sigma * sigma_data / std::sqrt(square_sum);
+    weight = 1 / (c_out * c_out);
+  }
+};
+
+}  // namespace
+
+void CpuOps::denoised(const Tensor& d, const Tensor& z, const Tensor& f, const Tensor& sigma, double sigma_data) {
+  const std::int64_t samples = z.dim(0), size = z.row_size();
+  BLOCKTRAIN_EXPECTS(d.contiguous() && z.contiguous() && f.contiguous());
+  BLOCKTRAIN_EXPECTS(d.size() == z.size() && f.size() == z.size() && sigma.size() == samples);
+  const float* zp = z.as<float>();
+  const float* fp = f.as<float>();
+  const float* sp = sigma.as<float>();
+  float* dp = d.as<float>();
+  parallel_for(threads_, samples, [=](std::int64_t n) {
+    const Preconditioning p(static_cast<double>(sp[n]), sigma_data);
+    const float skip = static_cast<float>(p.c_skip), scale = static_cast<float>(p.c_out);
+#pragma omp simd
+    for (std::int64_t i = n * size; i < (n + 1) * size; ++i) dp[i] = skip * zp[i] + scale * fp[i];
+  });
+}
+
+void CpuOps::denoise_loss(const Tensor& loss, const Tensor& mse, const Tensor& df, const Tensor& z, const Tensor& y,
+                          const Tensor& f, const Tensor& sigma, double sigma_data, LossWeighting weighting,
+                          double loss_scale) {
+  const std::int64_t samples = z.dim(0), size = z.row_size();
+  BLOCKTRAIN_EXPECTS(z.contiguous() && y.contiguous() && f.contiguous());
+  BLOCKTRAIN_EXPECTS(y.size() == z.size() && f.size() == z.size() && sigma.size() == samples);
+  BLOCKTRAIN_EXPECTS(loss.size() == samples && mse.size() == samples);
+  BLOCKTRAIN_EXPECTS(df.empty() || (df.contiguous() && df.size() == z.size()));
+  const float* zp = z.as<float>();
+  const float* yp = y.as<float>();
+  const float* fp = f.as<float>();
+  const float* sp = sigma.as<float>();
+  float* dfp = df.empty() ? nullptr : df.as<float>();
+  float* lp = loss.as<float>();
+  float* mp = mse.as<float>();
+  parallel_for(threads_, samples, [=](std::int64_t n) {
+    const Preconditioning p(static_cast<double>(sp[n]), sigma_data);
+    const double weight = weighting == LossWeighting::edm ? p.weight : 1.0;
+    const float skip = static_cast<float>(p.c_skip), scale = static_cast<float>(p.c_out);
+    const float gradient = static_cast<float>(loss_scale * weight * p.c_out * 2 / static_cast<double>(size));
+    double sum = 0;
+    // Short runs in float32, their sums in double.
+    constexpr std::int64_t run = 256;
+    for (std::int64_t first = n * size; first < (n + 1) * size; first += run) {
+      const std::int64_t end = first + run < (n + 1) * size ? first + run : (n + 1) * size;
+      float squares = 0;
+      if (dfp != nullptr) {
+#pragma omp simd reduction(+ : squares)
+        for (std::int64_t i = first; i < end; ++i) {
+          const float difference = skip * zp[i] + scale * fp[i] - yp[i];
+          squares += difference * difference;
+          dfp[i] = gradient * difference;
+        }
+      } else {
+#pragma omp simd reduction(+ : squares)
+        for (std::int64_t i = first; i < end; ++i) {
+          const float difference = skip * zp[i] + scale * fp[i] - yp[i];
+          squares += difference * difference;
+        }
+      }
+      sum += static_cast<double>(squares);
+    }
+    const double mean = sum / static_cast<double>(size);
+    mp[n] = static_cast<float>(mean);
+    lp[n] = static_cast<float>(weight * mean);
+  });
+}
+
+}  // namespace blocktrain::kernels

@@ -1,0 +1,69 @@
+// Matrix products and linear layers.
+#include "kernels/cpu/cpu_ops.hpp"
+#include "kernels/cpu/gemm.hpp"
+#include "kernels/cpu/parallel.hpp"
+
+namespace blocktrain::kernels {
+
+void CpuOps::matmul(const Tensor& c, const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b,
+                    bool accumulate) {
+  const std::int64_t rows = c.dim(0), columns = c.row_size();
+  const std::int64_t depth = transpose_a ? a.dim(0) : a.row_size();
+  BLOCKTRAIN_EXPECTS((transpose_a ? a.row_size() : a.dim(0)) == rows);
+  BLOCKTRAIN_EXPECTS((transpose_b ? b.row_size() : b.dim(0)) == depth);
+  BLOCKTRAIN_EXPECTS((transpose_b ? b.dim(0) : b.row_size()) == columns);
+  gemm(threads_, rows, columns, depth, {a.as<float>(), a.row_stride, transpose_a},
+       {b.as<float>(), b.row_stride, transpose_b}, c.as<float>(), c.row_stride, accumulate, nullptr);
+}
+
+void CpuOps::linear_forward(const Tensor& out, const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  const std::int64_t rows = x.dim(0), depth = x.row_size(), columns = weight.dim(0);
+  BLOCKTRAIN_EXPECTS(weight.row_size() == depth && weight.contiguous());
+  BLOCKTRAIN_EXPECTS(out.dim(0) == rows && out.row_size() == columns);
+  BLOCKTRAIN_EXPECTS(bias.empty() || bias.size() == columns);
+  gemm(threads_, rows, columns, depth, {x.as<float>(), x.row_stride, false},
+       {weight.as<float>(), weight.row_stride, true}, out.as<float>(), out.row_stride, false,
+       bias.empty() ? nullptr : bias.as<float>());
+}
+
+void CpuOps::linear_backward(const Tensor& dx, const Tensor& dweight, const Tensor& dbias, const Tensor& dy,
+                             const Tensor& x, const Tensor& weight, bool add_dx) {
+  const std::int64_t rows = dy.dim(0), columns = dy.row_size(), depth = x.row_size();
+  BLOCKTRAIN_EXPECTS(x.dim(0) == rows && weight.dim(0) == columns && weight.row_size() == depth);
+  BLOCKTRAIN_EXPECTS(weight.contiguous() && dweight.contiguous() && dweight.size() == weight.size());
+  BLOCKTRAIN_EXPECTS(dx.empty() || (dx.dim(0) == rows && dx.row_size() == depth));
+  BLOCKTRAIN_EXPECTS(dbias.empty() || dbias.size() == columns);
+  const float* dyp = dy.as<float>();
+  if (!dx.empty()) {
+    gemm(threads_, rows, depth, columns, {dyp, dy.row_stride, false}, {weight.as<float>(), weight.row_stride, false},
+         dx.as<float>(), dx.row_stride, add_dx, nullptr);
+  }
+  gemm_long_reduction(threads_, columns, depth, rows, {dyp, dy.row_stride, true}, {x.as<float>(), x.row_stride, false},
+                      dweight.as<float>(), dweight.row_stride, workspace_.shared(),
+                      static_cast<std::int64_t>(Workspace::shared_floats));
+  if (!dbias.empty()) add_column_sums(dbias.as<float>(), dy);
+}
+
+void CpuOps::add_column_sums(float* out, const Tensor& matrix) {
+  const std::int64_t rows = matrix.dim(0), columns = matrix.row_size();
+  const float* m = matrix.as<float>();
+  // A fixed number of runs of rows, whose sums are added in order.
+  constexpr std::int64_t runs = 16;
+  const std::int64_t run = (rows + runs - 1) / runs;
+  float* partial = workspace_.shared();
+  BLOCKTRAIN_EXPECTS(runs * columns <= static_cast<std::int64_t>(Workspace::shared_floats));
+  parallel_for(threads_, runs, [=](std::int64_t i) {
+    float* sum = partial + i * columns;
+    for (std::int64_t c = 0; c < columns; ++c) sum[c] = 0;
+    for (std::int64_t r = i * run; r < (i + 1) * run && r < rows; ++r) {
+      const float* row = m + r * matrix.row_stride;
+#pragma omp simd
+      for (std::int64_t c = 0; c < columns; ++c) sum[c] += row[c];
+    }
+  });
+  for (std::int64_t i = 0; i < runs; ++i) {
+    for (std::int64_t c = 0; c < columns; ++c) out[c] += partial[i * columns + c];
+  }
+}
+
+}  // namespace blocktrain::kernels
