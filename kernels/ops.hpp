@@ -128,7 +128,8 @@ class Ops {
   /// z[N,P] = y[N,P] + sigma[n] * eps with eps as random_normal gives at state->step.
   virtual void add_noise(const Tensor& z, const Tensor& y, const Tensor& sigma, const RandomKey& key,
                          const StepState* state, std::uint32_t first_sample) = 0;
-  /// out[n] = in[n], or null_label with probability p (uniform_open(w0) < p, group 0). int32 [N].
+  /// out[n] = in[n], or null_label with probability p (uniform_open(w0) < p, group 0) and wherever in[n] < 0. int32 [N].
+  /// Without a state the step is 0.
   virtual void drop_labels(const Tensor& out, const Tensor& in, std::int32_t null_label, double p, const RandomKey& key,
                            const StepState* state, std::uint32_t first_sample) = 0;
   /// D = c_skip z + c_out F. d, z, f [N,P]; d may alias z or f.

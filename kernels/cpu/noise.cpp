@@ -94,9 +94,10 @@ void CpuOps::drop_labels(const Tensor& out, const Tensor& in, std::int32_t null_
   BLOCKTRAIN_EXPECTS(out.size() == in.size() && out.contiguous() && in.contiguous());
   std::int32_t* const o = out.as<std::int32_t>();
   const std::int32_t* const x = in.as<std::int32_t>();
+  const std::uint32_t step = state == nullptr ? 0 : state->step;
   for (std::int64_t n = 0; n < in.size(); ++n) {
-    const auto words = random_words(key, state->step, first_sample + static_cast<std::uint32_t>(n), 0);
-    o[n] = uniform_open(words[0]) < p ? null_label : x[n];
+    const auto words = random_words(key, step, first_sample + static_cast<std::uint32_t>(n), 0);
+    o[n] = x[n] < 0 || uniform_open(words[0]) < p ? null_label : x[n];
   }
 }
 

@@ -41,9 +41,11 @@ void ReferenceOps::add_noise(const Tensor& z, const Tensor& y, const Tensor& sig
 void ReferenceOps::drop_labels(const Tensor& out, const Tensor& in, std::int32_t null_label, double p,
                                const RandomKey& key, const StepState* state, std::uint32_t first_sample) {
   BLOCKTRAIN_EXPECTS(out.size() == in.size());
+  const std::uint32_t step = state == nullptr ? 0 : state->step;
   for (Index n = 0; n < in.size(); ++n) {
-    const auto words = random_words(key, state->step, first_sample + static_cast<std::uint32_t>(n), 0);
-    out.as<std::int32_t>()[n] = uniform_open(words[0]) < p ? null_label : in.as<std::int32_t>()[n];
+    const auto words = random_words(key, step, first_sample + static_cast<std::uint32_t>(n), 0);
+    out.as<std::int32_t>()[n] =
+        in.as<std::int32_t>()[n] < 0 || uniform_open(words[0]) < p ? null_label : in.as<std::int32_t>()[n];
   }
 }
 
