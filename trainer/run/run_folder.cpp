@@ -51,6 +51,20 @@ void require_creatable(const fs::path& path) {
   }
 }
 
+/// Written aside and renamed, so that a run folder never holds half a file.
+void write_whole(const std::string& path, const std::string& text) {
+  const std::string aside = path + ".tmp";
+  {
+    std::ofstream out(aside, std::ios::trunc | std::ios::binary);
+    out << text;
+    out.close();
+    if (!out) throw InputError("log.directory: cannot write '" + aside + "': " + std::strerror(errno));
+  }
+  std::error_code error;
+  fs::rename(aside, path, error);
+  if (error) throw InputError("log.directory: cannot write '" + path + "': " + error.message());
+}
+
 }  // namespace
 
 RunFolderState inspect_run_folder(const Config& config, bool resume) {
@@ -90,20 +104,13 @@ Config load_run_config(const std::string& root) {
   return load_config(paths.config(), {});
 }
 
-void create_run_folder(const RunPaths& paths, const Config& config) {
+void create_run_folder(const RunPaths& paths, const Config& config, const std::string& data_json) {
   std::error_code error;
   fs::create_directories(paths.checkpoints(), error);
   if (error) throw InputError("log.directory: cannot create '" + paths.checkpoints() + "': " + error.message());
-  // Written aside and renamed, so that a run folder never holds half a config.
-  const std::string aside = paths.config() + ".tmp";
-  {
-    std::ofstream out(aside, std::ios::trunc);
-    out << to_yaml(config);
-    out.close();
-    if (!out) throw InputError("log.directory: cannot write '" + aside + "': " + std::strerror(errno));
-  }
-  fs::rename(aside, paths.config(), error);
-  if (error) throw InputError("log.directory: cannot write '" + paths.config() + "': " + error.message());
+  write_whole(paths.data(), data_json);
+  // Last: a folder with a config is a run.
+  write_whole(paths.config(), to_yaml(config));
 }
 
 RunLock::RunLock(const RunPaths& paths) {

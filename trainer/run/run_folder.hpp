@@ -2,6 +2,7 @@
 /// The RUN folder: where everything of a run lies. Checked before anything is created in it.
 ///
 ///   RUN/config.yaml         the resolved config
+///   RUN/data.json           what the run was trained on (data_facts.hpp)
 ///   RUN/ledger.jsonl        what every step was and cost (trainer/ledger/ledger.hpp)
 ///   RUN/checkpoints/        block files and their manifest (trainer/checkpoint/)
 ///   RUN/eval.json           what `blocktrain eval` found
@@ -17,6 +18,7 @@ namespace blocktrain::trainer {
 struct RunPaths {
   std::string root;
   std::string config() const { return root + "/config.yaml"; }
+  std::string data() const { return root + "/data.json"; }
   std::string ledger() const { return root + "/ledger.jsonl"; }
   std::string checkpoints() const { return root + "/checkpoints"; }
   std::string eval() const { return root + "/eval.json"; }
@@ -33,8 +35,9 @@ RunFolderState inspect_run_folder(const Config& config, bool resume);
 /// Loads RUN/config.yaml of an existing run. Throws InputError when `root` is not a RUN folder.
 Config load_run_config(const std::string& root);
 
-/// Creates what is missing of the folder and writes config.yaml. Throws InputError when the system refuses.
-void create_run_folder(const RunPaths& paths, const Config& config);
+/// Creates what is missing of the folder and writes config.yaml and data.json (`data_json`). Throws InputError when the
+/// system refuses.
+void create_run_folder(const RunPaths& paths, const Config& config, const std::string& data_json);
 
 /// Held as long as a process trains in a RUN folder; a second one is refused.
 class RunLock {

@@ -1,0 +1,73 @@
+#include "trainer/run/data_facts.hpp"
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "kernels/error.hpp"
+#include "trainer/data/dataset_statistics.hpp"
+
+namespace blocktrain::trainer {
+
+DataFacts data_facts(const Config& config, const ImageDataset& data) {
+  DataFacts f;
+  f.path = config.data.path;
+  f.digest = dataset_digest(data);
+  f.shape = {data.shape().channels, data.shape().height, data.shape().width, data.classes()};
+  f.training_images = data.count(Split::train);
+  f.heldout_images = data.count(Split::heldout);
+  f.deviation = data_deviation(data);
+  return f;
+}
+
+std::string to_json(const DataFacts& f) {
+  nlohmann::ordered_json j;
+  j["format"] = "blocktrain-data";
+  j["version"] = 1;
+  j["path"] = f.path;
+  j["digest"] = f.digest;
+  j["channels"] = f.shape.channels;
+  j["height"] = f.shape.height;
+  j["width"] = f.shape.width;
+  j["classes"] = f.shape.classes;
+  j["training_images"] = f.training_images;
+  j["heldout_images"] = f.heldout_images;
+  j["deviation"] = f.deviation;
+  return j.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
+DataFacts load_data_facts(const std::string& path) {
+  std::ifstream in(path);
+  std::ostringstream text;
+  text << in.rdbuf();
+  const auto fail = [&path](const std::string& why) -> InputError {
+    return InputError(path + ": " + why + "; it is written when a run starts and says what the run was trained on");
+  };
+  if (!in) throw fail("cannot be read");
+  const auto j = nlohmann::json::parse(text.str(), nullptr, false);
+  if (j.is_discarded() || !j.is_object()) throw fail("is not JSON");
+  DataFacts f;
+  try {
+    if (j.at("format") != "blocktrain-data" || j.at("version") != 1) throw fail("is of another format or version");
+    f.path = j.at("path").get<std::string>();
+    f.digest = j.at("digest").get<std::string>();
+    f.shape.channels = j.at("channels").get<std::int64_t>();
+    f.shape.height = j.at("height").get<std::int64_t>();
+    f.shape.width = j.at("width").get<std::int64_t>();
+    f.shape.classes = j.at("classes").get<std::int64_t>();
+    f.training_images = j.at("training_images").get<std::int64_t>();
+    f.heldout_images = j.at("heldout_images").get<std::int64_t>();
+    f.deviation = j.at("deviation").get<double>();
+  } catch (const nlohmann::json::exception& e) {
+    throw fail(std::string("is damaged (") + e.what() + ")");
+  }
+  constexpr std::int64_t most = 1 << 20;
+  for (const std::int64_t n : {f.shape.channels, f.shape.height, f.shape.width, f.shape.classes}) {
+    if (n < 1 || n > most) throw fail("has a size out of range");
+  }
+  return f;
+}
+
+ImageDataset open_data(const Config& config) { return ImageDataset::open(config.data.path, config.data.format); }
+
+}  // namespace blocktrain::trainer

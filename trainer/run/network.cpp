@@ -1,0 +1,97 @@
+#include "trainer/run/network.hpp"
+
+namespace blocktrain::trainer {
+namespace {
+
+blocks::Partition partition(Partition p) {
+  switch (p) {
+    case Partition::equal_probability: return blocks::Partition::equal_probability;
+    case Partition::uniform: return blocks::Partition::uniform;
+    case Partition::uniform_log: return blocks::Partition::uniform_log;
+  }
+  return blocks::Partition::equal_probability;
+}
+
+blocks::NoiseSampling sampling(NoiseSampling s) {
+  switch (s) {
+    case NoiseSampling::lognormal: return blocks::NoiseSampling::lognormal;
+    case NoiseSampling::uniform_log: return blocks::NoiseSampling::uniform_log;
+    case NoiseSampling::partition: return blocks::NoiseSampling::partition;
+  }
+  return blocks::NoiseSampling::lognormal;
+}
+
+}  // namespace
+
+int trained_blocks(const Config& config) {
+  return config.blocks.training == TrainingMode::end_to_end ? 1 : config.blocks.count;
+}
+
+std::vector<blocks::BlockPlace> block_places(const Config& config) {
+  const int count = trained_blocks(config);
+  std::vector<blocks::BlockPlace> places;
+  int first = 0;
+  for (int b = 0; b < count; ++b) {
+    int layers = config.model.layers / count + (b < config.model.layers % count ? 1 : 0);
+    if (count > 1 && !config.blocks.layers.empty()) layers = config.blocks.layers[static_cast<std::size_t>(b)];
+    places.push_back({b, count, first, layers});
+    first += layers;
+  }
+  return places;
+}
+
+blocks::NoiseSchedule noise_schedule(const Config& config) {
+  blocks::NoiseSettings s;
+  s.partition = partition(config.noise.partition);
+  s.sigma_min = config.noise.sigma_min;
+  s.sigma_max = config.noise.sigma_max;
+  s.p_mean = config.noise.p_mean;
+  s.p_std = config.noise.p_std;
+  s.overlap = config.noise.overlap;
+  return {s, trained_blocks(config)};
+}
+
+kernels::SigmaInterval training_interval(const Config& config, const blocks::NoiseSchedule& schedule, int block) {
+  return schedule.training_interval(block, sampling(config.noise.sampling), config.noise.sigma_max_fraction);
+}
+
+std::uint64_t block_seed(const Config& config, int block) {
+  // An end-to-end network has no blocks to seed apart.
+  if (config.blocks.seeds.empty() || config.blocks.training == TrainingMode::end_to_end) return config.seed;
+  return config.blocks.seeds[static_cast<std::size_t>(block)];
+}
+
+std::unique_ptr<blocks::Denoiser> make_network(const Config& config, const DataShape& data, const blocks::BlockPlace& place) {
+  if (data.height % config.model.patch != 0 || data.width % config.model.patch != 0) {
+    throw InputError("model.patch: images of " + std::to_string(data.height) + "x" + std::to_string(data.width) +
+                     " pixels cannot be cut into patches of " + std::to_string(config.model.patch) + "x" +
+                     std::to_string(config.model.patch) + "; choose a patch that divides both sides");
+  }
+  blocks::DitConfig d;
+  d.channels = data.channels;
+  d.height = data.height;
+  d.width_px = data.width;
+  d.patch = config.model.patch;
+  d.classes = data.classes;
+  d.width = config.model.width;
+  d.heads = config.model.heads;
+  d.mlp_ratio = config.model.mlp_ratio;
+  d.label_dropout = config.model.label_dropout;
+  d.sigma_data = config.noise.sigma_data;
+  return blocks::make_dit(d, place);
+}
+
+blocks::SamplerKind sampler_kind(SamplerKind kind) {
+  switch (kind) {
+    case SamplerKind::euler: return blocks::SamplerKind::euler;
+    case SamplerKind::heun: return blocks::SamplerKind::heun;
+    case SamplerKind::ancestral: return blocks::SamplerKind::ancestral;
+  }
+  return blocks::SamplerKind::euler;
+}
+
+kernels::LossWeighting loss_weighting(Weighting weighting) {
+  return weighting == Weighting::none ? kernels::LossWeighting::none : kernels::LossWeighting::edm;
+}
+
+}  // namespace blocktrain::trainer

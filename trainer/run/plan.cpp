@@ -1,0 +1,100 @@
+#include "trainer/run/plan.hpp"
+
+#include <algorithm>
+
+#include "kernels/error.hpp"
+#include "trainer/data/batch_loader.hpp"
+#include "trainer/run/block_step.hpp"
+
+namespace blocktrain::trainer {
+namespace {
+
+/// Images per pass when data.micro_batch is 0: as many as keep the widest activation of a layer (the MLP's hidden one)
+/// near the caches of a core. More makes no product faster, but takes memory. Shapes alone decide, never the machine
+/// or the number of ranks, for the size of a pass is part of the bits of a result.
+std::int64_t automatic_micro_batch(const Config& config, std::int64_t tokens_per_image) {
+  constexpr std::int64_t cache_bytes = 12 << 20;
+  const std::int64_t bytes_per_image = tokens_per_image * config.model.width * config.model.mlp_ratio * 4;
+  return std::clamp<std::int64_t>(cache_bytes / std::max<std::int64_t>(bytes_per_image, 1), 1, config.data.batch);
+}
+
+ArenaBytes rank_bytes(const Config& config, const DataShape& data, const std::vector<BlockPlan>& blocks,
+                      const RankPlan& rank, std::int64_t micro_batch) {
+  RankArenas arenas = RankArenas::measuring();
+  std::vector<blocks::BlockPlace> places;
+  for (const int b : rank.blocks) places.push_back(blocks[static_cast<std::size_t>(b)].place);
+  const auto samples = static_cast<std::int64_t>(rank.shard.size());
+  bind_blocks(arenas, config, data, places, std::min(micro_batch, samples));
+  BatchLoaderOptions loader;
+  loader.batch = config.data.batch;
+  loader.begin = 0;
+  loader.end = samples;
+  bind_loader_batches(arenas.batch, {data.channels, data.height, data.width}, loader);
+  return arenas.peak();
+}
+
+}  // namespace
+
+std::int64_t Plan::parameters() const {
+  std::int64_t n = 0;
+  for (const BlockPlan& b : blocks) n += b.parameters;
+  return n;
+}
+
+double Plan::flops_per_step() const {
+  double f = 0;
+  for (const BlockPlan& b : blocks) f += b.flops.training * static_cast<double>(batch);
+  return f;
+}
+
+Plan make_plan(const Config& config, const DataShape& data, int world) {
+  Plan plan;
+  plan.training = config.blocks.training;
+  plan.batch = config.data.batch;
+  const blocks::NoiseSchedule schedule = noise_schedule(config);
+  for (const blocks::BlockPlace& place : block_places(config)) {
+    BlockPlan b;
+    b.place = place;
+    b.owned = schedule.owned(place.index);
+    b.trained = schedule.trained(place.index);
+    const auto network = make_network(config, data, place);
+    for (const blocks::Parameter& p : network->parameters()) b.parameters += p.size;
+    b.flops = network->flops();
+    b.tokens_per_sample = network->tokens_per_sample();
+    plan.blocks.push_back(b);
+  }
+  plan.world = world == 0 ? static_cast<int>(plan.blocks.size()) : world;
+  plan.micro_batch = config.data.micro_batch > 0 ? config.data.micro_batch
+                                                 : automatic_micro_batch(config, plan.blocks.front().tokens_per_sample);
+  plan.placement = comm::place_blocks(static_cast<int>(plan.blocks.size()), plan.world);
+
+  for (int r = 0; r < plan.world; ++r) {
+    RankPlan rank;
+    rank.blocks = plan.placement.blocks_of_rank[static_cast<std::size_t>(r)];
+    const int first = rank.blocks.front();
+    rank.replicas = static_cast<int>(plan.placement.ranks_of_block[static_cast<std::size_t>(first)].size());
+    rank.replica = plan.placement.replica_index(r, first);
+    rank.shard = comm::shard(static_cast<std::uint64_t>(plan.batch), rank.replicas, rank.replica);
+    if (rank.shard.size() == 0) {
+      throw InputError("data.batch: a batch of " + std::to_string(plan.batch) + " cannot be shared by the " +
+                       std::to_string(rank.replicas) + " replicas that " + std::to_string(plan.world) +
+                       " ranks make of a block; use fewer ranks or a larger batch");
+    }
+    rank.bytes = rank_bytes(config, data, plan.blocks, rank, plan.micro_batch);
+    if (rank.replicas > 1) {
+      const auto floats = static_cast<double>(make_network(config, data, plan.blocks[static_cast<std::size_t>(first)].place)->parameter_elements() + gradient_tail);
+      rank.replica_bytes_per_step = 2.0 * (rank.replicas - 1) / rank.replicas * floats * 4;
+    }
+    plan.ranks.push_back(std::move(rank));
+  }
+  return plan;
+}
+
+Plan end_to_end_twin(const Config& config, const DataShape& data, int world) {
+  Config twin = config;
+  twin.blocks.training = TrainingMode::end_to_end;
+  twin.blocks.layers.clear();
+  return make_plan(twin, data, world);
+}
+
+}  // namespace blocktrain::trainer

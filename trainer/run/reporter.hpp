@@ -1,0 +1,108 @@
+#pragma once
+/// The service thread of a rank. The training thread hands it step records without waiting or allocating; it carries
+/// them to the coordinator, writes checkpoints, watches for the coordinator's words and its own rank's signals,
+/// and samples the host's energy where this rank is the owner.
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "comm/communicator.hpp"
+#include "trainer/checkpoint/block_file.hpp"
+#include "trainer/ledger/energy/host_sampler.hpp"
+#include "trainer/ledger/record_ring.hpp"
+#include "trainer/run/messages.hpp"
+#include "trainer/run/rank_memory.hpp"
+
+namespace blocktrain::trainer {
+
+struct ReporterSettings {
+  std::string checkpoint_folder;
+  std::string experiment;                  ///< experiment_identity()
+  TrainingMode training = TrainingMode::block_local;
+  std::chrono::milliseconds timeout{120000};
+  int host = 0;
+  bool samples_energy = false;             ///< this rank owns its host's sensors
+  std::string powercap_root;
+  double sample_seconds = 1;
+  std::size_t arena_bytes = 0;             ///< what the rank planned; the rest of its memory is the libraries'
+};
+
+class Reporter {
+ public:
+  Reporter(comm::Communicator& world, const ReporterSettings& settings);
+  ~Reporter();
+  Reporter(const Reporter&) = delete;
+  Reporter& operator=(const Reporter&) = delete;
+
+  // ---- training thread; nothing here allocates, save() and those that end excepted after the last step ----
+
+  RecordRing& ring() { return ring_; }
+  /// The coordinator, or a signal on this rank, wants the run saved and ended.
+  bool stop_asked() const { return stop_.load(std::memory_order_relaxed); }
+  /// Bytes of this process outside the arenas, a moment ago.
+  std::int64_t runtime_bytes() const { return runtime_bytes_.load(std::memory_order_relaxed); }
+  /// Writes the state of `block` as a block file and tells the coordinator, behind all records pushed so far.
+  /// Returns when the file is durable; throws what the service thread met.
+  void save(const OwnedBlock& block, std::uint64_t seed);
+  /// This block takes no more steps on this rank.
+  void block_ended(int block, std::int64_t step, BlockEnd how, const std::string& why);
+  /// A held-out loss measured while training.
+  void evaluated(int block, std::int64_t step, double loss, double mse, std::int64_t samples);
+
+  /// All blocks of the rank have ended: reports it, waits for the coordinator to close the run, and returns the exit
+  /// code the coordinator decided on. Throws RunError when it falls silent.
+  int finish(int code, const std::string& message);
+
+ private:
+  struct SaveRequest {
+    const OwnedBlock* block = nullptr;
+    std::uint64_t seed = 0;
+  };
+  void run();
+  void work(std::unique_lock<std::mutex>& lock);
+  void send_packet();
+  void write_checkpoint(const SaveRequest& request);
+  void hear();
+  void post(const Report& report);
+  void measure_runtime();
+
+  comm::Communicator& world_;
+  ReporterSettings settings_;
+  RecordRing ring_;
+  std::atomic<bool> stop_{false};
+  std::atomic<std::int64_t> runtime_bytes_{-1};
+
+  std::mutex mutex_;
+  std::condition_variable wake_, answered_;
+  SaveRequest request_;                  // guarded by mutex_
+  bool request_open_ = false;            // guarded by mutex_
+  std::exception_ptr failure_;           // guarded by mutex_
+  std::vector<Report> outbox_;           // guarded by mutex_
+  bool closing_ = false, bye_ = false;   // guarded by mutex_
+  bool quit_ = false;                    // guarded by mutex_
+  int bye_code_ = 0;                     // guarded by mutex_
+
+  std::mutex energy_mutex_;
+  std::vector<EnergyRecord> energy_;     // guarded by energy_mutex_
+  std::vector<SourceStatus> sources_;    // guarded by energy_mutex_
+  std::unique_ptr<HostEnergySampler> sampler_;
+
+  // of the service thread alone
+  LedgerPacket packet_;
+  std::vector<std::byte> bytes_;
+  std::chrono::steady_clock::time_point last_post_{}, last_heard_{}, last_measure_{};
+  bool signal_told_ = false;
+
+  std::thread thread_;
+};
+
+}  // namespace blocktrain::trainer

@@ -1,0 +1,138 @@
+#include "trainer/run/worker.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "trainer/run/learning_rate.hpp"
+
+namespace blocktrain::trainer {
+
+Worker::Worker(WorkerParts parts) : parts_(std::move(parts)), saved_(parts_.plan.blocks.size(), -1) {
+  for (const OwnedBlock& b : parts_.owned) {
+    // What a resumed block starts from is on disk already.
+    if (b.state.step > 0) saved_[static_cast<std::size_t>(b.block)] = b.state.step;
+  }
+}
+
+BlockStepSettings Worker::step_settings(const OwnedBlock& block) const {
+  BlockStepSettings s;
+  s.seed = block_seed(parts_.config, block.block);
+  s.interval = training_interval(parts_.config, parts_.schedule, block.block);
+  s.weighting = loss_weighting(parts_.config.objective.weighting);
+  s.optimizer = parts_.config.optimizer;
+  s.decay_steps = resolved_decay_steps(parts_.config);
+  s.global_batch = parts_.plan.batch;
+  s.micro_batch = parts_.plan.micro_batch;
+  return s;
+}
+
+void Worker::run() {
+  std::vector<OwnedBlock*> active;
+  for (OwnedBlock& b : parts_.owned) active.push_back(&b);
+
+  bool stopping = false;
+  while (!active.empty() && !stopping) {
+    for (std::size_t i = 0; i < active.size() && !stopping;) {
+      OwnedBlock& b = *active[i];
+      const Visit end = visit(b);
+      stopping = end == Visit::stop;
+      if (end == Visit::done || end == Visit::failed) {
+        active.erase(active.begin() + static_cast<std::ptrdiff_t>(i));
+      } else {
+        ++i;
+      }
+    }
+  }
+  for (OwnedBlock* b : active) {
+    save(*b);
+    parts_.reporter.block_ended(b->block, b->state.step, BlockEnd::stopped, "");
+  }
+}
+
+Worker::Visit Worker::visit(OwnedBlock& block) {
+  const Config& config = parts_.config;
+  const BlockStepSettings settings = step_settings(block);
+  const std::int64_t last = std::min(config.budget.steps, block.state.step + config.parallel.steps_per_visit);
+  if (block.state.step < config.budget.steps) parts_.loader.seek(static_cast<std::uint32_t>(block.state.step));
+
+  while (block.state.step < last) {
+    const std::int64_t begin = parts_.reporter.ring().begin_step();
+    const Batch& batch = parts_.loader.next();
+    const std::int64_t step = block.state.step;
+    const StepOutcome outcome = take_block_step(parts_.ops, *block.network, block.state, block.gradient,
+                                                {batch.images, batch.labels, batch.first_sample}, settings, parts_.replicas,
+                                                parts_.reporter.stop_asked());
+    if (!outcome.finite) {
+      parts_.reporter.ring().abandon_step();
+      parts_.reporter.block_ended(block.block, step, BlockEnd::failed,
+                                  "the gradient of step " + std::to_string(step) +
+                                      " is not finite; the update was not made and the last checkpoint stands. A lower "
+                                      "optimizer.learning_rate or a smaller optimizer.clip_norm is the usual remedy");
+      return Visit::failed;
+    }
+    record(block, outcome, begin);
+    if (block.state.step % config.checkpoint.every_steps == 0) save(block);
+    if (parts_.after_step) parts_.after_step(block.block, step);
+    if (outcome.stop && block.state.step < config.budget.steps) return Visit::stop;
+  }
+  if (block.state.step < config.budget.steps) return Visit::next_block;
+  save(block);
+  parts_.reporter.block_ended(block.block, block.state.step, BlockEnd::done, "");
+  return Visit::done;
+}
+
+void Worker::record(const OwnedBlock& block, const StepOutcome& outcome, std::int64_t busy_begin) {
+  const Plan& plan = parts_.plan;
+  const RankPlan& rank = plan.ranks[static_cast<std::size_t>(parts_.world.rank())];
+  const auto samples = static_cast<double>(outcome.samples);
+  StepRecord r;
+  r.step = block.state.step - 1;
+  r.block = block.block;
+  r.replica = rank.replica;
+  r.replicas = rank.replicas;
+  r.rank = parts_.world.rank();
+  r.host = parts_.host;
+  r.tokens = outcome.samples * block.network->tokens_per_sample();
+  r.samples = outcome.samples;
+  r.loss = outcome.loss_sum / samples;
+  r.mse = outcome.mse_sum / samples;
+  r.sigma_lo = plan.blocks[static_cast<std::size_t>(block.block)].trained.lo;
+  r.sigma_hi = plan.blocks[static_cast<std::size_t>(block.block)].trained.hi;
+  r.learning_rate = outcome.learning_rate;
+  r.gradient_norm = outcome.gradient_norm;
+  r.busy_begin = busy_begin;
+  r.busy_end = monotonic_ns();
+  r.seconds = static_cast<double>(r.busy_end - r.busy_begin) * 1e-9;
+  r.unix_end = unix_ns();
+  const comm::Traffic now = traffic();
+  for (std::size_t p = 0; p < comm::traffic_purposes; ++p) r.bytes_sent[p] = now.bytes[p] - reported_traffic_.bytes[p];
+  reported_traffic_ = now;
+  r.memory_planned = static_cast<std::int64_t>(rank.bytes.total());
+  r.memory_measured = static_cast<std::int64_t>(parts_.arenas.peak().total());
+  r.memory_runtime = parts_.reporter.runtime_bytes();
+  parts_.reporter.ring().push(r);
+}
+
+void Worker::save(const OwnedBlock& block) {
+  std::int64_t& saved = saved_[static_cast<std::size_t>(block.block)];
+  if (saved == block.state.step || block.state.step == 0) return;
+  saved = block.state.step;
+  // Replicas hold the same bits; their leader writes them.
+  if (!parts_.plan.placement.leads(parts_.world.rank(), block.block)) return;
+  parts_.reporter.save(block, block_seed(parts_.config, block.block));
+}
+
+comm::Traffic Worker::traffic() const {
+  comm::Traffic t = parts_.world.traffic();
+  if (parts_.replicas != nullptr) {
+    const comm::Traffic r = parts_.replicas->traffic();
+    for (std::size_t p = 0; p < comm::traffic_purposes; ++p) {
+      t.bytes[p] += r.bytes[p];
+      t.calls[p] += r.calls[p];
+    }
+  }
+  return t;
+}
+
+}  // namespace blocktrain::trainer

@@ -1,0 +1,60 @@
+#pragma once
+/// The training loop of a rank: its blocks take turns, each at its own step, without waiting for any other block.
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "comm/communicator.hpp"
+#include "kernels/ops.hpp"
+#include "trainer/config/config.hpp"
+#include "trainer/data/batch_loader.hpp"
+#include "trainer/run/plan.hpp"
+#include "trainer/run/rank_memory.hpp"
+#include "trainer/run/reporter.hpp"
+
+namespace blocktrain::trainer {
+
+/// Called on the training thread after each step it took; for tests that count or interrupt.
+using AfterStep = std::function<void(int block, std::int64_t step)>;
+
+/// What a rank trains with. Everything referred to outlives the worker.
+struct WorkerParts {
+  const Config& config;
+  const Plan& plan;
+  const blocks::NoiseSchedule& schedule;
+  comm::Communicator& world;
+  comm::Communicator* replicas;  ///< the group of this rank's block; null when nobody shares its batch
+  kernels::Ops& ops;
+  const RankArenas& arenas;
+  std::vector<OwnedBlock>& owned;
+  BatchLoader& loader;
+  Reporter& reporter;
+  int host;
+  AfterStep after_step;
+};
+
+class Worker {
+ public:
+  explicit Worker(WorkerParts parts);
+
+  /// Trains until every block of the rank has taken all its steps, has failed, or the run was asked to stop; then what
+  /// is not saved yet is saved. How each block ended has been reported.
+  void run();
+
+ private:
+  enum class Visit { done, next_block, stop, failed };
+  /// Up to parallel.steps_per_visit steps of one block.
+  Visit visit(OwnedBlock& block);
+  void record(const OwnedBlock& block, const StepOutcome& outcome, std::int64_t busy_begin);
+  void save(const OwnedBlock& block);
+  comm::Traffic traffic() const;
+  BlockStepSettings step_settings(const OwnedBlock& block) const;
+
+  WorkerParts parts_;
+  comm::Traffic reported_traffic_;   ///< what earlier rows have counted: everything sent is in exactly one row
+  std::vector<std::int64_t> saved_;  ///< by block of the network: step of its newest checkpoint, -1 for none
+};
+
+}  // namespace blocktrain::trainer
