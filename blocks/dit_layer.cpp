@@ -1,0 +1,145 @@
+#include "blocks/dit_layer.hpp"
+
+namespace blocktrain::blocks {
+
+using kernels::Ops;
+using kernels::Tensor;
+
+DitLayerActivations DitLayerActivations::allocate(kernels::Arena& arena, kernels::DType dtype, const DitConfig& config,
+                                                  std::int64_t samples) {
+  const std::int64_t tokens = config.tokens(), width = config.width;
+  const auto rows_of = [&](std::int64_t columns) { return arena.allocate(dtype, {samples, tokens, columns}); };
+  DitLayerActivations a;
+  a.input = rows_of(width);
+  a.modulation = arena.allocate(dtype, {samples, 6 * width});
+  a.qkv = rows_of(3 * width);
+  a.attention = rows_of(width);
+  a.log_sum_exp = arena.allocate(dtype, {samples, config.heads, tokens});
+  a.projection = rows_of(width);
+  a.hidden = rows_of(config.mlp_ratio * width);
+  a.output = rows_of(width);
+  return a;
+}
+
+DitLayerActivations DitLayerActivations::transient(const DitConfig& config, const Tensor& input,
+                                                   const Tensor& attention, const Tensor& log_sum_exp,
+                                                   const DitScratch& scratch) {
+  const std::int64_t samples = input.dim(0), tokens = input.dim(1), width = config.width;
+  DitLayerActivations a;
+  a.input = input;
+  a.modulation = scratch.modulation;
+  a.qkv = scratch.wide_as(samples, tokens, 3 * width);
+  a.attention = attention;
+  a.log_sum_exp = log_sum_exp;
+  a.projection = scratch.narrow;
+  a.hidden = scratch.wide_as(samples, tokens, config.mlp_ratio * width);
+  a.output = scratch.narrow;
+  return a;
+}
+
+DitLayerActivations DitLayerActivations::rows(std::int64_t begin, std::int64_t end) const {
+  return {input.rows(begin, end),     modulation.rows(begin, end),  qkv.rows(begin, end),
+          attention.rows(begin, end), log_sum_exp.rows(begin, end), projection.rows(begin, end),
+          hidden.rows(begin, end),    output.rows(begin, end)};
+}
+
+namespace {
+std::string layer_name(int index, const char* part) { return "layers." + std::to_string(index) + "." + part; }
+}  // namespace
+
+DitLayer::DitLayer(ParameterLayout& layout, const DitConfig& config, int index)
+    : width_(config.width),
+      hidden_(config.mlp_ratio * config.width),
+      heads_(config.heads),
+      modulation_(layout, layer_name(index, "modulation"), 6 * width_, width_, Linear::Start::zeros),
+      qkv_(layout, layer_name(index, "attention.qkv"), 3 * width_, width_, Linear::Start::xavier),
+      projection_(layout, layer_name(index, "attention.projection"), width_, width_, Linear::Start::xavier),
+      mlp_input_(layout, layer_name(index, "mlp.input"), hidden_, width_, Linear::Start::xavier),
+      mlp_output_(layout, layer_name(index, "mlp.output"), width_, hidden_, Linear::Start::xavier) {}
+
+void DitLayer::bind_parameters(const Tensor& flat, const std::vector<Parameter>& list) {
+  for (Linear* l : {&modulation_, &qkv_, &projection_, &mlp_input_, &mlp_output_}) l->bind_parameters(flat, list);
+}
+
+void DitLayer::bind_gradient(const Tensor& flat, const std::vector<Parameter>& list) {
+  for (Linear* l : {&modulation_, &qkv_, &projection_, &mlp_input_, &mlp_output_}) l->bind_gradient(flat, list);
+}
+
+Tensor DitLayer::part(const Tensor& modulation, int i) const {
+  return modulation.columns(i * width_, (i + 1) * width_);
+}
+
+void DitLayer::forward(Ops& ops, const Tensor& next, const DitLayerActivations& kept, const Tensor& gelu,
+                       const Tensor& conditioning, const DitScratch& scratch) const {
+  const Tensor& m = kept.modulation;
+  modulation_.forward(ops, m, conditioning);
+
+  const Tensor& modulated = scratch.narrow;
+  ops.norm_modulate_forward(modulated, scratch.mean, scratch.rstd, kept.input, part(m, 0), part(m, 1), norm_epsilon);
+  qkv_.forward(ops, kept.qkv, modulated);
+  ops.attention_forward(kept.attention, kept.log_sum_exp, kept.qkv, heads_);
+  projection_.forward(ops, kept.projection, kept.attention);
+  const Tensor& x1 = scratch.flow;
+  ops.gated_residual_forward(x1, kept.input, kept.projection, part(m, 2));
+
+  ops.norm_modulate_forward(modulated, scratch.mean, scratch.rstd, x1, part(m, 3), part(m, 4), norm_epsilon);
+  mlp_input_.forward(ops, kept.hidden, modulated);
+  ops.gelu_forward(gelu, kept.hidden);
+  mlp_output_.forward(ops, kept.output, gelu);
+  ops.gated_residual_forward(next, x1, kept.output, part(m, 5));
+}
+
+void DitLayer::backward(Ops& ops, const Tensor& dconditioning, const DitLayerActivations& kept,
+                        const Tensor& conditioning, const DitScratch& scratch) const {
+  backward_mlp(ops, kept, scratch);
+  backward_attention(ops, kept, scratch);
+  modulation_.backward_parameters(ops, scratch.modulation, conditioning);
+  modulation_.backward_input(ops, dconditioning, scratch.modulation, true);
+}
+
+void DitLayer::backward_mlp(Ops& ops, const DitLayerActivations& kept, const DitScratch& scratch) const {
+  const Tensor &m = kept.modulation, &dm = scratch.modulation, &flow = scratch.flow;
+  const std::int64_t samples = flow.dim(0), tokens = flow.dim(1);
+
+  const Tensor& doutput = kept.output;
+  ops.gated_residual_backward(doutput, part(dm, 5), flow, kept.output, part(m, 5));
+  // The GELU's output serves the weight's gradient, then its memory takes the gradient with respect to it.
+  const Tensor hidden = scratch.wide_as(samples, tokens, hidden_);
+  ops.gelu_forward(hidden, kept.hidden);
+  mlp_output_.backward_parameters(ops, doutput, hidden);
+  mlp_output_.backward_input(ops, hidden, doutput);
+  ops.gelu_backward(hidden, hidden, kept.hidden);
+
+  // Likewise the modulated norm, in the memory of the MLP's output, which nothing needs any more.
+  const Tensor &x1 = scratch.narrow, &modulated = kept.output;
+  ops.gated_residual_forward(x1, kept.input, kept.projection, part(m, 2));
+  ops.norm_modulate_forward(modulated, scratch.mean, scratch.rstd, x1, part(m, 3), part(m, 4), norm_epsilon);
+  mlp_input_.backward_parameters(ops, hidden, modulated);
+  mlp_input_.backward_input(ops, modulated, hidden);
+  ops.norm_modulate_backward(flow, part(dm, 3), part(dm, 4), modulated, x1, scratch.mean, scratch.rstd, part(m, 4));
+}
+
+void DitLayer::backward_attention(Ops& ops, const DitLayerActivations& kept, const DitScratch& scratch) const {
+  const Tensor &m = kept.modulation, &dm = scratch.modulation, &flow = scratch.flow;
+  const std::int64_t samples = flow.dim(0), tokens = flow.dim(1);
+
+  const Tensor &dprojection = kept.projection, &dattention = scratch.narrow;
+  ops.gated_residual_backward(dprojection, part(dm, 2), flow, kept.projection, part(m, 2));
+  projection_.backward_parameters(ops, dprojection, kept.attention);
+  projection_.backward_input(ops, dattention, dprojection);
+  const Tensor dqkv = scratch.wide_as(samples, tokens, 3 * width_);
+  ops.attention_backward(dqkv, dattention, kept.attention, kept.log_sum_exp, kept.qkv, heads_);
+
+  const Tensor& modulated = kept.projection;
+  ops.norm_modulate_forward(modulated, scratch.mean, scratch.rstd, kept.input, part(m, 0), part(m, 1), norm_epsilon);
+  qkv_.backward_parameters(ops, dqkv, modulated);
+  qkv_.backward_input(ops, modulated, dqkv);
+  ops.norm_modulate_backward(flow, part(dm, 0), part(dm, 1), modulated, kept.input, scratch.mean, scratch.rstd,
+                             part(m, 1));
+}
+
+double DitLayer::flops_per_token() const {
+  return qkv_.flops_per_row() + projection_.flops_per_row() + mlp_input_.flops_per_row() + mlp_output_.flops_per_row();
+}
+
+}  // namespace blocktrain::blocks

@@ -1,0 +1,79 @@
+#pragma once
+/// One transformer layer of DiT with adaLN-Zero (Peebles & Xie 2023; method: section 1, noise conditioning):
+///   (shift1, scale1, gate1, shift2, scale2, gate2) = modulation(SiLU(c))
+///   x1 = x  + gate1 * projection(attention(qkv(modulate(norm(x), shift1, scale1))))
+///   y  = x1 + gate2 * output(GELU(input(modulate(norm(x1), shift2, scale2))))
+/// The norms have no parameters of their own. Of a forward pass only what is dear to compute again is kept: 11 C
+/// numbers per token; modulated norms, x1 and the GELU are computed again in the backward pass.
+
+#include <string>
+#include <vector>
+
+#include "blocks/dit_scratch.hpp"
+#include "blocks/linear.hpp"
+
+namespace blocktrain::blocks {
+
+/// What a layer keeps from forward to backward, of N samples with T tokens of width C.
+struct DitLayerActivations {
+  kernels::Tensor input;        ///< x [N,T,C]
+  kernels::Tensor modulation;   ///< [N,6C]
+  kernels::Tensor qkv;          ///< [N,T,3C]
+  kernels::Tensor attention;    ///< [N,T,C]
+  kernels::Tensor log_sum_exp;  ///< [N,heads,T]
+  kernels::Tensor projection;   ///< [N,T,C]
+  kernels::Tensor hidden;       ///< [N,T,mlp_ratio*C] before the GELU
+  kernels::Tensor output;       ///< [N,T,C] of the MLP
+
+  static DitLayerActivations allocate(kernels::Arena& arena, kernels::DType dtype, const DitConfig& config,
+                                      std::int64_t samples);
+  /// For a forward pass without a backward pass: all layers in the same memory. `input` and `attention` [n,T,C],
+  /// log_sum_exp [n,heads,T] and scratch.modulation are used, the rest lies in scratch.narrow and scratch.wide: no two
+  /// that share a place are needed at a time.
+  static DitLayerActivations transient(const DitConfig& config, const kernels::Tensor& input,
+                                       const kernels::Tensor& attention, const kernels::Tensor& log_sum_exp,
+                                       const DitScratch& scratch);
+  /// The same for samples [begin, end).
+  DitLayerActivations rows(std::int64_t begin, std::int64_t end) const;
+};
+
+class DitLayer {
+ public:
+  /// Registers the parameters of layer `index` of the whole network, "layers.INDEX...".
+  DitLayer(ParameterLayout& layout, const DitConfig& config, int index);
+
+  void bind_parameters(const kernels::Tensor& flat, const std::vector<Parameter>& list);
+  void bind_gradient(const kernels::Tensor& flat, const std::vector<Parameter>& list);
+
+  /// next[n,T,C] from kept.input, filling the rest of `kept`. conditioning: SiLU(c) [n,C]. `next` may be
+  /// kept.input. `gelu` [n,T,mlp_ratio*C] takes the GELU's output; it may be kept.hidden when no backward follows.
+  /// Uses scratch.flow and scratch.narrow.
+  void forward(kernels::Ops& ops, const kernels::Tensor& next, const DitLayerActivations& kept,
+               const kernels::Tensor& gelu, const kernels::Tensor& conditioning, const DitScratch& scratch) const;
+
+  /// Takes scratch.flow from the gradient of `next` to that of kept.input, adds the gradient of SiLU(c) into
+  /// dconditioning [n,C] and those of the parameters into the bound gradient. Uses all of scratch and destroys
+  /// kept.projection and kept.output.
+  void backward(kernels::Ops& ops, const kernels::Tensor& dconditioning, const DitLayerActivations& kept,
+                const kernels::Tensor& conditioning, const DitScratch& scratch) const;
+
+  /// Forward, matrix products and attention: per token and per sample.
+  double flops_per_token() const;
+  double flops_per_sample() const { return modulation_.flops_per_row(); }
+
+ private:
+  /// Columns of shift, scale and gate in the modulation: 0, 1, 2 for attention, 3, 4, 5 for the MLP.
+  kernels::Tensor part(const kernels::Tensor& modulation, int i) const;
+
+  void backward_mlp(kernels::Ops& ops, const DitLayerActivations& kept, const DitScratch& scratch) const;
+  void backward_attention(kernels::Ops& ops, const DitLayerActivations& kept, const DitScratch& scratch) const;
+
+  std::int64_t width_, hidden_;
+  int heads_;
+  Linear modulation_, qkv_, projection_, mlp_input_, mlp_output_;
+};
+
+/// Epsilon of every normalisation in the network.
+inline constexpr double norm_epsilon = 1e-6;
+
+}  // namespace blocktrain::blocks

@@ -1,0 +1,53 @@
+#pragma once
+/// Short-lived tensors that all layers of a block share. Long work runs over a few samples at a time (a chunk), so
+/// scratch does not grow with the batch.
+
+#include <algorithm>
+#include <cstdint>
+
+#include "blocks/dit.hpp"
+#include "kernels/arena.hpp"
+
+namespace blocktrain::blocks {
+
+struct DitScratch {
+  kernels::Tensor flow;        ///< [n,T,C] the residual stream forward, its gradient backward
+  kernels::Tensor narrow;      ///< [n,T,C]
+  kernels::Tensor wide;        ///< [elements] the MLP's hidden rows, gradients of q, k and v, or patches
+  kernels::Tensor mean, rstd;  ///< [n,T] of the normalisation at hand
+  kernels::Tensor modulation;  ///< [n,6C] gradient of a layer's modulation
+
+  static DitScratch allocate(kernels::Arena& arena, kernels::DType dtype, const DitConfig& config,
+                             std::int64_t samples) {
+    const std::int64_t tokens = config.tokens(), width = config.width;
+    const std::int64_t widest = std::max({config.mlp_ratio * width, 3 * width, config.patch_elements()});
+    DitScratch s;
+    s.flow = arena.allocate(dtype, {samples, tokens, width});
+    s.narrow = arena.allocate(dtype, {samples, tokens, width});
+    s.wide = arena.allocate(dtype, {samples * tokens * widest});
+    s.mean = arena.allocate(dtype, {samples, tokens});
+    s.rstd = arena.allocate(dtype, {samples, tokens});
+    s.modulation = arena.allocate(dtype, {samples, 6 * width});
+    return s;
+  }
+
+  /// The same for the first `samples` samples.
+  DitScratch first(std::int64_t samples) const {
+    return {flow.rows(0, samples), narrow.rows(0, samples), wide,
+            mean.rows(0, samples), rstd.rows(0, samples),   modulation.rows(0, samples)};
+  }
+
+  /// The first elements of `wide` as [samples, rows, columns].
+  kernels::Tensor wide_as(std::int64_t samples, std::int64_t rows, std::int64_t columns) const {
+    return wide.rows(0, samples * rows * columns).reshaped({samples, rows, columns});
+  }
+};
+
+/// Samples that run together: enough rows for the matrix products to be efficient, few enough for scratch to stay
+/// small. A function of the shape alone, so that results are.
+inline std::int64_t samples_per_chunk(const DitConfig& config, std::int64_t samples) {
+  constexpr std::int64_t rows = 2048;
+  return std::min(samples, (rows + config.tokens() - 1) / config.tokens());
+}
+
+}  // namespace blocktrain::blocks

@@ -1,0 +1,52 @@
+#include "blocks/linear.hpp"
+
+namespace blocktrain::blocks {
+
+using kernels::Ops;
+using kernels::Tensor;
+
+Linear::Linear(ParameterLayout& layout, const std::string& name, std::int64_t outputs, std::int64_t inputs, Start start)
+    : outputs_(outputs), inputs_(inputs) {
+  const std::string weight = name + ".weight";
+  switch (start) {
+    case Start::xavier:
+      weight_.index = layout.add_xavier(weight, outputs, inputs);
+      break;
+    case Start::zeros:
+      weight_.index = layout.add_zeros(weight, {outputs, inputs});
+      break;
+    case Start::small:
+      weight_.index = layout.add_normal(weight, outputs, inputs, 0.02, false);
+      break;
+  }
+  bias_.index = layout.add_zeros(name + ".bias", {outputs});
+}
+
+void Linear::bind_parameters(const Tensor& flat, const std::vector<Parameter>& list) {
+  weight_.bind_value(flat, list);
+  bias_.bind_value(flat, list);
+}
+
+void Linear::bind_gradient(const Tensor& flat, const std::vector<Parameter>& list) {
+  weight_.bind_gradient(flat, list);
+  bias_.bind_gradient(flat, list);
+}
+
+Tensor Linear::matrix(const Tensor& t, std::int64_t columns) {
+  return t.rank == 2 ? t : t.reshaped({t.size() / columns, columns});
+}
+
+void Linear::forward(Ops& ops, const Tensor& y, const Tensor& x) const {
+  ops.linear_forward(matrix(y, outputs_), matrix(x, inputs_), weight_.value, bias_.value);
+}
+
+void Linear::backward_parameters(Ops& ops, const Tensor& dy, const Tensor& x) const {
+  ops.linear_backward({}, weight_.gradient, bias_.gradient, matrix(dy, outputs_), matrix(x, inputs_), weight_.value,
+                      false);
+}
+
+void Linear::backward_input(Ops& ops, const Tensor& dx, const Tensor& dy, bool accumulate) const {
+  ops.matmul(matrix(dx, inputs_), matrix(dy, outputs_), false, weight_.value, false, accumulate);
+}
+
+}  // namespace blocktrain::blocks

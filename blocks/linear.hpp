@@ -1,0 +1,58 @@
+#pragma once
+/// A linear layer's parameters, bound to a flat vector: y = x weight^T + bias.
+
+#include <string>
+#include <vector>
+
+#include "blocks/parameters.hpp"
+#include "kernels/ops.hpp"
+
+namespace blocktrain::blocks {
+
+/// What stands behind a parameter of a layer: its index in the block's list, its value and its gradient.
+struct BoundParameter {
+  int index = -1;
+  kernels::Tensor value, gradient;
+
+  void bind_value(const kernels::Tensor& flat, const std::vector<Parameter>& list) {
+    value = view_of(flat, list[static_cast<std::size_t>(index)]);
+  }
+  void bind_gradient(const kernels::Tensor& flat, const std::vector<Parameter>& list) {
+    gradient = view_of(flat, list[static_cast<std::size_t>(index)]);
+  }
+};
+
+class Linear {
+ public:
+  enum class Start {
+    xavier,  ///< Xavier uniform
+    zeros,   ///< adaLN-Zero: the layer starts without effect
+    small,   ///< normal, deviation 0.02
+  };
+
+  /// Registers NAME.weight [outputs, inputs] and NAME.bias [outputs] (zeros).
+  Linear(ParameterLayout& layout, const std::string& name, std::int64_t outputs, std::int64_t inputs, Start start);
+
+  void bind_parameters(const kernels::Tensor& flat, const std::vector<Parameter>& list);
+  void bind_gradient(const kernels::Tensor& flat, const std::vector<Parameter>& list);
+
+  /// y[R,outputs] from x[R,inputs]; both of any rank with as many rows.
+  void forward(kernels::Ops& ops, const kernels::Tensor& y, const kernels::Tensor& x) const;
+  /// Adds into the gradients of weight and bias.
+  void backward_parameters(kernels::Ops& ops, const kernels::Tensor& dy, const kernels::Tensor& x) const;
+  /// dx = dy weight, or dx += with `accumulate`. Apart from backward_parameters, so that dx may take the place of x.
+  void backward_input(kernels::Ops& ops, const kernels::Tensor& dx, const kernels::Tensor& dy,
+                      bool accumulate = false) const;
+
+  /// Floating-point operations of forward per row.
+  double flops_per_row() const { return 2.0 * static_cast<double>(outputs_) * static_cast<double>(inputs_); }
+
+ private:
+  /// [.., columns] as a matrix.
+  static kernels::Tensor matrix(const kernels::Tensor& t, std::int64_t columns);
+
+  std::int64_t outputs_, inputs_;
+  BoundParameter weight_, bias_;
+};
+
+}  // namespace blocktrain::blocks
