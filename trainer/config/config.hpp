@@ -5,7 +5,10 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
+
+#include "trainer/data/data_format.hpp"
 
 namespace blocktrain::trainer {
 
@@ -16,11 +19,12 @@ enum class NoiseSampling : std::uint8_t { lognormal, uniform_log, partition };
 enum class Weighting : std::uint8_t { edm, none };
 enum class DeviceChoice : std::uint8_t { automatic, cpu };
 enum class TransportChoice : std::uint8_t { automatic, mpi, local };
-enum class DataFormat : std::uint8_t { automatic, idx, cifar10, cifar100 };
 enum class SamplerKind : std::uint8_t { euler, heun, ancestral };
 
 struct LogConfig {
   std::string directory;  ///< log.directory, the RUN folder; required
+
+  bool operator==(const LogConfig&) const = default;
 };
 
 struct DataConfig {
@@ -29,6 +33,8 @@ struct DataConfig {
   std::int64_t batch = 128;      ///< images per step and block
   std::int64_t micro_batch = 0;  ///< images per forward/backward pass; 0: chosen by the plan
   bool flip = false;             ///< random horizontal flips
+
+  bool operator==(const DataConfig&) const = default;
 };
 
 struct ModelConfig {
@@ -39,13 +45,17 @@ struct ModelConfig {
   int patch = 2;
   std::int64_t mlp_ratio = 4;
   double label_dropout = 0.1;  ///< share of labels replaced by "none", for guidance
+
+  bool operator==(const ModelConfig&) const = default;
 };
 
 struct BlocksConfig {
   int count = 4;
-  std::vector<int> layers;           ///< layers per block; empty: even
+  std::vector<int> layers;  ///< layers per block; empty: even
   TrainingMode training = TrainingMode::block_local;
   std::vector<std::uint64_t> seeds;  ///< one seed per block for weights and noise; empty: `seed` for all
+
+  bool operator==(const BlocksConfig&) const = default;
 };
 
 struct NoiseConfig {
@@ -56,10 +66,14 @@ struct NoiseConfig {
   double sigma_data = 0.5;
   double p_mean = -1.2, p_std = 1.2;
   double sigma_max_fraction = 0;  ///< share of block 0's draws that are exactly sigma_max
+
+  bool operator==(const NoiseConfig&) const = default;
 };
 
 struct ObjectiveConfig {
   Weighting weighting = Weighting::edm;
+
+  bool operator==(const ObjectiveConfig&) const = default;
 };
 
 struct OptimizerConfig {
@@ -67,45 +81,57 @@ struct OptimizerConfig {
   double weight_decay = 0;
   std::vector<double> betas{0.9, 0.999};
   double epsilon = 1e-8;
-  double clip_norm = 1.0;            ///< per block; 0: none
+  double clip_norm = 1.0;  ///< per block; 0: none
   std::int64_t warmup_steps = 0;
-  std::int64_t decay_steps = -1;     ///< cosine from the end of warm-up to this step; -1: budget.steps; 0: constant
-  double final_fraction = 0;         ///< learning rate at the end of the decay, as a fraction of learning_rate
-  double average_decay = 0;          ///< exponential moving average of the weights, used by eval and generate; 0: off
+  std::int64_t decay_steps = -1;  ///< cosine from the end of warm-up to this step; -1: budget.steps; 0: constant
+  double final_fraction = 0;      ///< learning rate at the end of the decay, as a fraction of learning_rate
+  double average_decay = 0;       ///< exponential moving average of the weights, used by eval and generate; 0: off
+
+  bool operator==(const OptimizerConfig&) const = default;
 };
 
 struct BudgetConfig {
-  std::int64_t steps = 1000;  ///< per block
+  std::int64_t steps = 1000;                                ///< per block
   double tokens = 0, joules = 0, dollars = 0, seconds = 0;  ///< per run; 0: no limit
+
+  bool operator==(const BudgetConfig&) const = default;
 };
 
 struct EvalConfig {
-  std::int64_t every_steps = 0;      ///< held-out loss of a block while it trains; 0: only by `eval`
-  std::int64_t images = 256;         ///< held-out images per loss
-  std::int64_t samples = 500;        ///< generated images for agreement and Frechet distances
-  std::vector<int> steps{4, 18, 50}; ///< numbers of sampling steps to compare
+  std::int64_t every_steps = 0;       ///< held-out loss of a block while it trains; 0: only by `eval`
+  std::int64_t images = 256;          ///< held-out images per loss
+  std::int64_t samples = 500;         ///< generated images for agreement and Frechet distances
+  std::vector<int> steps{4, 18, 50};  ///< numbers of sampling steps to compare
   SamplerKind sampler = SamplerKind::euler;
   double guidance = 1.0;
+
+  bool operator==(const EvalConfig&) const = default;
 };
 
 struct CheckpointConfig {
   std::int64_t every_steps = 500;
   int keep = 2;
+
+  bool operator==(const CheckpointConfig&) const = default;
 };
 
 struct ParallelConfig {
   DeviceChoice device = DeviceChoice::automatic;
   TransportChoice transport = TransportChoice::automatic;
-  int ranks = 0;                     ///< ranks of the threads transport; 0: one
-  int threads = 0;                   ///< compute threads per rank; 0: this host's cores shared among its ranks
-  std::int64_t steps_per_visit = 50; ///< steps a rank that owns several blocks trains one before the next
-  double timeout_seconds = 120;      ///< no wait for another rank is longer
+  int ranks = 0;                      ///< ranks of the threads transport; 0: one
+  int threads = 0;                    ///< compute threads per rank; 0: this host's cores shared among its ranks
+  std::int64_t steps_per_visit = 50;  ///< steps a rank that owns several blocks trains one before the next
+  double timeout_seconds = 120;       ///< no wait for another rank is longer
+
+  bool operator==(const ParallelConfig&) const = default;
 };
 
 struct EnergyConfig {
   std::string powercap_root = "/sys/class/powercap";
   double sample_seconds = 1.0;
   double price_usd_per_kwh = 0.12;
+
+  bool operator==(const EnergyConfig&) const = default;
 };
 
 struct Config {
@@ -122,18 +148,39 @@ struct Config {
   CheckpointConfig checkpoint;
   ParallelConfig parallel;
   EnergyConfig energy;
+
+  bool operator==(const Config&) const = default;
 };
 
-/// Loads `path`, follows `extends:`, applies `overrides` ("a.b=c") and checks every value and their combination.
-/// Throws InputError naming file, line and key; creates nothing.
+/// Loads `path`, follows `extends:`, applies `overrides` ("a.b=c", later ones win) and checks every value and their
+/// combination. Throws InputError with one line per problem, up to ten, in the order of files and lines:
+/// "FILE:LINE: KEY: found X; accepted: Y". Creates nothing.
 Config load_config(const std::string& path, const std::vector<std::string>& overrides);
 
-/// The whole config as YAML, every key with its value, in the order of the structs: RUN/config.yaml.
-std::string to_yaml(const Config& config);
+/// The same for text in memory. `name` stands for the file in messages, and `extends:` is relative to its folder.
+Config load_config_text(std::string_view text, const std::string& name, const std::vector<std::string>& overrides);
+
+enum class YamlComments : std::uint8_t { none, every_key };
+
+/// The whole config as YAML, every key with its value, in the order of the structs: RUN/config.yaml. With comments it
+/// also says what each key means and accepts: `plan --show-config`. load_config_text of it gives the same config,
+/// doubles to the bit.
+std::string to_yaml(const Config& config, YamlComments comments = YamlComments::none);
+
+/// docs/config.md: every section and key with default, accepted values and meaning.
+std::string config_reference_markdown();
 
 /// SHA-256 (hex) of what defines the experiment's numbers: everything but log, budget, eval, checkpoint, parallel and
-/// energy. Two runs with the same identity train the same weights, so one may resume the other.
-/// decay_steps counts with its resolved value.
+/// energy. Two runs with the same identity train the same weights, so one may resume the other. What has a default
+/// made from other keys (optimizer.decay_steps, blocks.layers, blocks.seeds) counts with its resolved value.
 std::string experiment_identity(const Config& config);
+
+/// Layers of each block, blocks.count of them: blocks.layers, or the even split in which block b owns layers
+/// [bL/B, (b+1)L/B) (method: section 1). In an end-to-end run this split still says which layers a block of the
+/// compared block-local run has.
+std::vector<int> layers_per_block(const Config& config);
+
+/// Seed of block `block` for weights and noise: blocks.seeds[block], or `seed`. The order of the data follows `seed`.
+std::uint64_t block_seed(const Config& config, int block);
 
 }  // namespace blocktrain::trainer

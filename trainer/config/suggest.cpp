@@ -1,0 +1,69 @@
+#include "trainer/config/suggest.hpp"
+
+#include <algorithm>
+#include <array>
+#include <vector>
+
+namespace blocktrain::trainer {
+namespace {
+
+std::string question(const std::string& name) { return "did you mean " + name + "?"; }
+
+}  // namespace
+
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+  constexpr std::size_t kLongest = 64;
+  a = a.substr(0, kLongest);
+  b = b.substr(0, kLongest);
+  std::array<std::array<std::size_t, kLongest + 1>, kLongest + 1> d{};
+  for (std::size_t i = 0; i <= a.size(); ++i) d[i][0] = i;
+  for (std::size_t j = 0; j <= b.size(); ++j) d[0][j] = j;
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      d[i][j] = std::min({d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + (a[i - 1] == b[j - 1] ? 0u : 1u)});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+        d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
+    }
+  }
+  return d[a.size()][b.size()];
+}
+
+std::string_view nearest(std::string_view word, std::span<const std::string_view> candidates) {
+  std::string_view best;
+  std::size_t best_distance = 0;
+  for (const std::string_view candidate : candidates) {
+    const std::size_t distance = edit_distance(word, candidate);
+    // A third of the letters may differ: more would suggest words that only look alike by chance.
+    if (distance > std::max<std::size_t>(1, candidate.size() / 3)) continue;
+    if (best.empty() || distance < best_distance) best = candidate, best_distance = distance;
+  }
+  return best;
+}
+
+std::string suggest_key(std::string_view section, std::string_view key, std::span<const Field> fields) {
+  std::vector<std::string_view> here, anywhere;
+  for (const Field& field : fields) {
+    if (field.section == section) here.push_back(field.key);
+    anywhere.push_back(field.key);
+  }
+  if (section.empty()) {
+    for (const Section& s : sections()) here.push_back(s.name);
+    here.push_back("extends");
+  }
+  const auto full = [&](std::string_view k) {
+    return section.empty() ? std::string(k) : std::string(section) + "." + std::string(k);
+  };
+  if (const std::string_view k = nearest(key, here); !k.empty()) return question(full(k));
+  if (const std::string_view k = nearest(key, anywhere); !k.empty()) {
+    const auto found = std::find_if(fields.begin(), fields.end(), [&](const Field& f) { return f.key == k; });
+    return question(found->name());
+  }
+  // "model.layers: 3" in one line: the key exists, but YAML nests with indentation.
+  const auto same = std::find_if(fields.begin(), fields.end(), [&](const Field& f) { return f.name() == key; });
+  if (same != fields.end() && !same->section.empty()) {
+    return "write `" + std::string(same->key) + ":` on a line of its own under `" + std::string(same->section) + ":`";
+  }
+  return "";
+}
+
+}  // namespace blocktrain::trainer
