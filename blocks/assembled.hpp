@@ -16,8 +16,8 @@ class AssembledNetwork {
   /// blocks[b] owns interval b of `schedule`; as many blocks as the schedule has.
   AssembledNetwork(NoiseSchedule schedule, std::vector<Denoiser*> blocks);
 
-  /// Takes what denoise() of up to `samples` samples of the shape [channels, height, width] of `image` needs. The
-  /// blocks share one piece of `arena`, for only one of them runs at a time; what was bound before in the arena stays.
+  /// Takes what denoise() of up to `samples` samples of image_elements = channels*height*width needs: binds every block
+  /// for inference, all to the same piece of `arena`, for only one of them runs at a time. What was bound before stays.
   void bind(kernels::Arena& arena, kernels::DType dtype, std::int64_t samples, std::int64_t image_elements);
 
   /// d = D(z; sigma, label), by the block that owns sigma, with classifier-free guidance: D = D_none + g (D_label -

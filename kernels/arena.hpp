@@ -34,6 +34,13 @@ class Arena {
   /// Starts over at offset 0; earlier views alias what is bound next. For owners that take turns
   /// (several blocks on one rank share activations).
   void rewind() { used_ = 0; }
+  /// How far the arena is bound now; rewind_to(mark()) later starts over from here, for owners that take turns behind
+  /// what stays. A mark may lie ahead of what is bound, up to the peak.
+  std::size_t mark() const { return used_; }
+  void rewind_to(std::size_t mark) {
+    BLOCKTRAIN_EXPECTS(mark <= peak_);
+    used_ = mark;
+  }
 
   bool measures_only() const { return memory_ == nullptr; }
   const std::string& purpose() const { return purpose_; }
