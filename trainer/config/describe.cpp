@@ -52,7 +52,7 @@ constexpr Section kSections[] = {
     {"budget", "When training ends: at the first limit reached."},
     {"eval", "How the quality of the network is measured."},
     {"checkpoint", "How often a run is saved."},
-    {"parallel", "Ranks, threads and devices. None of it changes the result."},
+    {"parallel", "Where the work is done: ranks, threads, devices. The experiment stays the same."},
     {"energy", "Where joules are read and what they cost."},
 };
 

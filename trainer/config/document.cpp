@@ -47,8 +47,8 @@ bool is_control(unsigned char c) { return c < 0x20 || c == 0x7f; }
 /// would be ignored without a word.
 void require_plain_text(std::string_view text) {
   if (text.size() > kMostConfigBytes) {
-    throw SyntaxError(
-        1, "found " + std::to_string(text.size()) + " bytes; accepted: at most " + std::to_string(kMostConfigBytes));
+    throw SyntaxError(1, "found " + std::to_string(text.size()) + " bytes",
+                      "at most " + std::to_string(kMostConfigBytes));
   }
   int line = 1;
   for (std::size_t i = 0; i < text.size();) {
@@ -56,7 +56,7 @@ void require_plain_text(std::string_view text) {
     if (c == '\n') ++line;
     const std::size_t length = utf8_length(text, i);
     if (length == 0 || (is_control(c) && c != '\n' && c != '\r' && c != '\t')) {
-      throw SyntaxError(line, "found byte 0x" + hexadecimal(c) + "; accepted: text in UTF-8");
+      throw SyntaxError(line, "found byte 0x" + hexadecimal(c), "text in UTF-8");
     }
     i += length;
   }
@@ -70,7 +70,7 @@ class TreeBuilder final : public YAML::EventHandler {
 
   void OnDocumentStart(const YAML::Mark& mark) override {
     if (++documents_ > 1) {
-      throw SyntaxError(line_of(mark), "found a second document; accepted: one document per file");
+      throw SyntaxError(line_of(mark), "found a second document", "one document");
     }
   }
   void OnDocumentEnd() override {}
@@ -103,8 +103,8 @@ class TreeBuilder final : public YAML::EventHandler {
 
   Node make(Node::Kind kind, const YAML::Mark& mark) {
     if (++values_ > kMostConfigValues) {
-      throw SyntaxError(line_of(mark), "found more than " + std::to_string(kMostConfigValues) +
-                                           " keys and values; accepted: at most that many");
+      throw SyntaxError(line_of(mark), "found more than " + std::to_string(kMostConfigValues) + " keys and values",
+                        "at most that many");
     }
     Node node;
     node.kind = kind;
@@ -115,8 +115,9 @@ class TreeBuilder final : public YAML::EventHandler {
   void open(Node::Kind kind, const YAML::Mark& mark, const std::string& tag) {
     refuse_tag(mark, tag);
     if (static_cast<int>(open_.size()) == kDeepestConfig) {
-      throw SyntaxError(line_of(mark), "found lists or maps nested more than " + std::to_string(kDeepestConfig) +
-                                           " deep; accepted: sections with keys");
+      throw SyntaxError(line_of(mark),
+                        "found lists or maps nested more than " + std::to_string(kDeepestConfig) + " deep",
+                        "sections with keys");
     }
     open_.push_back(make(kind, mark));
   }
@@ -143,12 +144,12 @@ class TreeBuilder final : public YAML::EventHandler {
   static void refuse_tag(const YAML::Mark& mark, const std::string& tag) {
     // "?" and "!" are the parser's words for a plain and a quoted value without a tag.
     if (tag.empty() || tag == "?" || tag == "!") return;
-    throw SyntaxError(line_of(mark), "found the tag " + quoted_for_message(tag) + "; accepted: values without tags");
+    throw SyntaxError(line_of(mark), "found the tag " + quoted_for_message(tag), "values without tags");
   }
 
   [[noreturn]] static void refuse_anchor(const YAML::Mark& mark) {
-    throw SyntaxError(line_of(mark),
-                      "found an anchor (&) or alias (*); accepted: values written out, or in quotes where they start "
+    throw SyntaxError(line_of(mark), "found an anchor (&) or alias (*)",
+                      "values written out, or in quotes where they start "
                       "with & or * (`extends:` shares settings between files)");
   }
 
@@ -171,8 +172,7 @@ Node parse_document(std::string_view text) {
   } catch (const YAML::Exception& error) {
     const int line = error.mark.is_null() ? 1 : error.mark.line + 1;
     const std::string column = error.mark.is_null() ? "" : " at column " + std::to_string(error.mark.column + 1);
-    throw SyntaxError(line, "found text that is not YAML (" + error.msg + column +
-                                "); accepted: `key: value` lines under `section:` lines, indented by spaces");
+    throw SyntaxError(line, "found text that is not YAML (" + error.msg + column + ")");
   }
   return builder.take();
 }

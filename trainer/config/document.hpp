@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace blocktrain::trainer {
@@ -28,8 +29,10 @@ struct Node {
 
 /// What is wrong with the text, and where.
 struct SyntaxError : std::runtime_error {
-  SyntaxError(int at_line, const std::string& what) : std::runtime_error(what), line(at_line) {}
-  int line;  ///< from 1
+  SyntaxError(int at_line, const std::string& found, std::string what_is_accepted = "")
+      : std::runtime_error(found), line(at_line), accepted(std::move(what_is_accepted)) {}
+  int line;              ///< from 1
+  std::string accepted;  ///< empty: any YAML that suits the place
 };
 
 /// Parses one YAML document. Text without any value gives Kind::nothing. Throws SyntaxError.

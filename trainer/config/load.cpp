@@ -17,6 +17,7 @@ namespace {
 
 constexpr std::size_t kMostProblemsShown = 10;
 constexpr std::size_t kLongestChain = 16;
+constexpr const char* kAcceptedText = "`key: value` lines under `section:` lines, indented by spaces (see configs/)";
 constexpr int kCommandLine = std::numeric_limits<int>::max();
 
 /// Where a value was given: the file's place in the order of reports, and how a message names the place.
@@ -39,6 +40,10 @@ struct Source {
     return {order, line, order == kCommandLine || line == 0 ? name : name + ":" + std::to_string(line)};
   }
 };
+
+std::string in_words(const SyntaxError& error, const char* otherwise) {
+  return std::string(error.what()) + "; accepted: " + (error.accepted.empty() ? otherwise : error.accepted);
+}
 
 class Loader {
  public:
@@ -70,18 +75,20 @@ class Loader {
     try {
       const Node root = parse_document(file.text);
       if (root.kind == Node::Kind::nothing) {
-        problem(source.at(0), "", "found no keys; accepted: `key: value` lines under `section:` lines (see configs/)");
+        problem(source.at(0), "", std::string("found no keys; accepted: ") + kAcceptedText);
       } else if (root.kind != Node::Kind::map) {
-        problem(source.at(root.line), "", found(root) + "; accepted: `key: value` lines under `section:` lines");
+        problem(source.at(root.line), "", found(root) + "; accepted: " + kAcceptedText);
       } else {
         // What the other file says comes first, wherever the line stands, for this file's own keys win.
-        for (std::size_t i = 0; i < root.keys.size(); ++i) {
-          if (root.keys[i].text == "extends") apply_extended(root.items[i], source);
-        }
+        // Only the first `extends`: the second is an error, and following both at every level would never end.
+        const auto key =
+            std::find_if(root.keys.begin(), root.keys.end(), [](const Node& k) { return k.text == "extends"; });
+        if (key != root.keys.end())
+          apply_extended(root.items[static_cast<std::size_t>(key - root.keys.begin())], source);
         apply_map(root, source);
       }
     } catch (const SyntaxError& error) {
-      problem(source.at(error.line), "", error.what());
+      problem(source.at(error.line), "", in_words(error, kAcceptedText));
     }
     chain_.pop_back();
   }
@@ -186,9 +193,10 @@ class Loader {
   }
 
   void unknown_key(const std::string& section, const std::string& key, const Origin& origin) {
-    std::string text = "found an unknown key; accepted: ";
+    std::string text = "found an unknown key";
+    if (const std::string near = suggest_key(section, key, fields_); !near.empty()) text += " (" + near + ")";
+    text += "; accepted: ";
     text += section.empty() ? "seed, extends and the sections " + section_names() : keys_of(section);
-    if (const std::string near = suggest_key(section, key, fields_); !near.empty()) text += "; " + near;
     problem(origin, (section.empty() ? "" : section + ".") + printable(key), text);
   }
 
@@ -220,17 +228,18 @@ class Loader {
       apply_value(section, dot == std::string::npos ? name : name.substr(dot + 1),
                   parse_document(std::string_view(text).substr(equals + 1)), origin, origin);
     } catch (const SyntaxError& error) {
-      problem(origin, printable(name), error.what());
+      problem(origin, printable(name), in_words(error, "a value, or a list such as [1, 2]"));
     }
   }
 
   void unknown_section(const std::string& name, const std::string& section, const Origin& origin) {
-    std::string text = "found an unknown section; accepted: " + section_names();
+    std::string text = "found an unknown section";
     std::vector<std::string_view> names;
     for (const Section& s : sections()) names.push_back(s.name);
     if (const std::string_view near = nearest(section, names); !near.empty()) {
-      text += "; did you mean " + std::string(near) + name.substr(section.size()) + "?";
+      text += " (did you mean " + std::string(near) + name.substr(section.size()) + "?)";
     }
+    text += "; accepted: " + section_names();
     problem(origin, printable(name), text);
   }
 

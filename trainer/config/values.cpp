@@ -27,7 +27,7 @@ std::string words(const NumberRange& r) {
   std::string s = r.lowest_open ? "above " : "from ";
   s += shortest(r.lowest);
   if (r.highest_open) return s + " to below " + shortest(r.highest);
-  return s + (r.lowest_open ? " to at most " : " to ") + shortest(r.highest);
+  return s + (r.lowest_open ? ", at most " : " to ") + shortest(r.highest);
 }
 std::string words(const IntegerRange& r) {
   return "from " + std::to_string(r.lowest) + " to " + std::to_string(r.highest);
@@ -120,7 +120,8 @@ std::optional<std::string> assign_list(std::vector<T>& to, const ListLength& len
 /// What only a shell would replace stays as it is in a file, and would name a folder by accident.
 std::string_view shell_syntax(std::string_view path) {
   if (path == "~" || path.starts_with("~/")) return "~";
-  for (std::size_t i = path.find('$'); i + 1 < path.size(); i = path.find('$', i + 1)) {
+  for (std::size_t i = 0; i + 1 < path.size(); ++i) {
+    if (path[i] != '$') continue;
     const char next = path[i + 1];
     if (next == '{' || next == '_' || (next >= 'A' && next <= 'Z') || (next >= 'a' && next <= 'z')) return "$";
   }
@@ -147,7 +148,7 @@ std::optional<std::string> assign_path(std::string& to, const Node& node) {
 }
 
 std::optional<std::string> assign_name(std::uint8_t& to, const Names& names, const Node& node) {
-  std::string accepted = accepted_values(NameField{&to, names});
+  const std::string accepted = accepted_values(NameField{&to, names});
   if (node.kind != Node::Kind::scalar) return refuse(node, accepted);
   for (std::size_t i = 0; i < names.accepted.size(); ++i) {
     if (node.text != names.accepted[i]) continue;
@@ -159,7 +160,7 @@ std::optional<std::string> assign_name(std::uint8_t& to, const Names& names, con
       return found(node) + ", but " + std::string(refused.reason) + "; accepted: " + accepted;
   }
   if (const std::string_view near = nearest(node.text, names.accepted); !near.empty() && names.accepted.size() > 1) {
-    accepted += "; did you mean " + std::string(near) + "?";
+    return found(node) + " (did you mean " + std::string(near) + "?); accepted: " + accepted;
   }
   return refuse(node, accepted);
 }
