@@ -1,95 +1,121 @@
 #include "kernels/cpu/gemm.hpp"
 
-#include <cblas.h>
-
 #include <algorithm>
 
+#include "kernels/cpu/packed_gemm.hpp"
 #include "kernels/cpu/parallel.hpp"
 #include "kernels/error.hpp"
 
 namespace blocktrain::kernels {
 namespace {
 
-constexpr std::int64_t round_up(std::int64_t n, std::int64_t unit) { return (n + unit - 1) / unit * unit; }
+constexpr std::int64_t divide_up(std::int64_t n, std::int64_t unit) { return (n + unit - 1) / unit; }
+constexpr auto shared_floats = static_cast<std::int64_t>(Workspace::shared_floats);
 
-/// Tiles of an output: large enough that packing the operands costs little, at least eight where the shape allows it.
+/// op(a) from row i and depth k on.
+GemmOperand left_from(const GemmOperand& a, std::int64_t i, std::int64_t k) {
+  return {a.data + (a.transposed ? k * a.stride + i : i * a.stride + k), a.stride, a.transposed};
+}
+/// op(b) from depth k and column j on.
+GemmOperand right_from(const GemmOperand& b, std::int64_t k, std::int64_t j) {
+  return {b.data + (b.transposed ? j * b.stride + k : k * b.stride + j), b.stride, b.transposed};
+}
+
+/// Tiles of an output: at most largest_tile_rows down; smaller, and cut across, until there are enough for many
+/// threads.
 struct Tiling {
-  std::int64_t rows, columns, down, across;
-  Tiling(std::int64_t m, std::int64_t n) {
-    constexpr std::int64_t largest = 1024, smallest = 64;
-    rows = round_up((m + (m - 1) / largest) / ((m - 1) / largest + 1), 16);
-    columns = round_up((n + (n - 1) / largest) / ((n - 1) / largest + 1), 16);
+  std::int64_t rows, panels, down, across;
+  Tiling(std::int64_t m, std::int64_t n) : rows(packed::largest_tile_rows), panels(packed::panels(n)) {
+    constexpr std::int64_t enough = 16;
     count(m, n);
-    while (down * across < 8 && std::max(rows, columns) > smallest) {
-      std::int64_t& longer = rows >= columns ? rows : columns;
-      longer = round_up(longer / 2, 16);
+    while (down * across < enough && rows > 2 * packed::block_rows) {
+      rows = divide_up(rows, 2 * packed::block_rows) * packed::block_rows;
+      count(m, n);
+    }
+    while (down * across < enough && panels > 2) {
+      panels = divide_up(panels, 2);
       count(m, n);
     }
   }
   void count(std::int64_t m, std::int64_t n) {
-    down = (m + rows - 1) / rows;
-    across = (n + columns - 1) / columns;
+    down = divide_up(m, rows);
+    across = divide_up(packed::panels(n), panels);
   }
 };
 
-void multiply(std::int64_t m, std::int64_t n, std::int64_t k, const GemmOperand& a, const GemmOperand& b, float* c,
-              std::int64_t stride_c, float beta) {
-  cblas_sgemm(CblasRowMajor, a.transposed ? CblasTrans : CblasNoTrans, b.transposed ? CblasTrans : CblasNoTrans,
-              static_cast<blasint>(m), static_cast<blasint>(n), static_cast<blasint>(k), 1.0f, a.data,
-              static_cast<blasint>(a.stride), b.data, static_cast<blasint>(b.stride), beta, c,
-              static_cast<blasint>(stride_c));
-}
-
-/// op(a) from row i on; op(b) from column j on; either from depth p on.
-GemmOperand a_from(const GemmOperand& a, std::int64_t i, std::int64_t p) {
-  return {a.data + (a.transposed ? p * a.stride + i : i * a.stride + p), a.stride, a.transposed};
-}
-GemmOperand b_from(const GemmOperand& b, std::int64_t p, std::int64_t j) {
-  return {b.data + (b.transposed ? j * b.stride + p : p * b.stride + j), b.stride, b.transposed};
-}
-
-}  // namespace
-
-void gemm(int threads, std::int64_t rows, std::int64_t columns, std::int64_t depth, const GemmOperand& a,
-          const GemmOperand& b, float* c, std::int64_t stride_c, bool accumulate, const float* bias) {
-  BLOCKTRAIN_EXPECTS(rows >= 1 && columns >= 1 && depth >= 1);
-  const Tiling tiling(rows, columns);
-  parallel_for(threads, tiling.down * tiling.across, [&](std::int64_t tile) {
-    const std::int64_t i = tile / tiling.across * tiling.rows, j = tile % tiling.across * tiling.columns;
-    const std::int64_t m = std::min(tiling.rows, rows - i), n = std::min(tiling.columns, columns - j);
-    float* out = c + i * stride_c + j;
-    if (bias != nullptr) {
-      for (std::int64_t r = 0; r < m; ++r) std::copy(bias + j, bias + j + n, out + r * stride_c);
+/// A small output of a long reduction: the depth is cut into pieces fixed by the shape, whose partial sums are added in
+/// order. Each piece packs both factors for itself.
+void reduce(int threads, const Workspace& workspace, std::int64_t rows, std::int64_t columns, std::int64_t depth,
+            std::int64_t pieces, const GemmOperand& a, const GemmOperand& b, float* c, std::int64_t stride_c,
+            bool accumulate, const float* bias) {
+  const std::int64_t piece = divide_up(depth, pieces), size = rows * columns;
+  float* partial = workspace.shared();
+  parallel_for(threads, pieces, [&](std::int64_t p, int thread) {
+    const std::int64_t first = p * piece, length = std::min(piece, depth - first);
+    float* left = workspace.thread(thread);
+    float* right = left + packed::left_floats;
+    const std::int64_t panels = packed::panels(columns), panel_stride = length * packed::block_columns;
+    for (std::int64_t j = 0; j < panels; ++j)
+      packed::pack_right(b, columns, j, first, length, right + j * panel_stride);
+    for (std::int64_t i = 0; i < rows; i += packed::largest_tile_rows) {
+      packed::multiply(std::min(packed::largest_tile_rows, rows - i), columns, length, left_from(a, i, first), right,
+                       panel_stride, partial + p * size + i * columns, columns, {false, nullptr}, left);
     }
-    multiply(m, n, depth, a_from(a, i, 0), b_from(b, 0, j), out, stride_c, accumulate || bias != nullptr ? 1.0f : 0.0f);
   });
-}
-
-void gemm_long_reduction(int threads, std::int64_t rows, std::int64_t columns, std::int64_t depth, const GemmOperand& a,
-                         const GemmOperand& b, float* c, std::int64_t stride_c, float* scratch,
-                         std::int64_t scratch_floats) {
-  const std::int64_t size = rows * columns;
-  const std::int64_t pieces = std::min({std::int64_t{8}, depth / 256, scratch_floats / size});
-  if (size > 256 * 256 || pieces < 2) {
-    gemm(threads, rows, columns, depth, a, b, c, stride_c, true, nullptr);
-    return;
-  }
-  const std::int64_t piece = (depth + pieces - 1) / pieces;
-  parallel_for(threads, pieces, [&](std::int64_t i) {
-    const std::int64_t first = i * piece;
-    multiply(rows, columns, std::min(piece, depth - first), a_from(a, 0, first), b_from(b, first, 0),
-             scratch + i * size, columns, 0.0f);
-  });
-  parallel_ranges(threads, rows, rows_per_piece(columns), [&](std::int64_t begin, std::int64_t end) {
+  parallel_ranges(threads, rows, rows_per_piece(columns * pieces), [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t r = begin; r < end; ++r) {
       float* out = c + r * stride_c;
-      for (std::int64_t i = 0; i < pieces; ++i) {
-        const float* in = scratch + i * size + r * columns;
-#pragma omp simd
+      for (std::int64_t j = 0; j < columns; ++j) {
+        out[j] = (accumulate ? out[j] : 0.0f) + (bias != nullptr ? bias[j] : 0.0f);
+      }
+      for (std::int64_t p = 0; p < pieces; ++p) {
+        const float* in = partial + p * size + r * columns;
         for (std::int64_t j = 0; j < columns; ++j) out[j] += in[j];
       }
     }
   });
+}
+
+}  // namespace
+
+void gemm(int threads, const Workspace& workspace, std::int64_t rows, std::int64_t columns, std::int64_t depth,
+          const GemmOperand& a, const GemmOperand& b, float* c, std::int64_t stride_c, bool accumulate,
+          const float* bias) {
+  BLOCKTRAIN_EXPECTS(rows >= 1 && columns >= 1 && depth >= 1);
+  const std::int64_t size = rows * columns;
+  if (size <= 128 * 512 && depth >= 1024) {
+    const std::int64_t pieces = std::min({std::int64_t{16}, depth / 256, shared_floats / size});
+    return reduce(threads, workspace, rows, columns, depth, pieces, a, b, c, stride_c, accumulate, bias);
+  }
+  // The right factor is packed once for all tiles, as much of it at a time as the shared scratch holds.
+  constexpr std::int64_t longest = 4096;
+  const std::int64_t piece = divide_up(depth, divide_up(depth, longest));
+  const std::int64_t panels = packed::panels(columns), panel_stride = piece * packed::block_columns;
+  const std::int64_t held = std::min(panels, shared_floats / panel_stride);
+  for (std::int64_t first = 0; first < depth; first += piece) {
+    const std::int64_t length = std::min(piece, depth - first);
+    for (std::int64_t panel = 0; panel < panels; panel += held) {
+      const std::int64_t here = std::min(held, panels - panel), j = panel * packed::block_columns;
+      const std::int64_t width = std::min(here * packed::block_columns, columns - j);
+      const GemmOperand right = right_from(b, first, j);
+      float* packed_right = workspace.shared();
+      parallel_ranges(threads, here, divide_up(here, 16), [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t p = begin; p < end; ++p) {
+          packed::pack_right(right, width, p, 0, length, packed_right + p * panel_stride);
+        }
+      });
+      const Tiling tiles(rows, width);
+      const packed::Finish finish{accumulate || first > 0, first == 0 ? bias : nullptr};
+      parallel_for(threads, tiles.down * tiles.across, [&](std::int64_t tile, int thread) {
+        const std::int64_t i = tile / tiles.across * tiles.rows, p = tile % tiles.across * tiles.panels;
+        const std::int64_t q = p * packed::block_columns;
+        packed::multiply(
+            std::min(tiles.rows, rows - i), std::min(tiles.panels * packed::block_columns, width - q), length,
+            left_from(a, i, first), packed_right + p * panel_stride, panel_stride, c + i * stride_c + j + q, stride_c,
+            {finish.accumulate, finish.bias != nullptr ? finish.bias + j + q : nullptr}, workspace.thread(thread));
+      });
+    }
+  }
 }
 
 }  // namespace blocktrain::kernels

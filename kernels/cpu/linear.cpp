@@ -12,7 +12,7 @@ void CpuOps::matmul(const Tensor& c, const Tensor& a, bool transpose_a, const Te
   BLOCKTRAIN_EXPECTS((transpose_a ? a.row_size() : a.dim(0)) == rows);
   BLOCKTRAIN_EXPECTS((transpose_b ? b.row_size() : b.dim(0)) == depth);
   BLOCKTRAIN_EXPECTS((transpose_b ? b.dim(0) : b.row_size()) == columns);
-  gemm(threads_, rows, columns, depth, {a.as<float>(), a.row_stride, transpose_a},
+  gemm(threads_, workspace_, rows, columns, depth, {a.as<float>(), a.row_stride, transpose_a},
        {b.as<float>(), b.row_stride, transpose_b}, c.as<float>(), c.row_stride, accumulate, nullptr);
 }
 
@@ -21,7 +21,7 @@ void CpuOps::linear_forward(const Tensor& out, const Tensor& x, const Tensor& we
   BLOCKTRAIN_EXPECTS(weight.row_size() == depth && weight.contiguous());
   BLOCKTRAIN_EXPECTS(out.dim(0) == rows && out.row_size() == columns);
   BLOCKTRAIN_EXPECTS(bias.empty() || bias.size() == columns);
-  gemm(threads_, rows, columns, depth, {x.as<float>(), x.row_stride, false},
+  gemm(threads_, workspace_, rows, columns, depth, {x.as<float>(), x.row_stride, false},
        {weight.as<float>(), weight.row_stride, true}, out.as<float>(), out.row_stride, false,
        bias.empty() ? nullptr : bias.as<float>());
 }
@@ -35,12 +35,11 @@ void CpuOps::linear_backward(const Tensor& dx, const Tensor& dweight, const Tens
   BLOCKTRAIN_EXPECTS(dbias.empty() || dbias.size() == columns);
   const float* dyp = dy.as<float>();
   if (!dx.empty()) {
-    gemm(threads_, rows, depth, columns, {dyp, dy.row_stride, false}, {weight.as<float>(), weight.row_stride, false},
-         dx.as<float>(), dx.row_stride, add_dx, nullptr);
+    gemm(threads_, workspace_, rows, depth, columns, {dyp, dy.row_stride, false},
+         {weight.as<float>(), weight.row_stride, false}, dx.as<float>(), dx.row_stride, add_dx, nullptr);
   }
-  gemm_long_reduction(threads_, columns, depth, rows, {dyp, dy.row_stride, true}, {x.as<float>(), x.row_stride, false},
-                      dweight.as<float>(), dweight.row_stride, workspace_.shared(),
-                      static_cast<std::int64_t>(Workspace::shared_floats));
+  gemm(threads_, workspace_, columns, depth, rows, {dyp, dy.row_stride, true}, {x.as<float>(), x.row_stride, false},
+       dweight.as<float>(), dweight.row_stride, true, nullptr);
   if (!dbias.empty()) add_column_sums(dbias.as<float>(), dy);
 }
 

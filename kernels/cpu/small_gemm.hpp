@@ -2,24 +2,10 @@
 /// Products of small matrices that are already in cache, without packing: attention's inner loops.
 
 #include <cstdint>
-#include <cstring>
+
+#include "kernels/cpu/float_vector.hpp"
 
 namespace blocktrain::kernels {
-
-#ifdef __AVX512F__
-inline constexpr int vector_lanes = 16;
-#else
-inline constexpr int vector_lanes = 8;
-#endif
-/// One register of float32.
-typedef float FloatVector __attribute__((vector_size(4 * vector_lanes)));
-
-inline FloatVector load_vector(const float* p) {
-  FloatVector v;
-  std::memcpy(&v, p, sizeof v);
-  return v;
-}
-inline void store_vector(float* p, FloatVector v) { std::memcpy(p, &v, sizeof v); }
 
 /// The left factor of small_gemm: element (r, s) is data[r * row_step + s * column_step].
 struct SmallFactor {
