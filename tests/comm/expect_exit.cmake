@@ -1,0 +1,17 @@
+# cmake -DCOMMAND="a;b;c" -DSECONDS=n [-DCODE=n] [-DWORDS=regex] -P expect_exit.cmake
+# Runs COMMAND; succeeds if it ends within SECONDS with exit code CODE (without CODE: any but 0) and says WORDS.
+execute_process(COMMAND ${COMMAND} TIMEOUT ${SECONDS} RESULT_VARIABLE result OUTPUT_VARIABLE text ERROR_VARIABLE text)
+message("${text}")
+if(result MATCHES "timeout")
+  message(FATAL_ERROR "the job was still running after ${SECONDS} s")
+endif()
+if(DEFINED CODE)
+  if(NOT result STREQUAL CODE)
+    message(FATAL_ERROR "the job ended with ${result}, expected ${CODE}")
+  endif()
+elseif(result STREQUAL "0")
+  message(FATAL_ERROR "the job ended with 0 as if nothing had happened")
+endif()
+if(DEFINED WORDS AND NOT text MATCHES "${WORDS}")
+  message(FATAL_ERROR "the job did not say \"${WORDS}\"")
+endif()
