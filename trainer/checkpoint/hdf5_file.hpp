@@ -1,0 +1,56 @@
+#pragma once
+/// Owners of HDF5 identifiers.
+
+#include <hdf5.h>
+
+#include <utility>
+
+#include "trainer/checkpoint/hdf5_check.hpp"
+
+namespace blocktrain::trainer {
+
+/// Owns one identifier and the function that closes its kind. Lives inside an Hdf5Session.
+class Hdf5Handle {
+ public:
+  using Close = herr_t (*)(hid_t);
+
+  Hdf5Handle(hid_t id, Close closes) noexcept : id_(id), close_(closes) {}
+  Hdf5Handle(Hdf5Handle&& other) noexcept
+      : id_(std::exchange(other.id_, hid_t{H5I_INVALID_HID})), close_(other.close_) {}
+  Hdf5Handle& operator=(Hdf5Handle&& other) noexcept {
+    std::swap(id_, other.id_);
+    std::swap(close_, other.close_);
+    return *this;
+  }
+  Hdf5Handle(const Hdf5Handle&) = delete;
+  Hdf5Handle& operator=(const Hdf5Handle&) = delete;
+  ~Hdf5Handle() {
+    // Nothing can be done about a failure here; files that are written are closed by close().
+    if (id_ >= 0) close_(id_);
+  }
+
+  operator hid_t() const noexcept { return id_; }
+  /// Closes now, checked: what a written file needs. Throws LibraryError.
+  void close() { BLOCKTRAIN_HDF5(close_(std::exchange(id_, hid_t{H5I_INVALID_HID}))); }
+
+ private:
+  hid_t id_;
+  Close close_;
+};
+
+/// An owner of the identifier that `call` returns, checked, to be closed by `close`.
+#define BLOCKTRAIN_HDF5_OPEN(call, close) ::blocktrain::trainer::Hdf5Handle(BLOCKTRAIN_HDF5(call), close)
+
+/// How files are opened: closing one closes all in it, and no locks. Some cluster file systems refuse locks, and a
+/// committed file never changes.
+inline Hdf5Handle hdf5_file_access() {
+  Hdf5Handle list = BLOCKTRAIN_HDF5_OPEN(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
+  BLOCKTRAIN_HDF5(H5Pset_fclose_degree(list, H5F_CLOSE_STRONG));
+#if H5_VERSION_GE(1, 14, 0) || (H5_VERSION_GE(1, 12, 1) && !H5_VERSION_GE(1, 13, 0)) || \
+    (H5_VERSION_GE(1, 10, 7) && !H5_VERSION_GE(1, 11, 0))
+  BLOCKTRAIN_HDF5(H5Pset_file_locking(list, false, true));
+#endif
+  return list;
+}
+
+}  // namespace blocktrain::trainer

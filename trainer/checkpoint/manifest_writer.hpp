@@ -1,0 +1,68 @@
+#pragma once
+/// The one writer of the manifest: the coordinator. What it does, and in which order, is what makes a run survive a
+/// kill at any instant: a file is named after it is durable, and removed after nothing names it.
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "trainer/checkpoint/file_system.hpp"
+#include "trainer/checkpoint/manifest.hpp"
+#include "trainer/checkpoint/resume.hpp"
+
+namespace blocktrain::trainer {
+
+/// What prune() did.
+struct PruneResult {
+  int removed = 0;                    ///< files of checkpoints that newer ones replaced
+  std::vector<std::string> warnings;  ///< sentences for the user: damage found on the way
+};
+
+/// Not thread-safe: one thread of one process uses it. Any thread will do.
+class ManifestWriter {
+ public:
+  /// Takes over RUN/checkpoints (made when missing) before any block is committed by this run. `start` is where its
+  /// blocks start, by find_resume_points: what the manifest names beyond that is forgotten, for those steps are trained
+  /// again. Saves the manifest, then removes what it does not name: orphaned block files and files aside of a crash.
+  /// Files of a block that starts over at step 0 stay until they are overwritten or the next start, and nothing else in
+  /// the folder is touched. Throws InputError as load_manifest does and when another process is writing
+  /// there, RunError when the system refuses.
+  ManifestWriter(std::filesystem::path run_directory, std::string experiment, const ResumePlan& start);
+
+  /// Names a committed file, durably; one of the same block and step is replaced. Throws RunError when it is no file of
+  /// this run or the disk is full; the manifest is then as before.
+  void add(const CommittedFile& file);
+
+  /// Keeps the newest `keep` (at least 1) files of each block and removes older ones, but only after those kept were
+  /// read again from disk and found whole (each file once). One found damaged is dropped with a warning; where fewer
+  /// than `keep` whole ones are left, nothing is removed. Blocks that are `coupled` keep everything since their
+  /// `keep`th newest common step, so that they have one to resume from. Throws RunError.
+  PruneResult prune(int keep, bool coupled);
+
+  const Manifest& manifest() const { return manifest_; }
+  /// Files the constructor removed.
+  int cleaned() const { return cleaned_; }
+
+ private:
+  void save(const Manifest& manifest);
+  int clean(const std::set<std::string>& spared) const;
+  /// The oldest step to keep of blocks that prune together; nullopt: all. Drops damaged files from `group`.
+  std::optional<std::int64_t> oldest_kept(std::span<std::vector<CommittedFile>> group, std::size_t keep,
+                                          std::set<std::string>& unnamed, PruneResult& result);
+  bool is_whole(const CommittedFile& file, PruneResult& result);
+  bool remove(const std::string& name) const;
+
+  std::filesystem::path folder_;
+  FileDescriptor lock_;
+  Manifest manifest_;
+  std::string saved_text_;          ///< of the newest manifest that is whole on disk; empty: none yet
+  bool current_is_whole_ = false;   ///< whether that is manifest.json rather than the one before
+  std::set<std::string> verified_;  ///< names of files found whole
+  int cleaned_ = 0;
+};
+
+}  // namespace blocktrain::trainer

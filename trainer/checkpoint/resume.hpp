@@ -1,0 +1,34 @@
+#pragma once
+/// Where a run goes on: per block the newest checkpoint that is whole.
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "trainer/checkpoint/commit.hpp"
+
+namespace blocktrain::trainer {
+
+/// Where one block starts.
+struct ResumePoint {
+  int block = 0;
+  std::int64_t step = 0;              ///< steps behind it; 0 without a file: initial weights
+  std::optional<CommittedFile> file;  ///< verified: its digest was right just now
+};
+
+struct ResumePlan {
+  std::vector<ResumePoint> blocks;    ///< by block
+  std::vector<std::string> warnings;  ///< sentences for the user: every file refused, every block that starts over
+  bool found = false;                 ///< whether anything was saved before; false: a fresh run, without warnings
+};
+
+/// Finds where each block of `experiment` goes on. Digests are checked here, before HDF5 opens anything. A block whose
+/// newest file is damaged or missing falls back to the one before; one without a usable file starts at step 0. Blocks
+/// that are `coupled` (they share something while they train) start from their newest common step. Changes nothing on
+/// disk. Throws InputError as load_manifest and find_damage do.
+ResumePlan find_resume_points(const std::filesystem::path& run_directory, const std::string& experiment, int blocks,
+                              bool coupled);
+
+}  // namespace blocktrain::trainer
