@@ -1,0 +1,290 @@
+#include "trainer/ledger/reader.hpp"
+
+#include <fcntl.h>
+
+#include <charconv>
+#include <cmath>
+#include <filesystem>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+
+#include "kernels/error.hpp"
+
+namespace blocktrain::trainer {
+
+using nlohmann::json;
+
+namespace {
+
+constexpr std::size_t chunk_bytes = 1 << 20;
+constexpr std::size_t longest_row = std::size_t{256} << 20;
+constexpr std::uint64_t largest_count = std::uint64_t{1} << 53;
+constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+
+/// What is wrong with a row; becomes an InputError, or the torn end, one level up.
+struct Damage : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+const json& field(const json& row, const char* name) {
+  const auto found = row.find(name);
+  if (found == row.end()) throw Damage(std::string("the field \"") + name + "\" is missing");
+  return *found;
+}
+
+std::uint64_t count(const json& row, const char* name, std::uint64_t largest = largest_count) {
+  const json& value = field(row, name);
+  if (!value.is_number_unsigned() || value.get<std::uint64_t>() > largest) {
+    throw Damage(std::string("\"") + name + "\" is not a whole number from 0 to " + std::to_string(largest));
+  }
+  return value.get<std::uint64_t>();
+}
+
+int index(const json& row, const char* name) { return static_cast<int>(count(row, name, 1 << 24)); }
+
+double number(const json& row, const char* name) {
+  const json& value = field(row, name);
+  if (value.is_null()) return nan;
+  if (!value.is_number()) throw Damage(std::string("\"") + name + "\" is not a number");
+  return value.get<double>();
+}
+
+std::string text(const json& row, const char* name) {
+  const json& value = field(row, name);
+  if (!value.is_string()) throw Damage(std::string("\"") + name + "\" is not a text");
+  return value.get<std::string>();
+}
+
+BySource by_source(const json& row, const char* name) {
+  const json& object = field(row, name);
+  if (!object.is_object()) throw Damage(std::string("\"") + name + "\" is not an object");
+  BySource values{};
+  for (std::size_t i = 0; i < energy_sources; ++i) {
+    values[i] = number(object, std::string(to_string(static_cast<EnergySource>(i))).c_str());
+    if (values[i] < 0) throw Damage(std::string("\"") + name + "\" has joules below 0");
+  }
+  return values;
+}
+
+ByPurpose by_purpose(const json& row, const char* name) {
+  const json& object = field(row, name);
+  if (!object.is_object()) throw Damage(std::string("\"") + name + "\" is not an object");
+  ByPurpose values{};
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = count(object, std::string(traffic_names[i]).c_str());
+  return values;
+}
+
+std::int64_t bytes_or_unknown(const json& memory, const char* name) {
+  const auto found = memory.find(name);
+  return found == memory.end() || found->is_null() ? -1 : static_cast<std::int64_t>(count(memory, name));
+}
+
+void parse_step(const json& row, StepRow& step) {
+  step.block = index(row, "block");
+  step.step = static_cast<std::int64_t>(count(row, "step"));
+  step.time = number(row, "time");
+  step.tokens = static_cast<std::int64_t>(count(row, "tokens"));
+  step.samples = static_cast<std::int64_t>(count(row, "samples"));
+  step.loss = number(row, "loss");
+  step.mse = number(row, "mse");
+  const json& sigma = field(row, "sigma");
+  if (!sigma.is_array() || sigma.size() != 2) throw Damage("\"sigma\" is not a pair");
+  step.sigma_lo = sigma[0].is_number() ? sigma[0].get<double>() : nan;
+  step.sigma_hi = sigma[1].is_number() ? sigma[1].get<double>() : nan;
+  step.learning_rate = number(row, "learning_rate");
+  step.gradient_norm = number(row, "gradient_norm");
+  step.seconds = number(row, "seconds");
+  if (!(step.seconds >= 0)) throw Damage("\"seconds\" is not a number of at least 0");
+  step.joules = by_source(row, "joules");
+  const json& reasons = field(row, "joules_reason");
+  for (std::size_t i = 0; i < energy_sources; ++i) {
+    const auto reason =
+        reasons.is_object() ? reasons.find(std::string(to_string(static_cast<EnergySource>(i)))) : reasons.end();
+    step.joules_reason[i] =
+        reasons.is_object() && reason != reasons.end() && reason->is_string() ? reason->get<std::string>() : "";
+  }
+  step.bytes_sent = by_purpose(row, "bytes_sent");
+  const json& memory = field(row, "memory");
+  if (!memory.is_object()) throw Damage("\"memory\" is not an object");
+  step.memory_planned = bytes_or_unknown(memory, "planned");
+  step.memory_measured = bytes_or_unknown(memory, "measured");
+  step.memory_runtime = bytes_or_unknown(memory, "runtime");
+  step.ranks.clear();
+  for (const json& rank : field(row, "ranks")) {
+    if (!rank.is_number_unsigned() || rank.get<std::uint64_t>() > (1 << 24)) throw Damage("\"ranks\" holds no rank");
+    step.ranks.push_back(rank.get<int>());
+  }
+}
+
+void parse_energy(const json& row, EnergyRecord& energy) {
+  energy.host = index(row, "host");
+  const json& device = field(row, "device");
+  if (!device.is_number_integer()) throw Damage("\"device\" is not a whole number");
+  energy.device = device == -1 ? -1 : index(row, "device");
+  const std::string source = text(row, "source");
+  std::size_t i = 0;
+  while (i < energy_sources && to_string(static_cast<EnergySource>(i)) != source) ++i;
+  if (i == energy_sources) throw Damage("\"source\" is \"" + source + "\", not gpu, cpu or dram");
+  energy.source = static_cast<EnergySource>(i);
+  energy.joules = number(row, "joules");
+  if (!(energy.joules >= 0)) throw Damage("\"joules\" is not a number of at least 0");
+  energy.begin = static_cast<std::int64_t>(count(row, "begin_ns", std::numeric_limits<std::int64_t>::max()));
+  energy.end = static_cast<std::int64_t>(count(row, "end_ns", std::numeric_limits<std::int64_t>::max()));
+}
+
+void parse_lost(const json& row, std::vector<LedgerRow::Lost>& lost) {
+  lost.clear();
+  const json& blocks = field(row, "blocks");
+  if (!blocks.is_array()) throw Damage("\"blocks\" is not an array");
+  for (const json& entry : blocks) {
+    if (!entry.is_object()) throw Damage("\"blocks\" holds something else than objects");
+    LedgerRow::Lost& block = lost.emplace_back();
+    block.block = index(entry, "block");
+    block.count = static_cast<std::int64_t>(count(entry, "steps"));
+    block.sums.tokens = static_cast<std::int64_t>(count(entry, "tokens"));
+    block.sums.samples = static_cast<std::int64_t>(count(entry, "samples"));
+    block.sums.seconds = number(entry, "seconds");
+    if (!(block.sums.seconds >= 0)) throw Damage("\"seconds\" is not a number of at least 0");
+    block.sums.joules = by_source(entry, "joules");
+    block.sums.bytes_sent = by_purpose(entry, "bytes_sent");
+    const json& unmeasured = field(entry, "joules_unmeasured_steps");
+    if (!unmeasured.is_object()) throw Damage("\"joules_unmeasured_steps\" is not an object");
+    for (std::size_t i = 0; i < energy_sources; ++i) {
+      const std::string source(to_string(static_cast<EnergySource>(i)));
+      block.unmeasured[i] = static_cast<std::int64_t>(count(unmeasured, source.c_str()));
+    }
+  }
+}
+
+/// Fills `out` from out.text; `format` from a run_start row. Throws Damage.
+void parse_row(LedgerRow& out, std::string& format) {
+  const json row = json::parse(out.text, nullptr, false);
+  if (!row.is_object()) throw Damage("the line is not a JSON object");
+  out.type = text(row, "type");
+  const auto time = row.find("time");
+  out.time = time != row.end() && time->is_number() ? time->get<double>() : 0;
+  const auto block = row.find("block");
+  out.block = block != row.end() && !block->is_null() ? index(row, "block") : -1;
+  const auto step = row.find("step");
+  out.at_step = step != row.end() && !step->is_null() ? static_cast<std::int64_t>(count(row, "step")) : -1;
+  if (out.type == "run_start") {
+    format = text(row, "format");
+  } else if (out.type == "step") {
+    parse_step(row, out.step);
+  } else if (out.type == "energy") {
+    parse_energy(row, out.energy);
+  } else if (out.type == "lost") {
+    parse_lost(row, out.lost);
+    out.lost_file_bytes = count(row, "lost_file_bytes");
+  } else if (out.type == "run_end") {
+    out.status = text(row, "status");
+    out.seconds = number(row, "seconds");
+  }
+}
+
+}  // namespace
+
+LedgerReader::LedgerReader(const std::string& path) {
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(path, error)) throw InputError(path + ": there is no ledger here");
+  file_ = File(path, O_RDONLY);
+}
+
+bool LedgerReader::next_line(std::string& line, bool& complete) {
+  std::size_t searched = at_;
+  for (;;) {
+    const std::size_t end = buffer_.find('\n', searched);
+    if (end != std::string::npos) {
+      line.assign(buffer_, at_, end - at_);
+      at_ = end + 1;
+      complete = true;
+      return true;
+    }
+    if (buffer_.size() - at_ > longest_row) {
+      throw InputError(file_.path() + ":" + std::to_string(line_ + 1) +
+                       ": the line is longer than any row of a ledger");
+    }
+    buffer_.erase(0, at_);
+    at_ = 0;
+    searched = buffer_.size();
+    buffer_.resize(searched + chunk_bytes);
+    const std::size_t got = file_.read_at(buffer_.data() + searched, chunk_bytes, buffer_end_);
+    buffer_.resize(searched + got);
+    buffer_end_ += got;
+    if (got == 0) break;
+  }
+  line.assign(buffer_, at_);
+  at_ = buffer_.size();
+  complete = false;
+  return !line.empty();
+}
+
+bool LedgerReader::next(LedgerRow& row) {
+  bool complete = false;
+  if (ended_ || !next_line(row.text, complete)) {
+    ended_ = true;
+    return false;
+  }
+  ++line_;
+  row.line = line_;
+  row.offset = sound_;
+  std::string format, why;
+  try {
+    if (!complete) throw Damage("the line has no end");
+    parse_row(row, format);
+  } catch (const Damage& damage) {
+    why = damage.what();
+  }
+  if (!why.empty()) {
+    // A crash tears the end of a ledger; a first line that is whole and no row belongs to another file.
+    if (complete && line_ == 1) throw InputError(file_.path() + ":1: this is not a ledger of blocktrain: " + why);
+    torn_ = row.text.size() + (complete ? 1 : 0);
+    check_nothing_sound_follows(line_, why);
+    ended_ = true;
+    return false;
+  }
+  check_format(row, format);
+  sound_ += row.text.size() + 1;
+  return true;
+}
+
+void LedgerReader::check_format(const LedgerRow& row, const std::string& format) const {
+  const std::string place = file_.path() + ":" + std::to_string(row.line) + ": ";
+  if (row.type != "run_start") {
+    if (row.line == 1)
+      throw InputError(place + "this is not a ledger of blocktrain: it does not begin with a run_start row");
+    return;
+  }
+  constexpr std::string_view prefix = "blocktrain-ledger/";
+  int major = -1;
+  if (format.starts_with(prefix)) {
+    std::from_chars(format.data() + prefix.size(), format.data() + format.size(), major);
+  }
+  if (major != ledger_major_version) {
+    throw InputError(place + "the ledger's format is \"" + format + "\"; this program reads " +
+                     std::string(ledger_format) + " and other minor versions of it. Use the program that wrote it");
+  }
+}
+
+void LedgerReader::check_nothing_sound_follows(std::uint64_t damaged_line, const std::string& why) {
+  LedgerRow later;
+  bool complete = false;
+  while (next_line(later.text, complete)) {
+    torn_ += later.text.size() + (complete ? 1 : 0);
+    std::string format;
+    bool sound = complete;
+    try {
+      if (sound) parse_row(later, format);
+    } catch (const Damage&) {
+      sound = false;
+    }
+    if (sound) {
+      throw InputError(file_.path() + ":" + std::to_string(damaged_line) + ": damaged row: " + why +
+                       ". Sound rows follow it, so this is not the torn end that a crash leaves; restore the file, or "
+                       "take the line out if its cost may be missing");
+    }
+  }
+}
+
+}  // namespace blocktrain::trainer

@@ -1,0 +1,48 @@
+#pragma once
+/// The way of step records from the training thread to the service thread of a rank: a ring without locks, with one
+/// producer and one consumer, whose memory is taken once. It also knows whether a step is running, so that the
+/// coordinator can share out energy that was measured while a long step ran.
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "trainer/ledger/records.hpp"
+
+namespace blocktrain::trainer {
+
+class RecordRing {
+ public:
+  /// Room for at least `capacity` records. push() waits at most `deadline` for room.
+  RecordRing(std::size_t capacity, std::chrono::milliseconds deadline);
+
+  // Training thread. Nothing here allocates.
+
+  /// A step begins now; returns its busy_begin.
+  std::int64_t begin_step();
+  /// Hands over the record of the step that began last; the thread is idle from then on. Throws RunError when the
+  /// service thread has not made room within the deadline.
+  void push(const StepRecord& record);
+  /// The step that began last ended without a record (it failed).
+  void abandon_step();
+
+  // Service thread.
+
+  /// Appends all records that have arrived to `out`; returns the mark to send behind them.
+  BusyMark drain(std::vector<StepRecord>& out, std::int32_t rank);
+
+ private:
+  static constexpr std::int64_t idle = 0;
+  static constexpr std::int64_t starting = -1;
+
+  std::vector<StepRecord> slots_;
+  std::size_t mask_;
+  std::chrono::milliseconds deadline_;
+  alignas(64) std::atomic<std::size_t> pushed_{0};
+  alignas(64) std::atomic<std::size_t> drained_{0};
+  alignas(64) std::atomic<std::int64_t> busy_since_{idle};
+};
+
+}  // namespace blocktrain::trainer
