@@ -53,13 +53,18 @@ void reduce(int threads, const Workspace& workspace, std::int64_t rows, std::int
   parallel_for(threads, pieces, [&](std::int64_t p, int thread) {
     const std::int64_t first = p * piece, length = std::min(piece, depth - first);
     float* left = workspace.thread(thread);
-    float* right = left + packed::left_floats;
     const std::int64_t panels = packed::panels(columns), panel_stride = length * packed::block_columns;
-    for (std::int64_t j = 0; j < panels; ++j)
-      packed::pack_right(b, columns, j, first, length, right + j * panel_stride);
+    packed::Right right{left + packed::left_floats, panel_stride, packed::block_columns};
+    if (!b.transposed && b.stride <= packed::near_stride && columns % packed::block_columns == 0) {
+      right = {right_from(b, first, 0).data, packed::block_columns, b.stride};
+    } else {
+      for (std::int64_t j = 0; j < panels; ++j) {
+        packed::pack_right(b, columns, j, first, length, left + packed::left_floats + j * panel_stride);
+      }
+    }
     for (std::int64_t i = 0; i < rows; i += packed::largest_tile_rows) {
       packed::multiply(std::min(packed::largest_tile_rows, rows - i), columns, length, left_from(a, i, first), right,
-                       panel_stride, partial + p * size + i * columns, columns, {false, nullptr}, left);
+                       partial + p * size + i * columns, columns, {false, nullptr}, left);
     }
   });
   parallel_ranges(threads, rows, rows_per_piece(columns * pieces), [&](std::int64_t begin, std::int64_t end) {
@@ -111,7 +116,8 @@ void gemm(int threads, const Workspace& workspace, std::int64_t rows, std::int64
         const std::int64_t q = p * packed::block_columns;
         packed::multiply(
             std::min(tiles.rows, rows - i), std::min(tiles.panels * packed::block_columns, width - q), length,
-            left_from(a, i, first), packed_right + p * panel_stride, panel_stride, c + i * stride_c + j + q, stride_c,
+            left_from(a, i, first), {packed_right + p * panel_stride, panel_stride, packed::block_columns},
+            c + i * stride_c + j + q, stride_c,
             {finish.accumulate, finish.bias != nullptr ? finish.bias + j + q : nullptr}, workspace.thread(thread));
       });
     }

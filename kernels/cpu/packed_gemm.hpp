@@ -36,9 +36,19 @@ struct Finish {
   const float* bias;  ///< of the output's first column, or null
 };
 
-/// c[rows, columns] = a b for rows <= largest_tile_rows, b packed: panel after panel, each [depth][block_columns] and
-/// panel_stride floats apart. `left` is scratch of left_floats.
-void multiply(std::int64_t rows, std::int64_t columns, std::int64_t depth, const GemmOperand& a, const float* b,
-              std::int64_t panel_stride, float* c, std::int64_t stride_c, const Finish& finish, float* left);
+/// A right factor whose rows come as runs of block_columns: element (k, j) of panel p is
+/// data[p * panel_stride + k * step + j]. Packed: step is block_columns. A stored matrix may serve as it is.
+struct Right {
+  const float* data;
+  std::int64_t panel_stride, step;
+};
+
+/// Rows of a stored matrix closer than this are read where they are: so near, they neither fall on the same cache lines
+/// nor on a page each.
+inline constexpr std::int64_t near_stride = 512;
+
+/// c[rows, columns] = a b for rows <= largest_tile_rows. `left` is scratch of left_floats.
+void multiply(std::int64_t rows, std::int64_t columns, std::int64_t depth, const GemmOperand& a, const Right& b,
+              float* c, std::int64_t stride_c, const Finish& finish, float* left);
 
 }  // namespace blocktrain::kernels::packed
