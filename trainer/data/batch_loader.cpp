@@ -1,0 +1,56 @@
+#include "trainer/data/batch_loader.hpp"
+
+#include "kernels/error.hpp"
+
+namespace blocktrain::trainer {
+
+std::vector<Batch> bind_loader_batches(kernels::Arena& arena, const ImageShape& shape,
+                                       const BatchLoaderOptions& options) {
+  BLOCKTRAIN_EXPECTS(options.depth >= 1);
+  BLOCKTRAIN_EXPECTS(0 <= options.begin && options.begin < options.end && options.end <= options.batch);
+  BLOCKTRAIN_EXPECTS(options.batch <= most_images);
+  std::vector<Batch> ring;
+  for (int i = 0; i <= options.depth; ++i) {
+    ring.push_back(bind_batch(arena, shape, options.end - options.begin));
+    ring.back().first_sample = static_cast<std::uint32_t>(options.begin);
+  }
+  return ring;
+}
+
+BatchLoader::BatchLoader(const ImageDataset& data, const SampleOrder& order, const BatchLoaderOptions& options,
+                         kernels::Arena& arena) {
+  BLOCKTRAIN_EXPECTS(order.count() == data.count(Split::train));
+  std::vector<Batch> ring = bind_loader_batches(arena, data.shape(), options);
+  if (arena.measures_only()) return;
+  const auto fill = [&data, order, options](Batch& batch) {
+    float* image = batch.images.as<float>();
+    std::int32_t* label = batch.labels.as<std::int32_t>();
+    for (std::int64_t i = options.begin; i < options.end; ++i) {
+      const std::uint64_t position =
+          std::uint64_t{batch.step} * static_cast<std::uint64_t>(options.batch) + static_cast<std::uint64_t>(i);
+      const std::int64_t index = order.index(position);
+      const bool flip = options.flip && is_flipped(options.seed, batch.step, static_cast<std::uint32_t>(i));
+      fill_image(data, Split::train, index, flip, image);
+      *label++ = data.label(Split::train, index);
+      image += batch.images.row_stride;
+    }
+  };
+  prefetcher_ = std::make_unique<Prefetcher>(std::move(ring), fill, options.first_step, options.deadline);
+}
+
+const Batch& BatchLoader::next() {
+  BLOCKTRAIN_EXPECTS(prefetcher_ != nullptr);
+  return prefetcher_->next();
+}
+
+void BatchLoader::release() {
+  BLOCKTRAIN_EXPECTS(prefetcher_ != nullptr);
+  prefetcher_->release();
+}
+
+void BatchLoader::seek(std::uint32_t step) {
+  BLOCKTRAIN_EXPECTS(prefetcher_ != nullptr);
+  prefetcher_->seek(step);
+}
+
+}  // namespace blocktrain::trainer
