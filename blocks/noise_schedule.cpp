@@ -22,8 +22,12 @@ Probability normal_cdf(double x) {
 }
 
 double normal_quantile(const Probability& p) {
-  return p.lower <= 0.5 ? -std::numbers::sqrt2 * boost::math::erfc_inv(2 * p.lower)
-                        : std::numbers::sqrt2 * boost::math::erfc_inv(2 * p.upper);
+  // Without exceptions: a probability of 0 gives an infinite quantile, which the constructor finds in the edges.
+  namespace policies = boost::math::policies;
+  using Quiet = policies::policy<policies::overflow_error<policies::ignore_error>,
+                                 policies::domain_error<policies::ignore_error>>;
+  return p.lower <= 0.5 ? -std::numbers::sqrt2 * boost::math::erfc_inv(2 * p.lower, Quiet())
+                        : std::numbers::sqrt2 * boost::math::erfc_inv(2 * p.upper, Quiet());
 }
 
 double standardised(const NoiseSettings& s, double sigma) { return (std::log(sigma) - s.p_mean) / s.p_std; }

@@ -1,0 +1,157 @@
+#include "tests/blocks/support.hpp"
+
+#include <cmath>
+#include <numbers>
+
+#include "blocks/parameters.hpp"
+#include "kernels/random.hpp"
+
+namespace blocktrain::blocks::test {
+
+using kernels::Arena;
+using kernels::DType;
+using kernels::Tensor;
+
+namespace {
+std::size_t bytes_of(DType dtype, std::initializer_list<std::int64_t> dims) {
+  return Tensor(nullptr, dtype, dims).bytes();
+}
+}  // namespace
+
+HostTensor::HostTensor(DType dtype, std::initializer_list<std::int64_t> dims)
+    : arena_(Arena::host("test", bytes_of(dtype, dims))), tensor_(arena_.allocate(dtype, dims)) {}
+
+HostTensor::HostTensor(DType dtype, std::initializer_list<std::int64_t> dims, const std::vector<double>& values)
+    : HostTensor(dtype, dims) {
+  BLOCKTRAIN_EXPECTS(static_cast<std::int64_t>(values.size()) == tensor_.size());
+  for (std::size_t i = 0; i < values.size(); ++i) set(tensor_, static_cast<std::int64_t>(i), values[i]);
+}
+
+double get(const Tensor& t, std::int64_t i) {
+  switch (t.dtype) {
+    case DType::float32:
+      return static_cast<double>(t.as<float>()[i]);
+    case DType::float64:
+      return t.as<double>()[i];
+    case DType::int32:
+      break;
+  }
+  return t.as<std::int32_t>()[i];
+}
+
+void set(const Tensor& t, std::int64_t i, double value) {
+  switch (t.dtype) {
+    case DType::float32:
+      t.as<float>()[i] = static_cast<float>(value);
+      return;
+    case DType::float64:
+      t.as<double>()[i] = value;
+      return;
+    case DType::int32:
+      t.as<std::int32_t>()[i] = static_cast<std::int32_t>(value);
+  }
+}
+
+std::vector<double> values_of(const Tensor& t) {
+  std::vector<double> out(static_cast<std::size_t>(t.size()));
+  for (std::size_t i = 0; i < out.size(); ++i) out[i] = get(t, static_cast<std::int64_t>(i));
+  return out;
+}
+
+std::vector<double> normal_values(const std::string& name, std::int64_t count, double deviation) {
+  const kernels::RandomKey key{7, kernels::Purpose::test, 0};
+  std::vector<double> out(static_cast<std::size_t>(count));
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    const auto w = kernels::random_words(key, name_hash(name), 0, static_cast<std::uint32_t>(i));
+    const double radius = std::sqrt(-2 * std::log(kernels::uniform_open(w[0])));
+    out[i] = static_cast<float>(deviation * radius * std::cos(2 * std::numbers::pi * kernels::uniform_open(w[1])));
+  }
+  return out;
+}
+
+double norm(const std::vector<double>& v) {
+  double sum = 0;
+  for (const double x : v) sum += x * x;
+  return std::sqrt(sum);
+}
+
+double relative_difference(const std::vector<double>& a, const std::vector<double>& b) {
+  BLOCKTRAIN_EXPECTS(a.size() == b.size());
+  std::vector<double> difference(a.size());
+  for (std::size_t i = 0; i < a.size(); ++i) difference[i] = a[i] - b[i];
+  return norm(difference) / norm(b);
+}
+
+BoundDenoiser::BoundDenoiser(const DitConfig& config, const BlockPlace& place, DType dtype, std::int64_t samples)
+    : denoiser_(make_dit(config, place)),
+      flat_(Arena::host(
+          "test parameters and gradient",
+          2 * static_cast<std::size_t>(denoiser_->parameter_elements()) * kernels::size_of(dtype) + Arena::alignment)),
+      training_(bind("test training", &Denoiser::bind_training, dtype, samples)),
+      inference_(bind("test inference", &Denoiser::bind_inference, dtype, samples)),
+      parameters_(flat_.allocate(dtype, {denoiser_->parameter_elements()})),
+      gradient_(flat_.allocate(dtype, {denoiser_->parameter_elements()})) {
+  denoiser_->bind_parameters(parameters_);
+  denoiser_->bind_gradient(gradient_);
+}
+
+Arena BoundDenoiser::bind(const char* purpose, void (Denoiser::*method)(Arena&, DType, std::int64_t), DType dtype,
+                          std::int64_t samples) {
+  Arena measured = Arena::measuring(purpose);
+  (denoiser_.get()->*method)(measured, dtype, samples);
+  Arena arena = Arena::host(purpose, measured.peak());
+  (denoiser_.get()->*method)(arena, dtype, samples);
+  return arena;
+}
+
+void BoundDenoiser::randomize(double deviation) {
+  for (const Parameter& p : denoiser_->parameters()) {
+    const Tensor view = view_of(parameters_, p);
+    const std::vector<double> values = normal_values(p.name, p.size, deviation);
+    for (std::int64_t i = 0; i < p.size; ++i) set(view, i, values[static_cast<std::size_t>(i)]);
+  }
+}
+
+namespace {
+std::vector<double> log_spaced(std::int64_t count) {
+  std::vector<double> out(static_cast<std::size_t>(count));
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    out[i] = static_cast<float>(0.03 * std::pow(1000.0, static_cast<double>(i) / static_cast<double>(count)));
+  }
+  return out;
+}
+
+std::vector<double> labels(std::int64_t count, std::int64_t classes) {
+  std::vector<double> out(static_cast<std::size_t>(count));
+  for (std::size_t i = 0; i < out.size(); ++i)
+    out[i] = static_cast<double>(static_cast<std::int64_t>(i) % (classes + 1)) - 1;
+  return out;
+}
+}  // namespace
+
+Samples::Samples(const DitConfig& c, DType dtype, std::int64_t count)
+    : y(dtype, {count, c.channels, c.height, c.width_px}, normal_values("y", count * c.image_elements(), c.sigma_data)),
+      z(dtype, {count, c.channels, c.height, c.width_px}),
+      sigma(dtype, {count}, log_spaced(count)),
+      label(DType::int32, {count}, labels(count, c.classes)) {
+  const std::vector<double> eps = normal_values("eps", count * c.image_elements(), 1);
+  for (std::int64_t i = 0; i < (*z).size(); ++i) {
+    set(*z, i, get(*y, i) + get(*sigma, i / c.image_elements()) * eps[static_cast<std::size_t>(i)]);
+  }
+}
+
+DitConfig small_config() {
+  DitConfig c;
+  c.channels = 2;
+  c.height = 4;
+  c.width_px = 6;
+  c.patch = 2;
+  c.classes = 3;
+  c.width = 12;
+  c.heads = 3;
+  c.mlp_ratio = 2;
+  c.noise_features = 10;
+  return c;
+}
+
+}  // namespace blocktrain::blocks::test

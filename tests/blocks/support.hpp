@@ -1,0 +1,77 @@
+#pragma once
+/// What the tests of the networks share: a denoiser with its memory, tensors on the host, and access to numbers
+/// whatever their type.
+
+#include <cstdint>
+#include <initializer_list>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "blocks/denoiser.hpp"
+#include "blocks/dit.hpp"
+#include "kernels/arena.hpp"
+#include "kernels/ops.hpp"
+#include "kernels/tensor.hpp"
+
+namespace blocktrain::blocks::test {
+
+/// Memory for a tensor of its own.
+class HostTensor {
+ public:
+  HostTensor(kernels::DType dtype, std::initializer_list<std::int64_t> dims);
+  HostTensor(kernels::DType dtype, std::initializer_list<std::int64_t> dims, const std::vector<double>& values);
+  const kernels::Tensor& operator*() const { return tensor_; }
+
+ private:
+  kernels::Arena arena_;
+  kernels::Tensor tensor_;
+};
+
+/// Element i of a contiguous tensor of any type.
+double get(const kernels::Tensor& t, std::int64_t i);
+void set(const kernels::Tensor& t, std::int64_t i, double value);
+std::vector<double> values_of(const kernels::Tensor& t);
+
+/// `count` numbers from N(0, deviation^2), keyed by `name`; rounded to float32, so that every type holds the same.
+std::vector<double> normal_values(const std::string& name, std::int64_t count, double deviation);
+
+double norm(const std::vector<double>& v);
+/// Norm of a - b over the norm of b.
+double relative_difference(const std::vector<double>& a, const std::vector<double>& b);
+
+/// A denoiser with parameters, gradient, training and inference memory bound, each in an arena of exactly the size
+/// that a measuring arena gave.
+class BoundDenoiser {
+ public:
+  BoundDenoiser(const DitConfig& config, const BlockPlace& place, kernels::DType dtype, std::int64_t samples);
+
+  Denoiser& operator*() const { return *denoiser_; }
+  Denoiser* operator->() const { return denoiser_.get(); }
+  const kernels::Tensor& parameters() const { return parameters_; }
+  const kernels::Tensor& gradient() const { return gradient_; }
+  /// Random values for every parameter, keyed by its name: also for those that start at zero and would hide the rest.
+  void randomize(double deviation = 0.4);
+
+ private:
+  kernels::Arena bind(const char* purpose, void (Denoiser::*method)(kernels::Arena&, kernels::DType, std::int64_t),
+                      kernels::DType dtype, std::int64_t samples);
+
+  std::unique_ptr<Denoiser> denoiser_;
+  kernels::Arena flat_, training_, inference_;
+  kernels::Tensor parameters_, gradient_;
+};
+
+/// Targets, labels (one of them -1) and noise levels for a network of `config`, keyed by their purpose.
+struct Samples {
+  Samples(const DitConfig& config, kernels::DType dtype, std::int64_t count);
+  NoisyBatch noisy_batch() const { return {*z, *y, *sigma, *label}; }
+  Batch batch() const { return {*y, *label, 0}; }
+
+  HostTensor y, z, sigma, label;
+};
+
+/// The smallest network in which nothing is square, single or a power of two by accident.
+DitConfig small_config();
+
+}  // namespace blocktrain::blocks::test
