@@ -54,6 +54,8 @@ void require_plain_text(std::string_view text) {
   for (std::size_t i = 0; i < text.size();) {
     const auto c = static_cast<unsigned char>(text[i]);
     if (c == '\n') ++line;
+    // A directive: the parser would skip the line.
+    if (c == '%' && (i == 0 || text[i - 1] == '\n')) throw SyntaxError(line, "found a line that starts with %");
     const std::size_t length = utf8_length(text, i);
     if (length == 0 || (is_control(c) && c != '\n' && c != '\r' && c != '\t')) {
       throw SyntaxError(line, "found byte 0x" + hexadecimal(c), "text in UTF-8");

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <limits>
+#include <map>
 #include <optional>
 
 #include "kernels/error.hpp"
@@ -55,7 +56,7 @@ class Loader {
     const Source main{0, name};
     apply_file(file, main);
     for (std::size_t i = 0; i < overrides.size(); ++i) apply_override(overrides[i], static_cast<int>(i));
-    check_required(main);
+    if (!incomplete_) check_required(main);
     if (problems_.empty()) check_conflicts(main);
     if (!problems_.empty()) throw InputError(report());
     return config_;
@@ -66,8 +67,19 @@ class Loader {
     std::string name, identity;
   };
 
+  /// A file's problems come in the order of its lines, so the first ones are those that the report can show; of the
+  /// others (a hostile file has thousands) only the number is kept.
+  bool shown_in_full(const Origin& origin) const {
+    const auto known = problems_per_source_.find(origin.order);
+    return known == problems_per_source_.end() || known->second < kMostProblemsShown;
+  }
+
   void problem(const Origin& origin, const std::string& key, const std::string& text) {
-    problems_.push_back({origin.order, origin.line, origin.place + ": " + (key.empty() ? "" : key + ": ") + text});
+    const bool show = shown_in_full(origin);
+    ++problems_per_source_[origin.order];
+    ++problem_count_;
+    if (show)
+      problems_.push_back({origin.order, origin.line, origin.place + ": " + (key.empty() ? "" : key + ": ") + text});
   }
 
   void apply_file(const ConfigFile& file, const Source& source) {
@@ -88,6 +100,7 @@ class Loader {
         apply_map(root, source);
       }
     } catch (const SyntaxError& error) {
+      incomplete_ = true;
       problem(source.at(error.line), "", in_words(error, kAcceptedText));
     }
     chain_.pop_back();
@@ -104,6 +117,7 @@ class Loader {
     try {
       file = read_(path);
     } catch (const InputError& error) {
+      incomplete_ = true;
       problem(origin, "extends", quoted_for_message(path) + ": " + error.what());
       return;
     }
@@ -127,22 +141,21 @@ class Loader {
     return words + last;
   }
 
-  /// True for a key that can be used; says what is wrong otherwise. `seen` are the map's earlier keys.
-  bool usable_key(const Node& key, const std::string& section, std::vector<const Node*>& seen, const Source& source) {
+  using Seen = std::map<std::string_view, int>;  ///< a map's earlier keys and their lines
+
+  /// True for a key that can be used; says what is wrong otherwise.
+  bool usable_key(const Node& key, const std::string& section, Seen& seen, const Source& source) {
     const std::string prefix = section.empty() ? "" : section + ".";
     if (key.kind != Node::Kind::scalar) {
       problem(source.at(key.line), section, found(key) + " for a key; accepted: the name of a key");
       return false;
     }
-    const auto earlier =
-        std::find_if(seen.begin(), seen.end(), [&](const Node* other) { return other->text == key.text; });
-    if (earlier != seen.end()) {
+    const auto [earlier, first] = seen.emplace(key.text, key.line);
+    if (!first) {
       problem(source.at(key.line), prefix + printable(key.text),
-              "found a second time, first on line " + std::to_string((*earlier)->line) + "; accepted: once");
-      return false;
+              "found a second time, first on line " + std::to_string(earlier->second) + "; accepted: once");
     }
-    seen.push_back(&key);
-    return true;
+    return first;
   }
 
   /// Keys go into messages bare where they look like keys.
@@ -154,7 +167,7 @@ class Loader {
   }
 
   void apply_map(const Node& root, const Source& source) {
-    std::vector<const Node*> seen;
+    Seen seen;
     for (std::size_t i = 0; i < root.keys.size(); ++i) {
       const Node& key = root.keys[i];
       if (!usable_key(key, "", seen, source) || key.text == "extends") continue;
@@ -172,7 +185,7 @@ class Loader {
               found(node) + "; accepted: keys of this section, indented: " + keys_of(section));
       return;
     }
-    std::vector<const Node*> seen;
+    Seen seen;
     for (std::size_t i = 0; i < node.keys.size(); ++i) {
       const Node& key = node.keys[i];
       if (!usable_key(key, section, seen, source)) continue;
@@ -194,6 +207,7 @@ class Loader {
 
   void unknown_key(const std::string& section, const std::string& key, const Origin& origin) {
     std::string text = "found an unknown key";
+    if (!shown_in_full(origin)) return problem(origin, key, text);  // suggestions take time
     if (const std::string near = suggest_key(section, key, fields_); !near.empty()) text += " (" + near + ")";
     text += "; accepted: ";
     text += section.empty() ? "seed, extends and the sections " + section_names() : keys_of(section);
@@ -302,9 +316,8 @@ class Loader {
     for (std::size_t i = 0; i < std::min(problems_.size(), kMostProblemsShown); ++i) {
       text += (i == 0 ? "" : "\n") + problems_[i].text;
     }
-    if (problems_.size() > kMostProblemsShown) {
-      text += "\nand " + std::to_string(problems_.size() - kMostProblemsShown) + " more";
-    }
+    const std::size_t shown_count = std::min(problems_.size(), kMostProblemsShown);
+    if (problem_count_ > shown_count) text += "\nand " + std::to_string(problem_count_ - shown_count) + " more";
     return text;
   }
 
@@ -317,9 +330,12 @@ class Loader {
   Config config_;
   std::vector<Field> fields_;                ///< refer into config_
   std::vector<std::optional<Given>> given_;  ///< beside fields_
-  std::vector<Problem> problems_;
+  std::vector<Problem> problems_;            ///< those that may be shown
+  std::map<int, std::size_t> problems_per_source_;
+  std::size_t problem_count_ = 0;
   std::vector<Link> chain_;
   int last_order_ = 0;
+  bool incomplete_ = false;  ///< some file could not be read: keys that are missing may stand there
   int assignments_ = 0;
 };
 

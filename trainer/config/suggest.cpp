@@ -53,11 +53,14 @@ std::string suggest_key(std::string_view section, std::string_view key, std::spa
   const auto full = [&](std::string_view k) {
     return section.empty() ? std::string(k) : std::string(section) + "." + std::string(k);
   };
-  if (const std::string_view k = nearest(key, here); !k.empty()) return question(full(k));
-  if (const std::string_view k = nearest(key, anywhere); !k.empty()) {
+  const auto by_key = [&](std::string_view k) {
     const auto found = std::find_if(fields.begin(), fields.end(), [&](const Field& f) { return f.key == k; });
-    return question(found->name());
-  }
+    return found == fields.end() ? "" : question(found->name());
+  };
+  // The very word in another section says more than one that looks like it in this.
+  if (const std::string other = by_key(key); !other.empty()) return other;
+  if (const std::string_view k = nearest(key, here); !k.empty()) return question(full(k));
+  if (const std::string_view k = nearest(key, anywhere); !k.empty()) return by_key(k);
   // "model.layers: 3" in one line: the key exists, but YAML nests with indentation.
   const auto same = std::find_if(fields.begin(), fields.end(), [&](const Field& f) { return f.name() == key; });
   if (same != fields.end() && !same->section.empty()) {

@@ -44,7 +44,8 @@ This page is made from the program's own description of its keys: `blocktrain co
 - Other paths (`log.directory`, `data.path`) are relative to the current directory. `~` and `$NAME` are not replaced
   in files; on the command line the shell does it: `--set log.directory="$SCRATCH/run"`.
 - Integers are written in digits (`1000`, not `1e3` or `1000.0`), numbers in any decimal form (`2e-3`), truth values
-  as `true` and `false`. Unknown keys, keys given twice, numbers in quotes, anchors, aliases and tags are errors.
+  as `true` and `false`. Unknown keys, keys given twice, numbers in quotes, anchors, aliases, tags and
+  directives are errors.
 - A file may have 1 MiB, 10,000 keys and values, and 64 levels.
 - Two runs whose configs differ only in `log`, `budget`, `eval`, `checkpoint`, `parallel` and `energy` train the same
   weights, as long as `optimizer.decay_steps` does not follow `budget.steps`.
@@ -79,8 +80,10 @@ std::string config_reference_markdown() {
     out << "\n| key | default | accepted | meaning |\n| --- | --- | --- | --- |\n";
     for (const Field& field : fields) {
       if (field.section != section) continue;
-      out << "| `" << field.name() << "` | " << (field.required ? "required" : "`" + to_yaml_value(field.value) + "`")
-          << " | " << accepted_values(field.value) << " | " << field.doc << " |\n";
+      const std::string value = field.required ? std::string("required") : to_yaml_value(field.value);
+      const std::string_view tick = field.required ? "" : "`";
+      out << "| `" << field.name() << "` | " << tick << value << tick << " | " << accepted_values(field.value) << " | "
+          << field.doc << " |\n";
     }
   };
   out << "\n## Outside the sections\n";

@@ -1,0 +1,53 @@
+// The experiments in configs/.
+#include <boost/test/unit_test.hpp>
+#include <cstdlib>
+#include <filesystem>
+
+#include "tests/trainer/config/support.hpp"
+
+using namespace blocktrain::trainer;
+
+namespace {
+
+std::string configs() {
+  const char* root = std::getenv("BLOCKTRAIN_TEST_SOURCE_DIR");
+  BOOST_REQUIRE_MESSAGE(root != nullptr, "BLOCKTRAIN_TEST_SOURCE_DIR has to name the source folder, as ctest does");
+  return std::string(root) + "/configs/";
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(config_ready)
+
+BOOST_AUTO_TEST_CASE(every_ready_experiment_loads) {
+  int files = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(configs())) {
+    if (entry.path().extension() != ".yaml") continue;
+    ++files;
+    BOOST_TEST_CONTEXT(entry.path()) {
+      Config c;
+      BOOST_CHECK_NO_THROW(c = load_config(entry.path().string(), {}));
+      BOOST_TEST((load_config_text(to_yaml(c), "t.yaml", {}) == c));
+      // Two experiments never share a RUN folder by accident.
+      BOOST_TEST(c.log.directory == "runs/" + entry.path().stem().string());
+    }
+  }
+  BOOST_TEST(files >= 4);
+}
+
+BOOST_AUTO_TEST_CASE(the_quickstart_pair_differs_in_the_way_of_training_alone_at_equal_layer_evaluations) {
+  const Config local = load_config(configs() + "quickstart.yaml", {});
+  const Config whole = load_config(configs() + "quickstart-end-to-end.yaml", {});
+  BOOST_TEST((local.blocks.training == TrainingMode::block_local));
+  BOOST_TEST((whole.blocks.training == TrainingMode::end_to_end));
+  std::int64_t local_evaluations = 0;
+  for (const int layers : layers_per_block(local)) local_evaluations += layers * local.budget.steps;
+  BOOST_TEST(local_evaluations == whole.model.layers * whole.budget.steps);
+
+  Config same = whole;
+  same.blocks.training = local.blocks.training;
+  same.log.directory = local.log.directory;
+  BOOST_TEST((same == local));
+}
+
+BOOST_AUTO_TEST_SUITE_END()
