@@ -18,7 +18,7 @@ namespace {
 using std::chrono::microseconds;
 constexpr microseconds spin_time{30};  // yielding only, while a task waits
 constexpr microseconds shortest_sleep{20};
-constexpr microseconds longest_sleep_with_tasks{500};
+constexpr microseconds longest_sleep_with_tasks{1000};
 constexpr microseconds longest_sleep_idle{2000};
 constexpr int sleep_share = 16;
 
