@@ -11,29 +11,44 @@
 
 namespace blocktrain::kernels {
 
+// GCC alone knows noipa; to others noinline says enough.
+#if defined(__GNUC__) && !defined(__clang__)
+#define BLOCKTRAIN_ONE_COPY [[gnu::noipa]]
+#else
+#define BLOCKTRAIN_ONE_COPY [[gnu::noinline]]
+#endif
+
+namespace detail {
+
+/// The one compiled copy of a piece of work: inlined into the serial and the threaded loop, the compiler may order a
+/// sum differently in each, and then bits would depend on the number of threads.
+template <class F>
+BLOCKTRAIN_ONE_COPY void call_piece(F& f, std::int64_t i, [[maybe_unused]] int thread) {
+  if constexpr (std::is_invocable_v<F&, std::int64_t, int>) {
+    f(i, thread);
+  } else {
+    f(i);
+  }
+}
+
+}  // namespace detail
+
 /// Calls f(i), or f(i, thread) with thread in [0, threads), for every i in [0, count). Pieces are handed to
 /// threads in order, as they become free. Without OpenMP, or with one thread or piece: a plain loop in the
 /// caller. f must not throw. Several threads of a process may call this at once; each has its own team.
 template <class F>
 void parallel_for(int threads, std::int64_t count, F&& f) {
-  const auto call = [&f](std::int64_t i, [[maybe_unused]] int thread) {
-    if constexpr (std::is_invocable_v<F&, std::int64_t, int>) {
-      f(i, thread);
-    } else {
-      f(i);
-    }
-  };
 #ifdef _OPENMP
   if (threads > 1 && count > 1) {
     const int team = count < threads ? static_cast<int>(count) : threads;
 #pragma omp parallel for schedule(dynamic, 1) num_threads(team)
-    for (std::int64_t i = 0; i < count; ++i) call(i, omp_get_thread_num());
+    for (std::int64_t i = 0; i < count; ++i) detail::call_piece(f, i, omp_get_thread_num());
     return;
   }
 #else
   static_cast<void>(threads);
 #endif
-  for (std::int64_t i = 0; i < count; ++i) call(i, 0);
+  for (std::int64_t i = 0; i < count; ++i) detail::call_piece(f, i, 0);
 }
 
 /// Calls f(begin, end), or f(begin, end, thread), for consecutive pieces of at most `piece` indices of [0, count).
