@@ -10,6 +10,10 @@ add_library(blocktrain_settings INTERFACE)
 target_include_directories(blocktrain_settings INTERFACE ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR}/generated)
 target_compile_options(blocktrain_settings INTERFACE -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion
                        -Wnon-virtual-dtor -Woverloaded-virtual)
+# GCC 12 sees overlaps in std::string's own concatenation that are not there.
+if(CMAKE_CXX_COMPILER_ID STREQUAL GNU AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  target_compile_options(blocktrain_settings INTERFACE -Wno-restrict)
+endif()
 if(BLOCKTRAIN_WERROR)
   target_compile_options(blocktrain_settings INTERFACE -Werror)
 endif()

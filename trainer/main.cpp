@@ -10,7 +10,7 @@
 
 #include "kernels/error.hpp"
 #include "trainer/commands/commands.hpp"
-#include "trainer/config/describe.hpp"
+#include "trainer/config/config.hpp"
 #include "trainer/run/exit_status.hpp"
 #include "trainer/version.hpp"
 

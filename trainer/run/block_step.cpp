@@ -35,9 +35,9 @@ void begin_step(kernels::StepState& s, const BlockStepSettings& settings, std::i
 void update(kernels::Ops& ops, const blocks::Denoiser& denoiser, const BlockState& state, const Tensor& gradient,
             const OptimizerConfig& o) {
   kernels::AdamWParameters adamw;
-  adamw.beta1 = static_cast<float>(o.betas[0]);
-  adamw.beta2 = static_cast<float>(o.betas[1]);
-  adamw.epsilon = static_cast<float>(o.epsilon);
+  adamw.beta1 = o.betas[0];
+  adamw.beta2 = o.betas[1];
+  adamw.epsilon = o.epsilon;
   const auto& parameters = denoiser.parameters();
   const std::int64_t end_of_all = denoiser.parameter_elements();
   std::size_t i = 0;
@@ -47,7 +47,7 @@ void update(kernels::Ops& ops, const blocks::Denoiser& denoiser, const BlockStat
     while (i < parameters.size() && (uniform || parameters[i].decays == parameters[first].decays)) ++i;
     const std::int64_t begin = parameters[first].offset;
     const std::int64_t end = i < parameters.size() ? parameters[i].offset : end_of_all;
-    adamw.weight_decay = parameters[first].decays ? static_cast<float>(o.weight_decay) : 0.0f;
+    adamw.weight_decay = parameters[first].decays ? o.weight_decay : 0.0;
     ops.adamw(state.parameters.rows(begin, end), state.first_moment.rows(begin, end), state.second_moment.rows(begin, end),
               gradient.rows(begin, end), state.step_state, adamw);
   }

@@ -4,25 +4,14 @@
 
 #include <algorithm>
 
+#include "trainer/run/units.hpp"
+
 namespace blocktrain::trainer {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
 double seconds(Clock::duration d) { return std::chrono::duration<double>(d).count(); }
-
-std::string human_time(double s) {
-  if (s < 90) return fmt::format("{:.0f} s", s);
-  if (s < 5400) return fmt::format("{:.0f} min", s / 60);
-  return fmt::format("{:.1f} h", s / 3600);
-}
-
-std::string human_count(double n) {
-  if (n >= 1e9) return fmt::format("{:.2f}G", n / 1e9);
-  if (n >= 1e6) return fmt::format("{:.2f}M", n / 1e6);
-  if (n >= 1e4) return fmt::format("{:.1f}k", n / 1e3);
-  return fmt::format("{:.0f}", n);
-}
 
 }  // namespace
 
@@ -72,7 +61,7 @@ std::string Progress::line(int block) const {
     bar = "[" + std::string(static_cast<std::size_t>(filled), '#') + std::string(static_cast<std::size_t>(width - filled), '.') + "] ";
   }
   return fmt::format("block {:<2} {}step {:>6}/{:<6} {:>3.0f}%  loss {:<8.4f} {:>7} tokens/s  sigma {:.3g}..{:.3g}{}{}", block, bar,
-                     b.step, b.steps, 100 * share, b.loss, human_count(b.tokens_per_second), b.sigma_lo, b.sigma_hi,
+                     b.step, b.steps, 100 * share, b.loss, count(b.tokens_per_second), b.sigma_lo, b.sigma_hi,
                      b.state.empty() ? "" : "  ", b.state);
 }
 
@@ -88,7 +77,7 @@ std::string Progress::time_left() const {
   }
   if (done < 10) return "";
   const double elapsed = seconds(Clock::now() - started_);
-  return ", about " + human_time(elapsed / static_cast<double>(done) * static_cast<double>(todo)) + " left";
+  return ", about " + duration(elapsed / static_cast<double>(done) * static_cast<double>(todo)) + " left";
 }
 
 void Progress::draw(Clock::time_point now, bool force) {
@@ -99,7 +88,7 @@ void Progress::draw(Clock::time_point now, bool force) {
   if (terminal_ && drawn_lines_ > 0) text += fmt::format("\x1b[{}A", drawn_lines_);
   const char* clear = terminal_ ? "\x1b[2K" : "";
   for (int b = 0; b < static_cast<int>(blocks_.size()); ++b) text += clear + line(b) + "\n";
-  text += fmt::format("{}elapsed {}{}; {}\n", clear, human_time(seconds(now - started_)), time_left(), energy_);
+  text += fmt::format("{}elapsed {}{}; {}\n", clear, duration(seconds(now - started_)), time_left(), energy_);
   std::fwrite(text.data(), 1, text.size(), out_);
   std::fflush(out_);
   drawn_lines_ = static_cast<int>(blocks_.size()) + 1;

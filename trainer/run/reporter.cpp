@@ -6,10 +6,11 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
-#include <filesystem>
+#include <utility>
 
 #include "kernels/error.hpp"
 #include "trainer/ledger/energy/powercap.hpp"
+#include "trainer/run/exit_status.hpp"
 #include "trainer/run/stop_signal.hpp"
 
 namespace blocktrain::trainer {
@@ -78,12 +79,14 @@ void Reporter::save(const OwnedBlock& block, std::uint64_t seed) {
   request_open_ = true;
   wake_.notify_all();
   // A disk may be slow, but not silent for ever: ten times the patience for a rank.
-  if (!answered_.wait_for(lock, 10 * settings_.timeout, [this] { return !request_open_ || failure_; })) {
+  if (!answered_.wait_for(lock, 10 * settings_.timeout, [this] { return !request_open_ || failure_ || bye_; })) {
     throw RunError("rank " + std::to_string(world_.rank()) + ": writing the checkpoint of block " + std::to_string(block.block) +
                    " did not end within " + std::to_string(10 * settings_.timeout.count() / 1000) +
                    " s; is the file system of log.directory alive?");
   }
   if (failure_) std::rethrow_exception(failure_);
+  if (request_open_) throw QuietExit(bye_code_);  // the coordinator has ended the run; it said why
+  if (save_failure_) std::rethrow_exception(std::exchange(save_failure_, nullptr));
 }
 
 void Reporter::block_ended(int block, std::int64_t step, BlockEnd how, const std::string& why) {
@@ -150,7 +153,14 @@ void Reporter::work(std::unique_lock<std::mutex>& lock) {
 
   if (Clock::now() - last_measure_ > heartbeat) measure_runtime();
   send_packet();
-  if (save_now) write_checkpoint(request);
+  std::exception_ptr save_failure;
+  if (save_now) {
+    try {
+      write_checkpoint(request);
+    } catch (...) {
+      save_failure = std::current_exception();  // for the one who asked; this thread goes on
+    }
+  }
   for (const Report& r : outbox) post(r);
   if (stop_requested() && !signal_told_) {
     signal_told_ = true;
@@ -165,6 +175,7 @@ void Reporter::work(std::unique_lock<std::mutex>& lock) {
 
   lock.lock();
   if (save_now) {
+    save_failure_ = save_failure;
     request_open_ = false;
     answered_.notify_all();
   }
@@ -212,14 +223,14 @@ void Reporter::write_checkpoint(const SaveRequest& request) {
   tensors.second_moment = values(b.state.second_moment);
   tensors.average = values(b.state.average);
 
+  const CommittedFile file = commit_block(settings_.run_folder, header, b.network->parameters(), tensors);
   Report r;
   r.kind = ReportKind::checkpoint;
-  r.block = b.block;
-  r.step = b.state.step;
-  r.text = block_file_name(b.block, b.state.step);
-  const std::filesystem::path path = std::filesystem::path(settings_.checkpoint_folder) / r.text;
-  r.digest = write_block_file(path, header, b.network->parameters(), tensors);
-  r.size = static_cast<std::int64_t>(std::filesystem::file_size(path));
+  r.block = file.block;
+  r.step = file.step;
+  r.text = file.name;
+  r.digest = file.sha256;
+  r.size = static_cast<std::int64_t>(file.bytes);
   post(r);
 }
 
@@ -242,6 +253,7 @@ void Reporter::hear() {
         const std::lock_guard lock(mutex_);
         bye_ = true;
         bye_code_ = c.code;
+        stop_.store(true, std::memory_order_relaxed);
         break;
       }
     }

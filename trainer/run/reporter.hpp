@@ -16,7 +16,7 @@
 #include <vector>
 
 #include "comm/communicator.hpp"
-#include "trainer/checkpoint/block_file.hpp"
+#include "trainer/checkpoint/commit.hpp"
 #include "trainer/ledger/energy/host_sampler.hpp"
 #include "trainer/ledger/record_ring.hpp"
 #include "trainer/run/messages.hpp"
@@ -25,7 +25,7 @@
 namespace blocktrain::trainer {
 
 struct ReporterSettings {
-  std::string checkpoint_folder;
+  std::string run_folder;
   std::string experiment;                  ///< experiment_identity()
   TrainingMode training = TrainingMode::block_local;
   std::chrono::milliseconds timeout{120000};
@@ -85,7 +85,8 @@ class Reporter {
   std::condition_variable wake_, answered_;
   SaveRequest request_;                  // guarded by mutex_
   bool request_open_ = false;            // guarded by mutex_
-  std::exception_ptr failure_;           // guarded by mutex_
+  std::exception_ptr failure_;           // guarded by mutex_; ended the service thread
+  std::exception_ptr save_failure_;      // guarded by mutex_; of the last save
   std::vector<Report> outbox_;           // guarded by mutex_
   bool closing_ = false, bye_ = false;   // guarded by mutex_
   bool quit_ = false;                    // guarded by mutex_

@@ -18,7 +18,7 @@ Worker::Worker(WorkerParts parts) : parts_(std::move(parts)), saved_(parts_.plan
 BlockStepSettings Worker::step_settings(const OwnedBlock& block) const {
   BlockStepSettings s;
   s.seed = block_seed(parts_.config, block.block);
-  s.interval = training_interval(parts_.config, parts_.schedule, block.block);
+  s.interval = parts_.intervals[static_cast<std::size_t>(block.block)];
   s.weighting = loss_weighting(parts_.config.objective.weighting);
   s.optimizer = parts_.config.optimizer;
   s.decay_steps = resolved_decay_steps(parts_.config);

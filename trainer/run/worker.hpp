@@ -10,6 +10,7 @@
 #include "kernels/ops.hpp"
 #include "trainer/config/config.hpp"
 #include "trainer/data/batch_loader.hpp"
+#include "trainer/run/block_step.hpp"
 #include "trainer/run/plan.hpp"
 #include "trainer/run/rank_memory.hpp"
 #include "trainer/run/reporter.hpp"
@@ -23,7 +24,7 @@ using AfterStep = std::function<void(int block, std::int64_t step)>;
 struct WorkerParts {
   const Config& config;
   const Plan& plan;
-  const blocks::NoiseSchedule& schedule;
+  const std::vector<kernels::SigmaInterval>& intervals;  ///< of all blocks, as rank 0 worked them out
   comm::Communicator& world;
   comm::Communicator* replicas;  ///< the group of this rank's block; null when nobody shares its batch
   kernels::Ops& ops;

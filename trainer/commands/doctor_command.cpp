@@ -1,0 +1,62 @@
+// blocktrain doctor: what this machine offers, and what is missing.
+
+#include <fmt/format.h>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "comm/mpi/mpi_world.hpp"
+#include "kernels/cpu/cpu_facts.hpp"
+#include "trainer/commands/commands.hpp"
+#include "trainer/config/config.hpp"
+#include "trainer/ledger/energy/powercap.hpp"
+#include "trainer/ledger/ledger.hpp"
+#include "trainer/run/units.hpp"
+#include "trainer/version.hpp"
+
+namespace blocktrain::trainer {
+namespace {
+
+struct Finding {
+  std::string topic;
+  bool ok = false;
+  std::string text;
+};
+
+std::vector<Finding> examine() {
+  std::vector<Finding> found;
+  const HostFacts host = this_host();
+  found.push_back({"cpu", true, fmt::format("{}, {} cores for this process", host.cpu, host.cores)});
+  found.push_back({"memory", true, bytes(static_cast<double>(host.memory_bytes))});
+  found.push_back({"matrix products", true, kernels::cpu_blas_name()});
+  found.push_back({"threads", kernels::cpu_threads_supported(),
+                   kernels::cpu_threads_supported() ? "OpenMP" : "this build computes on one thread per rank; build with BLOCKTRAIN_OPENMP=ON and a compiler that has OpenMP"});
+  const std::string mpi = comm::MpiWorld::library_version();
+  found.push_back({"mpi", !mpi.empty(), mpi.empty() ? "this build has no MPI: only the threads transport works. Install Open MPI (Debian: libopenmpi-dev openmpi-bin) and build again" : mpi});
+  found.push_back({"gpu", false, "this build has no CUDA kernels: everything runs on the CPU"});
+  for (const auto& sensor : host_sensors(EnergyConfig{}.powercap_root)) {
+    const EnergyReading r = sensor->read(monotonic_ns());
+    const std::string topic = "energy " + std::string(to_string(sensor->source()));
+    found.push_back({topic, r.joules.has_value(), r.joules ? "read through " + sensor->name() : r.reason});
+  }
+  return found;
+}
+
+}  // namespace
+
+int doctor_command(const DoctorArguments& arguments) {
+  const std::vector<Finding> found = examine();
+  if (arguments.json) {
+    nlohmann::ordered_json j;
+    j["version"] = version();
+    for (const Finding& f : found) j["findings"].push_back({{"topic", f.topic}, {"ok", f.ok}, {"text", f.text}});
+    fmt::print("{}\n", j.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+    return 0;
+  }
+  fmt::print("blocktrain {}\n", version());
+  for (const Finding& f : found) fmt::print("  {} {:<16} {}\n", f.ok ? "ok     " : "missing", f.topic, f.text);
+  return 0;
+}
+
+}  // namespace blocktrain::trainer

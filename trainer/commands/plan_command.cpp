@@ -1,0 +1,128 @@
+// blocktrain plan: the plan as a table, as JSON, or the resolved config.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "trainer/commands/commands.hpp"
+#include "trainer/run/units.hpp"
+#include "trainer/data/data_probe.hpp"
+#include "trainer/run/plan.hpp"
+
+namespace blocktrain::trainer {
+namespace {
+
+using nlohmann::ordered_json;
+
+std::size_t largest_rank(const Plan& plan) {
+  std::size_t most = 0;
+  for (const RankPlan& r : plan.ranks) most = std::max(most, r.bytes.total());
+  return most;
+}
+
+std::string list(const std::vector<int>& numbers) {
+  std::string s;
+  for (const int n : numbers) s += (s.empty() ? "" : ", ") + std::to_string(n);
+  return s;
+}
+
+ordered_json to_json(const Plan& plan) {
+  ordered_json j;
+  j["training"] = plan.training == TrainingMode::end_to_end ? "end_to_end" : "block_local";
+  j["world"] = plan.world;
+  j["batch"] = plan.batch;
+  j["micro_batch"] = plan.micro_batch;
+  j["parameters"] = plan.parameters();
+  j["flops_per_step"] = plan.flops_per_step();
+  j["inter_block_bytes_per_step"] = plan.inter_block_bytes_per_step;
+  for (const BlockPlan& b : plan.blocks) {
+    j["blocks"].push_back({{"block", b.place.index},
+                           {"first_layer", b.place.first_layer},
+                           {"layers", b.place.layers},
+                           {"ranks", plan.placement.ranks_of_block[static_cast<std::size_t>(b.place.index)]},
+                           {"sigma", {b.owned.lo, b.owned.hi}},
+                           {"sigma_trained", {b.trained.lo, b.trained.hi}},
+                           {"parameters", b.parameters},
+                           {"flops_per_sample_forward", b.flops.forward},
+                           {"flops_per_sample_training", b.flops.training},
+                           {"tokens_per_sample", b.tokens_per_sample}});
+  }
+  for (std::size_t r = 0; r < plan.ranks.size(); ++r) {
+    const RankPlan& p = plan.ranks[r];
+    j["ranks"].push_back({{"rank", r},
+                          {"blocks", p.blocks},
+                          {"replica", p.replica},
+                          {"replicas", p.replicas},
+                          {"samples", {p.shard.begin, p.shard.end}},
+                          {"replica_bytes_per_step", p.replica_bytes_per_step},
+                          {"bytes",
+                           {{"state", p.bytes.state},
+                            {"gradient", p.bytes.gradient},
+                            {"activations", p.bytes.activations},
+                            {"batch", p.bytes.batch},
+                            {"total", p.bytes.total()}}}});
+  }
+  return j;
+}
+
+void print_table(const Config& config, const DataProbe& data, const Plan& plan, const Plan& twin) {
+  const bool local = plan.training == TrainingMode::block_local;
+  fmt::print("{} on {} images of {}x{}x{}, {} classes ({} held out)\n", local ? "block-local" : "end to end", data.training_images,
+             data.shape.channels, data.shape.height, data.shape.width, data.shape.classes, data.heldout_images);
+  fmt::print("dit: {} layers of width {}, {} heads, patch {}; {} parameters; batch {} in passes of {}; {} steps per block\n\n",
+             config.model.layers, config.model.width, config.model.heads, config.model.patch, count(static_cast<double>(plan.parameters())),
+             plan.batch, plan.micro_batch, config.budget.steps);
+
+  fmt::print("block  layers   ranks        sigma owned          sigma trained        parameters  FLOPs/step\n");
+  for (const BlockPlan& b : plan.blocks) {
+    fmt::print("{:>5}  {:<7}  {:<11}  {:<8.4g} .. {:<8.4g} {:<8.4g} .. {:<8.4g} {:>10}  {:>10}\n", b.place.index,
+               fmt::format("{}..{}", b.place.first_layer, b.place.first_layer + b.place.layers - 1),
+               list(plan.placement.ranks_of_block[static_cast<std::size_t>(b.place.index)]), b.owned.lo, b.owned.hi, b.trained.lo,
+               b.trained.hi, count(static_cast<double>(b.parameters)), count(b.flops.training * static_cast<double>(plan.batch)));
+  }
+  fmt::print("\n rank  blocks       samples    state     gradient  activations  batches   total      sent per step\n");
+  for (std::size_t r = 0; r < plan.ranks.size(); ++r) {
+    const RankPlan& p = plan.ranks[r];
+    fmt::print("{:>5}  {:<11}  {:<9}  {:<8}  {:<8}  {:<11}  {:<8}  {:<9}  {}\n", r, list(p.blocks),
+               fmt::format("{}..{}", p.shard.begin, p.shard.end - 1), bytes(static_cast<double>(p.bytes.state)),
+               bytes(static_cast<double>(p.bytes.gradient)), bytes(static_cast<double>(p.bytes.activations)),
+               bytes(static_cast<double>(p.bytes.batch)), bytes(static_cast<double>(p.bytes.total())),
+               p.replicas > 1 ? bytes(p.replica_bytes_per_step) + " to replicas" : std::string("0 B"));
+  }
+  if (local) {
+    const auto mine = static_cast<double>(largest_rank(plan)), theirs = static_cast<double>(largest_rank(twin));
+    fmt::print("\nBeside end to end on {} {} (embeddings, heads and optimizer included):\n", twin.world, twin.world == 1 ? "rank" : "ranks");
+    fmt::print("  memory of the largest rank    {:>10} of {:>10}   {:.2f}x\n", bytes(mine), bytes(theirs), mine / theirs);
+    fmt::print("  FLOPs of a step of all blocks {:>10} of {:>10}   {:.2f}x\n", count(plan.flops_per_step()), count(twin.flops_per_step()),
+               plan.flops_per_step() / twin.flops_per_step());
+    fmt::print("  sent per rank and step        {:>10} of {:>10}\n",
+               bytes(plan.ranks.front().replica_bytes_per_step), bytes(twin.ranks.front().replica_bytes_per_step));
+    fmt::print("  traffic between blocks        {:>10}\n", bytes(plan.inter_block_bytes_per_step));
+  }
+}
+
+}  // namespace
+
+int plan_command(const PlanArguments& arguments) {
+  const Config config = load_config(arguments.config, arguments.overrides);
+  if (arguments.show_config) {
+    fmt::print("{}", to_yaml(config, YamlComments::every_key));
+    return 0;
+  }
+  if (arguments.world < 0) throw InputError("--world: found " + std::to_string(arguments.world) + "; accepted: 1 or more ranks");
+  const DataProbe data = probe_data(config.data.path, config.data.format);
+  const DataShape shape{data.shape.channels, data.shape.height, data.shape.width, data.shape.classes};
+  const Plan plan = make_plan(config, shape, arguments.world);
+  if (arguments.json) {
+    fmt::print("{}\n", to_json(plan).dump(2));
+    return 0;
+  }
+  // The twin on as many ranks as its batch can be shared by.
+  const int twin_world = static_cast<int>(std::min<std::int64_t>(plan.world, plan.batch));
+  print_table(config, data, plan, end_to_end_twin(config, shape, twin_world));
+  return 0;
+}
+
+}  // namespace blocktrain::trainer

@@ -1,0 +1,96 @@
+// blocktrain train: ranks by mpirun or as threads, then the run.
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <exception>
+#include <string>
+#include <vector>
+
+#include "comm/launch.hpp"
+#include "comm/local/local_world.hpp"
+#include "comm/mpi/mpi_world.hpp"
+#include "kernels/error.hpp"
+#include "trainer/commands/commands.hpp"
+#include "trainer/run/exit_status.hpp"
+#include "trainer/run/stop_signal.hpp"
+#include "trainer/run/train.hpp"
+
+namespace blocktrain::trainer {
+namespace {
+
+/// Whether a person is looking: a launcher may hand its ranks a pseudo-terminal while its own output goes to a file,
+/// so under one it is the launcher's output that counts.
+bool on_terminal(bool launched) {
+  if (isatty(STDOUT_FILENO) == 0) return false;
+  if (!launched) return true;
+  char target[256];
+  const std::string link = "/proc/" + std::to_string(getppid()) + "/fd/1";
+  const ssize_t n = readlink(link.c_str(), target, sizeof(target) - 1);
+  if (n <= 0) return false;
+  const std::string name(target, static_cast<std::size_t>(n));
+  return name.rfind("/dev/pts/", 0) == 0 || name.rfind("/dev/tty", 0) == 0;
+}
+
+/// The error of a rank: said once, by whoever throws it; others know that it was said.
+int complain(const std::exception& e) {
+  if (const auto* quiet = dynamic_cast<const QuietExit*>(&e)) return quiet->code();
+  std::fflush(stdout);
+  std::fprintf(stderr, "blocktrain: %s\n", e.what());
+  return dynamic_cast<const InputError*>(&e) != nullptr ? 2 : 1;
+}
+
+int train_under_mpi(const TrainRequest& request) {
+  auto mpi = comm::MpiWorld::start();
+  int code = 0;
+  try {
+    code = train(mpi->world(), request);
+  } catch (const QuietExit& e) {
+    code = e.code();  // all ranks are on their way out
+  } catch (const InputError& e) {
+    code = complain(e);  // found by all_or_none: the others know
+  } catch (const std::exception& e) {
+    code = complain(e);
+    // The others may be waiting for this rank.
+    mpi->world().abort(code);
+  }
+  mpi->finish();
+  return code;
+}
+
+int train_in_threads(const TrainRequest& request, int ranks) {
+  std::vector<int> codes(static_cast<std::size_t>(ranks), 0);
+  std::vector<std::exception_ptr> errors(static_cast<std::size_t>(ranks));
+  comm::run_local_world(ranks, [&](comm::Communicator& world) {
+    const auto me = static_cast<std::size_t>(world.rank());
+    try {
+      codes[me] = train(world, request);
+    } catch (const QuietExit& e) {
+      codes[me] = e.code();
+    } catch (const InputError&) {
+      errors[me] = std::current_exception();
+    }
+  });
+  for (const std::exception_ptr& e : errors) {
+    if (e) std::rethrow_exception(e);
+  }
+  return codes.front();
+}
+
+}  // namespace
+
+int train_command(const TrainArguments& arguments) {
+  install_stop_signals();
+  const bool launched = comm::launched_by_mpirun();
+  TrainRequest request;
+  request.config_path = arguments.config;
+  request.overrides = arguments.overrides;
+  request.resume = arguments.resume;
+  request.progress = arguments.quiet ? ProgressStyle::none : on_terminal(launched) ? ProgressStyle::live : ProgressStyle::plain;
+  if (launched) return train_under_mpi(request);
+  const Config config = load_config(arguments.config, arguments.overrides);
+  if (config.parallel.transport == TransportChoice::mpi) return train_under_mpi(request);
+  return train_in_threads(request, config.parallel.ranks > 0 ? config.parallel.ranks : 1);
+}
+
+}  // namespace blocktrain::trainer

@@ -1,0 +1,354 @@
+#include "trainer/run/coordinator.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <span>
+
+#include "kernels/error.hpp"
+#include "trainer/ledger/recovery.hpp"
+#include "trainer/ledger/totals.hpp"
+#include "trainer/run/stop_signal.hpp"
+#include "trainer/run/summary.hpp"
+#include "trainer/version.hpp"
+
+namespace blocktrain::trainer {
+namespace {
+
+double seconds_since(std::chrono::steady_clock::time_point t) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - t).count();
+}
+
+void say(const std::string& text) {
+  std::fflush(stdout);
+  std::fprintf(stderr, "blocktrain: %s\n", text.c_str());
+}
+
+std::vector<std::int64_t> start_steps(const ResumePlan& resume) {
+  std::vector<std::int64_t> steps;
+  for (const ResumePoint& p : resume.blocks) steps.push_back(p.step);
+  return steps;
+}
+
+}  // namespace
+
+std::vector<HostFacts> gather_host_facts(comm::Communicator& world, const comm::HostMap& hosts, int threads) {
+  const HostFacts mine = this_host();
+  // As text: "cores\nthreads\nmemory\nhostname\ncpu".
+  const std::string text = fmt::format("{}\n{}\n{}\n{}\n{}", mine.cores, threads, mine.memory_bytes, mine.hostname, mine.cpu);
+  const auto all = world.all_gather(std::as_bytes(std::span(text)), comm::TrafficPurpose::control);
+  std::vector<HostFacts> facts;
+  for (const std::vector<int>& ranks : hosts.ranks_of_host) {
+    const auto& bytes = all[static_cast<std::size_t>(ranks.front())];
+    std::string line(bytes.size(), '\0');
+    std::memcpy(line.data(), bytes.data(), bytes.size());
+    std::vector<std::string> parts;
+    for (std::size_t at = 0; at <= line.size();) {
+      const std::size_t end = std::min(line.find('\n', at), line.size());
+      parts.push_back(line.substr(at, end - at));
+      at = end + 1;
+    }
+    HostFacts f;
+    if (parts.size() == 5) {
+      f.cores = std::atoi(parts[0].c_str());
+      f.threads = std::atoi(parts[1].c_str());
+      f.memory_bytes = std::atoll(parts[2].c_str());
+      f.hostname = parts[3];
+      f.cpu = parts[4];
+    }
+    f.ranks = static_cast<int>(ranks.size());
+    facts.push_back(std::move(f));
+  }
+  return facts;
+}
+
+Coordinator::Coordinator(comm::Communicator& world, CoordinatorSettings settings)
+    : world_(world), settings_(std::move(settings)), ranks_(static_cast<std::size_t>(world.size())), started_(Clock::now()) {
+  const Config& config = settings_.config;
+  const Plan& plan = settings_.plan;
+  for (const std::string& warning : settings_.resume.warnings) say("warning: " + warning);
+
+  std::string note;
+  if (settings_.resume.found) {
+    const RecoveryReport recovered = recover_ledger(settings_.paths.root, start_steps(settings_.resume));
+    note = describe(recovered);
+    const LedgerTotals before = read_totals(settings_.paths.ledger());
+    StepCost spent = before.kept_cost();
+    spent.add(before.lost_cost());
+    tokens_before_ = static_cast<double>(spent.tokens);
+    for (const double j : before.measured) joules_before_ += j;
+    seconds_before_ = before.wall_seconds;
+  } else {
+    // A run that never committed a checkpoint starts over; what its ledger holds was lost.
+    note = describe(recover_ledger(settings_.paths.root, start_steps(settings_.resume)));
+  }
+  manifest_ = std::make_unique<ManifestWriter>(settings_.paths.root, settings_.identity, settings_.resume);
+
+  RunLedgerOptions options;
+  options.directory = settings_.paths.root;
+  options.first_step = start_steps(settings_.resume);
+  for (const int host : settings_.hosts.host_of_rank) options.places.push_back({host, -1});
+  options.price_usd_per_kwh = config.energy.price_usd_per_kwh;
+  options.patience = std::chrono::milliseconds(static_cast<std::int64_t>(config.energy.sample_seconds * 5000) + 5000);
+  ledger_ = std::make_unique<RunLedger>(options);
+
+  RunStart start;
+  start.version = version();
+  start.config = to_yaml(config);
+  start.ranks = world.size();
+  start.blocks = static_cast<int>(plan.blocks.size());
+  start.transport = world.transport();
+  start.training = config.blocks.training == TrainingMode::end_to_end ? "end_to_end" : "block_local";
+  start.hosts = settings_.host_facts;
+  start.extra = {{"experiment", settings_.identity}, {"data_digest", settings_.data.digest}, {"device", "cpu"}};
+  ledger_->start(start);
+  if (settings_.resume.found) ledger_->resumed(note);
+
+  const bool live = settings_.progress == ProgressStyle::live;
+  if (settings_.progress != ProgressStyle::none) {
+    progress_ = std::make_unique<Progress>(stdout, live, static_cast<int>(plan.blocks.size()));
+    print_start(config, plan, settings_.data, settings_.host_facts, world.transport(), settings_.resume, note);
+  }
+  for (const BlockPlan& b : plan.blocks) {
+    BlockEnding e;
+    e.ranks_left = static_cast<int>(plan.placement.ranks_of_block[static_cast<std::size_t>(b.place.index)].size());
+    blocks_.push_back(e);
+  }
+}
+
+Coordinator::~Coordinator() { join(); }
+
+void Coordinator::start() {
+  thread_ = std::thread([this] { run(); });
+}
+
+void Coordinator::join() {
+  if (thread_.joinable()) thread_.join();
+}
+
+void Coordinator::run() {
+  int code = 1;
+  try {
+    for (Rank& r : ranks_) r.last_heard = Clock::now();
+    gather();
+    code = finish();
+  } catch (const std::exception& e) {
+    if (progress_) progress_->draw(Clock::now(), true);
+    say(std::string("the run ends: ") + e.what());
+    code = 1;
+  }
+  tell(ControlKind::bye, code);
+}
+
+/// Until every rank has ended and has nothing more to report.
+void Coordinator::gather() {
+  bool closing = false;
+  while (true) {
+    if (const auto message = world_.wait(tag_report, std::chrono::milliseconds(50))) {
+      handle(message->source, decode_report(message->payload));
+      while (const auto more = world_.poll(tag_report)) handle(more->source, decode_report(more->payload));
+    }
+    commit_checkpoints();
+    if (seconds_since(last_tick_) > 1) {
+      last_tick_ = Clock::now();
+      ledger_->tick(monotonic_ns());
+      watch_budget();
+      watch_ranks();
+      tell(ControlKind::alive, 0);
+    }
+    if (progress_) {
+      progress_->set_energy(energy_text());
+      progress_->draw(Clock::now());
+    }
+    const auto all = [this](bool Rank::*what) { return std::all_of(ranks_.begin(), ranks_.end(), [what](const Rank& r) { return r.*what; }); };
+    if (!closing && all(&Rank::ended)) {
+      closing = true;
+      tell(ControlKind::close, 0);
+    }
+    if (closing && all(&Rank::closed)) return;
+  }
+}
+
+void Coordinator::handle(int source, const Report& report) {
+  Rank& rank = ranks_[static_cast<std::size_t>(source)];
+  rank.last_heard = Clock::now();
+  switch (report.kind) {
+    case ReportKind::alive:
+      if (report.code == 1) {
+        interrupted_ = true;
+        ask_to_stop("a signal asked for the end: saving");
+      }
+      break;
+    case ReportKind::packet: take_packet(report); break;
+    case ReportKind::checkpoint:
+      checkpoints_.push_back({report.text, report.block, report.step, static_cast<std::uint64_t>(report.size), report.digest});
+      break;
+    case ReportKind::evaluation: {
+      double values[2] = {0, 0};
+      std::memcpy(values, report.bytes.data(), std::min(report.bytes.size(), sizeof(values)));
+      EvalRow row;
+      row.block = report.block;
+      row.step = report.step;
+      row.samples = report.size;
+      row.metrics = {{"heldout_loss", values[0]}, {"heldout_mse", values[1]}};
+      ledger_->eval(row);
+      break;
+    }
+    case ReportKind::block_end: end_block(source, report); break;
+    case ReportKind::rank_end:
+      rank.ended = true;
+      rank.code = report.code;
+      ledger_->rank_done(source);
+      if (report.code != 0) {
+        failed_ = true;
+        failure_code_ = std::max(failure_code_, report.code);
+        const std::string text = fmt::format("rank {}: {}", source, report.text);
+        if (!report.text.empty()) {
+          if (message_.empty()) message_ = text;
+          say(text);
+        }
+        ask_to_stop("a rank failed: the others save and end");
+      }
+      break;
+    case ReportKind::closed: rank.closed = true; break;
+  }
+}
+
+void Coordinator::take_packet(const Report& report) {
+  LedgerPacket packet;
+  const std::string wrong = decode(report.bytes, packet);
+  if (!wrong.empty()) throw RunError("a rank sent damaged ledger records: " + wrong);
+  for (const SourceStatus& s : packet.sources) {
+    if (!s.available && s.source == EnergySource::cpu) energy_missing_ = s.reason;
+  }
+  if (progress_) {
+    for (const StepRecord& r : packet.steps) {
+      if (r.replica != 0) continue;
+      progress_->step(r.block, r.step + 1, settings_.config.budget.steps, r.loss, r.tokens * r.replicas, r.sigma_lo, r.sigma_hi, Clock::now());
+    }
+  }
+  if (first_step_seconds_ < 0 && !packet.steps.empty()) first_step_seconds_ = seconds_since(started_);
+  ledger_->add(packet, monotonic_ns());
+}
+
+void Coordinator::end_block(int source, const Report& report) {
+  BlockEnding& b = blocks_.at(static_cast<std::size_t>(report.block));
+  --b.ranks_left;
+  b.step = report.step;
+  b.how = static_cast<BlockEnd>(report.code);
+  if (b.ranks_left > 0) return;
+  const char* state = b.how == BlockEnd::done ? "done" : b.how == BlockEnd::stopped ? "saved" : "FAILED";
+  if (progress_) progress_->set_state(report.block, state);
+  if (b.how == BlockEnd::failed) {
+    failed_ = true;
+    failure_code_ = std::max(failure_code_, 1);
+    const std::string text = fmt::format("block {} stopped: {}", report.block, report.text);
+    if (message_.empty()) message_ = text;
+    say(text + "; the other blocks go on");
+    ledger_->failed(report.block, report.step, source, report.text);
+  }
+}
+
+void Coordinator::commit_checkpoints() {
+  for (auto it = checkpoints_.begin(); it != checkpoints_.end();) {
+    // Nothing may be resumed from a checkpoint whose steps the ledger does not hold yet.
+    if (ledger_->written_through(it->block) < it->step - 1) {
+      ++it;
+      continue;
+    }
+    CheckpointRow row;
+    row.block = it->block;
+    row.step = it->step;
+    row.file = it->name;
+    row.sha256 = it->sha256;
+    row.bytes = static_cast<std::int64_t>(it->bytes);
+    ledger_->checkpoint(row);
+    ledger_->sync();
+    manifest_->add(*it);
+    it = checkpoints_.erase(it);
+    for (const std::string& warning : manifest_->prune(settings_.config.checkpoint.keep, false).warnings) say("warning: " + warning);
+  }
+}
+
+void Coordinator::tell(ControlKind kind, int code) {
+  const std::vector<std::byte> bytes = encode(Control{kind, code});
+  for (int r = 0; r < world_.size(); ++r) world_.post(r, tag_control, bytes, comm::TrafficPurpose::control);
+}
+
+void Coordinator::ask_to_stop(const std::string& why) {
+  if (stopping_) return;
+  stopping_ = true;
+  if (progress_) std::fprintf(stdout, "%s\n", why.c_str());
+  tell(ControlKind::stop, 0);
+}
+
+void Coordinator::watch_budget() {
+  const BudgetConfig& budget = settings_.config.budget;
+  double joules = joules_before_;
+  for (const double j : ledger_->energy().measured) joules += j;
+  const double tokens = tokens_before_ + static_cast<double>(ledger_->tokens());
+  const double seconds = seconds_before_ + seconds_since(started_);
+  const double cost = dollars(joules, settings_.config.energy.price_usd_per_kwh);
+  const auto spent = [this](double limit, double value, const char* what) {
+    if (limit > 0 && value >= limit) ask_to_stop(fmt::format("budget.{} is spent ({:.6g} of {:.6g}): saving", what, value, limit));
+  };
+  spent(budget.tokens, tokens, "tokens");
+  spent(budget.joules, joules, "joules");
+  spent(budget.dollars, cost, "dollars");
+  spent(budget.seconds, seconds, "seconds");
+}
+
+void Coordinator::watch_ranks() {
+  for (std::size_t r = 0; r < ranks_.size(); ++r) {
+    if (ranks_[r].closed || seconds_since(ranks_[r].last_heard) < settings_.config.parallel.timeout_seconds) continue;
+    const int host = settings_.hosts.host_of_rank[r];
+    throw RunError(fmt::format("rank {} on {} was not heard for {:.0f} s (parallel.timeout_seconds) and is given up; what is "
+                               "committed is safe, continue with --resume",
+                               r, settings_.hosts.hostnames[static_cast<std::size_t>(host)], seconds_since(ranks_[r].last_heard)));
+  }
+}
+
+std::string Coordinator::energy_text() const {
+  const EnergySums e = ledger_->energy();
+  double joules = 0;
+  bool any = false;
+  for (std::size_t s = 0; s < energy_sources; ++s) {
+    any = any || e.measured_at_all[s];
+    joules += e.measured[s];
+  }
+  if (any) return fmt::format("{:.0f} J", joules);
+  return "joules: none measured" + (energy_missing_.empty() ? std::string() : " (" + energy_missing_ + ")");
+}
+
+int Coordinator::exit_code() const {
+  if (failed_) return std::max(1, failure_code_);
+  const bool all_done = std::all_of(blocks_.begin(), blocks_.end(), [](const BlockEnding& b) { return b.how == BlockEnd::done; });
+  return interrupted_ && !all_done ? exit_interrupted : 0;
+}
+
+int Coordinator::finish() {
+  commit_checkpoints();
+  const int code = exit_code();
+  SessionEnd end;
+  end.status = failed_ ? "failed" : code == exit_interrupted ? "interrupted" : "finished";
+  end.message = message_;
+  end.seconds = seconds_since(started_);
+  std::int64_t furthest = 0;
+  for (const BlockEnding& b : blocks_) furthest = std::max(furthest, b.step);
+  end.distinct_tokens = std::min(furthest * settings_.plan.batch, settings_.data.training_images) * settings_.plan.blocks.front().tokens_per_sample;
+  ledger_->finish(end);
+  // Rows that had to wait for energy that never came are written now.
+  for (const CommittedFile& file : checkpoints_) {
+    if (ledger_->durable_through(file.block) >= file.step - 1) manifest_->add(file);
+  }
+  if (progress_) {
+    progress_->set_energy(energy_text());
+    progress_->draw(Clock::now(), true);
+    print_end(settings_.config, settings_.plan, settings_.data, settings_.paths, end.status, first_step_seconds_);
+  }
+  return code;
+}
+
+}  // namespace blocktrain::trainer

@@ -1,0 +1,105 @@
+#pragma once
+/// The coordinator: a thread on rank 0, no extra rank. It gathers what the ranks report, writes the ledger, names
+/// committed checkpoints in the manifest once the rows they cover are on disk, shows progress, watches budgets and
+/// ranks that fall silent, and decides how the run ends. Nobody waits for it but at the very end.
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "comm/communicator.hpp"
+#include "comm/host.hpp"
+#include "trainer/checkpoint/manifest_writer.hpp"
+#include "trainer/checkpoint/resume.hpp"
+#include "trainer/config/config.hpp"
+#include "trainer/ledger/run_ledger.hpp"
+#include "trainer/run/data_facts.hpp"
+#include "trainer/run/messages.hpp"
+#include "trainer/run/plan.hpp"
+#include "trainer/run/progress.hpp"
+#include "trainer/run/run_folder.hpp"
+#include "trainer/run/train.hpp"
+
+namespace blocktrain::trainer {
+
+/// What every rank tells about its machine, by host. Collective.
+std::vector<HostFacts> gather_host_facts(comm::Communicator& world, const comm::HostMap& hosts, int threads);
+
+struct CoordinatorSettings {
+  const Config& config;
+  const Plan& plan;
+  RunPaths paths;
+  std::string identity;
+  DataFacts data;
+  comm::HostMap hosts;
+  std::vector<HostFacts> host_facts;
+  ResumePlan resume;
+  ProgressStyle progress = ProgressStyle::plain;
+};
+
+class Coordinator {
+ public:
+  /// Recovers and opens the ledger and takes over the manifest. Throws InputError or RunError.
+  Coordinator(comm::Communicator& world, CoordinatorSettings settings);
+  ~Coordinator();
+  Coordinator(const Coordinator&) = delete;
+  Coordinator& operator=(const Coordinator&) = delete;
+
+  /// Starts the thread. It ends by telling every rank the exit code of the run; an error of its own ends the run with 1.
+  void start();
+  void join();
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  struct Rank {
+    Clock::time_point last_heard;
+    bool ended = false, closed = false;
+    int code = 0;
+  };
+  struct BlockEnding {
+    int ranks_left = 0;
+    std::int64_t step = 0;
+    BlockEnd how = BlockEnd::done;
+  };
+
+  void run();
+  void gather();
+  void handle(int source, const Report& report);
+  void take_packet(const Report& report);
+  void end_block(int source, const Report& report);
+  void commit_checkpoints();
+  void tell(ControlKind kind, int code);
+  void ask_to_stop(const std::string& why);
+  void watch_budget();
+  void watch_ranks();
+  std::string energy_text() const;
+  int finish();
+  int exit_code() const;
+  void print_summary(const std::string& status) const;
+
+  comm::Communicator& world_;
+  CoordinatorSettings settings_;
+  std::unique_ptr<RunLedger> ledger_;
+  std::unique_ptr<ManifestWriter> manifest_;
+  std::unique_ptr<Progress> progress_;
+  std::vector<Rank> ranks_;
+  std::vector<BlockEnding> blocks_;
+  std::deque<CommittedFile> checkpoints_;       ///< committed by their ranks, not yet named by the manifest
+  std::string energy_missing_;                  ///< why a source is not measured
+  double tokens_before_ = 0, joules_before_ = 0, seconds_before_ = 0;  ///< of earlier sessions, for budgets
+  Clock::time_point started_, last_heartbeat_{}, last_tick_{};
+  bool interrupted_ = false;                    ///< a signal asked for the end
+  bool stopping_ = false;
+  bool failed_ = false;
+  int failure_code_ = 0;
+  std::string message_;
+  double first_step_seconds_ = -1;              ///< from start to the first step's record
+  std::thread thread_;
+};
+
+}  // namespace blocktrain::trainer

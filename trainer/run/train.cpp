@@ -1,0 +1,280 @@
+#include "trainer/run/train.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <exception>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+
+#include "blocks/parameters.hpp"
+#include "comm/host.hpp"
+#include "kernels/error.hpp"
+#include "trainer/checkpoint/resume.hpp"
+#include "trainer/run/coordinator.hpp"
+#include "trainer/run/data_facts.hpp"
+#include "trainer/run/exit_status.hpp"
+#include "trainer/run/run_folder.hpp"
+#include "trainer/run/stop_signal.hpp"
+#include "trainer/run/threads.hpp"
+#include "trainer/run/units.hpp"
+
+namespace blocktrain::trainer {
+namespace {
+
+constexpr auto control = comm::TrafficPurpose::control;
+
+/// Rank 0's text to everybody.
+void share(comm::Communicator& world, std::string& text) {
+  std::uint64_t size = text.size();
+  world.broadcast(std::as_writable_bytes(std::span(&size, 1)), 0, control);
+  text.resize(size);
+  world.broadcast(std::as_writable_bytes(std::span(text)), 0, control);
+}
+
+template <class T>
+void share(comm::Communicator& world, std::vector<T>& values) {
+  std::uint64_t size = values.size();
+  world.broadcast(std::as_writable_bytes(std::span(&size, 1)), 0, control);
+  values.resize(size);
+  world.broadcast(std::as_writable_bytes(std::span(values)), 0, control);
+}
+
+/// The config that rank 0 loaded and checked, on all ranks.
+Config share_config(comm::Communicator& world, const TrainRequest& request, RunFolderState& state) {
+  Config config;
+  std::string yaml;
+  all_or_none(world, [&] {
+    if (world.rank() != 0) return;
+    config = load_config(request.config_path, request.overrides);
+    if (config.parallel.transport == TransportChoice::local && std::string(world.transport()) == "mpi" && world.size() > 1) {
+      throw InputError("parallel.transport: 'local' means ranks as threads of one process, but " + std::to_string(world.size()) +
+                       " processes were started; start it without mpirun and set parallel.ranks, or use transport auto");
+    }
+    state = inspect_run_folder(config, request.resume);
+    yaml = to_yaml(config);
+  });
+  share(world, yaml);
+  std::string fresh(1, state == RunFolderState::fresh ? 'f' : 'r');
+  share(world, fresh);
+  state = fresh == "f" ? RunFolderState::fresh : RunFolderState::resumable;
+  if (world.rank() != 0) {
+    config = load_config_text(yaml, "config of rank 0", {});
+  }
+  return config;
+}
+
+/// All ranks have to read the same data.
+void require_same_data(comm::Communicator& world, const DataFacts& mine) {
+  const auto all = world.all_gather(std::as_bytes(std::span(mine.digest)), control);
+  all_or_none(world, [&] {
+    if (world.rank() != 0) return;
+    for (std::size_t r = 1; r < all.size(); ++r) {
+      if (all[r] != all[0]) {
+        throw InputError("data.path: rank " + std::to_string(r) + " found other data at '" + mine.path +
+                         "' than rank 0; every rank has to see the same files");
+      }
+    }
+  });
+}
+
+/// Rank 0 makes the folder, and all ranks look whether they see it.
+std::unique_ptr<RunLock> open_run_folder(comm::Communicator& world, const RunPaths& paths, const Config& config,
+                                         const DataFacts& data, RunFolderState state) {
+  std::unique_ptr<RunLock> lock;
+  std::string token;
+  all_or_none(world, [&] {
+    if (world.rank() != 0) return;
+    if (state == RunFolderState::resumable) {
+      const DataFacts before = load_data_facts(paths.data());
+      if (before.digest != data.digest) {
+        throw InputError("data.path: '" + data.path + "' holds other data than the run in '" + paths.root +
+                         "' was trained on ('" + before.path + "'); nothing was changed. Give the same data to resume");
+      }
+    }
+    create_run_folder(paths, config, to_json(data));
+    lock = std::make_unique<RunLock>(paths);
+    token = paths.root + "/.seen-by-all-" + std::to_string(getpid());
+    const int file = open(token.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
+    if (file < 0) throw InputError("log.directory: cannot write in '" + paths.root + "': " + std::strerror(errno));
+    close(file);
+  });
+  share(world, token);
+  std::exception_ptr failure;
+  try {
+    all_or_none(world, [&] {
+      if (access(token.c_str(), F_OK) != 0) {
+        throw InputError("log.directory: '" + paths.root +
+                         "' of rank 0 is not seen here; it has to be on a file system that all ranks share");
+      }
+    });
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (world.rank() == 0) unlink(token.c_str());
+  if (failure) std::rethrow_exception(failure);
+  return lock;
+}
+
+/// Weights of a block: from its checkpoint, or initial.
+void fill_state(OwnedBlock& b, const Config& config, const std::string& run, const std::string& identity,
+                const std::string& file, std::int64_t step) {
+  const blocks::BlockPlace& place = b.network->place();
+  if (file.empty()) {
+    blocks::initialize(b.state.parameters, b.network->parameters(), block_seed(config, b.block));
+    if (!b.state.average.empty()) {
+      std::memcpy(b.state.average.data, b.state.parameters.data, b.state.parameters.bytes());
+    }
+    return;
+  }
+  BlockFileHeader expected;
+  expected.block = b.block;
+  expected.blocks = place.count;
+  expected.step = step;
+  expected.seed = block_seed(config, b.block);
+  expected.experiment = identity;
+  expected.training = config.blocks.training;
+  expected.first_layer = place.first_layer;
+  expected.layers = place.layers;
+  const auto span = [](const kernels::Tensor& t) {
+    return t.empty() ? std::span<float>() : std::span<float>(t.as<float>(), static_cast<std::size_t>(t.size()));
+  };
+  BlockTensors<float> tensors;
+  tensors.parameters = span(b.state.parameters);
+  tensors.first_moment = span(b.state.first_moment);
+  tensors.second_moment = span(b.state.second_moment);
+  tensors.average = span(b.state.average);
+  read_block_file(checkpoints_folder(run) / file, expected, b.network->parameters(), tensors);
+  b.state.step = step;
+}
+
+}  // namespace
+
+int train(comm::Communicator& world, const TrainRequest& request) {
+  // 1. The config, read by rank 0; nothing is created before everything has been checked.
+  RunFolderState folder_state = RunFolderState::fresh;
+  const Config config = share_config(world, request, folder_state);
+  const auto timeout = std::chrono::milliseconds(static_cast<std::int64_t>(config.parallel.timeout_seconds * 1000));
+  world.set_deadline(timeout);
+  const RunPaths paths{config.log.directory};
+  const std::string identity = experiment_identity(config);
+
+  // 2. The data and the plan.
+  std::optional<ImageDataset> data;
+  DataFacts facts;
+  Plan plan;
+  all_or_none(world, [&] {
+    data.emplace(open_data(config));
+    facts = data_facts(config, *data);
+    plan = make_plan(config, facts.shape, world.size());
+  });
+  require_same_data(world, facts);
+
+  // 3. The RUN folder, and where each block goes on.
+  const std::unique_ptr<RunLock> lock = open_run_folder(world, paths, config, facts, folder_state);
+  ResumePlan resume;
+  std::vector<std::int64_t> start_steps;
+  std::string start_files;  // one line per block, empty for initial weights
+  all_or_none(world, [&] {
+    if (world.rank() != 0) return;
+    resume = find_resume_points(paths.root, identity, static_cast<int>(plan.blocks.size()), false);
+    for (const ResumePoint& p : resume.blocks) {
+      start_steps.push_back(p.step);
+      start_files += (p.file ? p.file->name : std::string()) + "\n";
+    }
+  });
+  share(world, start_steps);
+  share(world, start_files);
+
+  // 4. The noise schedule, worked out by rank 0: every rank draws from the same intervals to the last bit.
+  const blocks::NoiseSchedule schedule = noise_schedule(config);
+  std::vector<kernels::SigmaInterval> intervals;
+  for (int b = 0; b < schedule.count(); ++b) intervals.push_back(training_interval(config, schedule, b));
+  share(world, intervals);
+
+  // 5. Memory, weights, batches.
+  const RankPlan& mine = plan.ranks[static_cast<std::size_t>(world.rank())];
+  std::optional<RankArenas> arenas;
+  std::vector<OwnedBlock> owned;
+  std::unique_ptr<BatchLoader> loader;
+  all_or_none(world, [&] {
+    arenas.emplace(RankArenas::host(mine.bytes));
+    std::vector<blocks::BlockPlace> places;
+    for (const int b : mine.blocks) places.push_back(plan.blocks[static_cast<std::size_t>(b)].place);
+    owned = bind_blocks(*arenas, config, facts.shape, places,
+                        std::min(plan.micro_batch, static_cast<std::int64_t>(mine.shard.size())));
+    std::vector<std::string> files;
+    for (std::size_t at = 0; at < start_files.size();) {
+      const std::size_t end = start_files.find('\n', at);
+      files.push_back(start_files.substr(at, end - at));
+      at = end + 1;
+    }
+    for (OwnedBlock& b : owned) {
+      const auto i = static_cast<std::size_t>(b.block);
+      fill_state(b, config, paths.root, identity, files[i], start_steps[i]);
+    }
+    BatchLoaderOptions options;
+    options.batch = plan.batch;
+    options.begin = static_cast<std::int64_t>(mine.shard.begin);
+    options.end = static_cast<std::int64_t>(mine.shard.end);
+    options.flip = config.data.flip;
+    options.seed = config.seed;
+    options.first_step = static_cast<std::uint32_t>(owned.front().state.step);
+    options.deadline = timeout;
+    loader = std::make_unique<BatchLoader>(*data, SampleOrder(config.seed, data->count(Split::train)), options, arenas->batch);
+  });
+
+  // 6. Who shares a machine, and who shares a block's batch.
+  const comm::HostMap hosts = comm::map_hosts(world);
+  const int host = hosts.host_of_rank[static_cast<std::size_t>(world.rank())];
+  const auto ranks_here = static_cast<int>(hosts.ranks_of_host[static_cast<std::size_t>(host)].size());
+  const int threads = config.parallel.threads > 0 ? config.parallel.threads : automatic_threads(ranks_here);
+  const std::unique_ptr<comm::Communicator> replicas = world.split(mine.replicas > 1 ? mine.blocks.front() : -1);
+  const std::unique_ptr<kernels::Ops> ops = kernels::make_cpu_ops(threads);
+
+  // 7. The coordinator, on rank 0.
+  std::unique_ptr<Coordinator> coordinator;
+  const std::vector<HostFacts> host_facts = gather_host_facts(world, hosts, threads);
+  all_or_none(world, [&] {
+    if (world.rank() != 0) return;
+    coordinator = std::make_unique<Coordinator>(world, CoordinatorSettings{config, plan, paths, identity, facts, hosts, host_facts, resume, request.progress});
+  });
+
+  // 8. Training: this thread computes, another reports.
+  ReporterSettings settings;
+  settings.run_folder = paths.root;
+  settings.experiment = identity;
+  settings.training = config.blocks.training;
+  settings.timeout = timeout;
+  settings.host = host;
+  settings.samples_energy = hosts.ranks_of_host[static_cast<std::size_t>(host)].front() == world.rank();
+  settings.powercap_root = config.energy.powercap_root;
+  settings.sample_seconds = config.energy.sample_seconds;
+  settings.arena_bytes = mine.bytes.total();
+  Reporter reporter(world, settings);
+  if (coordinator) coordinator->start();
+
+  int code = 0;
+  std::string message;
+  try {
+    Worker worker({config, plan, intervals, world, replicas.get(), *ops, *arenas, owned, *loader, reporter, host, request.after_step});
+    worker.run();
+  } catch (const QuietExit& e) {
+    code = e.code();
+  } catch (const InputError& e) {
+    code = 2;
+    message = e.what();
+  } catch (const std::exception& e) {
+    code = 1;
+    message = e.what();
+  }
+  const int run_code = reporter.finish(code, message);
+  if (coordinator) coordinator->join();
+  return run_code;
+}
+
+}  // namespace blocktrain::trainer
