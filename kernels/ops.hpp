@@ -27,8 +27,9 @@ enum class LossWeighting : std::uint8_t {
 };
 
 struct AdamWParameters {
-  float beta1 = 0.9f, beta2 = 0.999f, epsilon = 1e-8f;
-  float weight_decay = 0;  ///< decoupled: p -= lr * weight_decay * p
+  // Double, so that 1 - beta is rounded once: of 0.999f only 0.00099999 is left.
+  double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
+  double weight_decay = 0;  ///< decoupled: p -= lr * weight_decay * p
 };
 
 class Ops {
@@ -112,7 +113,8 @@ class Ops {
   // ---- images as tokens ---------------------------------------------------------------------------------
   /// tokens[N, (H/p)*(W/p), channels*p*p] from image[N,channels,H,W] times c_in(sigma[n]) =
   /// 1/sqrt(sigma^2 + sigma_data^2) (sigma empty: times 1). Inside a token: channel, row, column.
-  virtual void patchify(const Tensor& tokens, const Tensor& image, int patch, const Tensor& sigma, double sigma_data) = 0;
+  virtual void patchify(const Tensor& tokens, const Tensor& image, int patch, const Tensor& sigma,
+                        double sigma_data) = 0;
   /// The inverse arrangement, no scaling: image from tokens. Also the gradient of patchify without sigma.
   virtual void unpatchify(const Tensor& image, const Tensor& tokens, int patch) = 0;
 
@@ -124,18 +126,20 @@ class Ops {
                           const StepState* state, std::uint32_t first_sample) = 0;
   /// out[n,e] ~ N(0,1) for sample first_sample + n at `step`, e counted through the row: from the words of
   /// group e/4, pairs (w0,w1) and (w2,w3) by Box-Muller: r = sqrt(-2 ln u(w_even)), r cos(2 pi u(w_odd)), r sin(..).
-  virtual void random_normal(const Tensor& out, const RandomKey& key, std::uint32_t step, std::uint32_t first_sample) = 0;
+  virtual void random_normal(const Tensor& out, const RandomKey& key, std::uint32_t step,
+                             std::uint32_t first_sample) = 0;
   /// z[N,P] = y[N,P] + sigma[n] * eps with eps as random_normal gives at state->step.
   virtual void add_noise(const Tensor& z, const Tensor& y, const Tensor& sigma, const RandomKey& key,
                          const StepState* state, std::uint32_t first_sample) = 0;
-  /// out[n] = in[n], or null_label with probability p (uniform_open(w0) < p, group 0) and wherever in[n] < 0. int32 [N].
-  /// Without a state the step is 0.
+  /// out[n] = in[n], or null_label with probability p (uniform_open(w0) < p, group 0) and wherever in[n] < 0. int32
+  /// [N]. Without a state the step is 0.
   virtual void drop_labels(const Tensor& out, const Tensor& in, std::int32_t null_label, double p, const RandomKey& key,
                            const StepState* state, std::uint32_t first_sample) = 0;
   /// D = c_skip z + c_out F. d, z, f [N,P]; d may alias z or f.
   virtual void denoised(const Tensor& d, const Tensor& z, const Tensor& f, const Tensor& sigma, double sigma_data) = 0;
   /// With D as above: mse[n] = mean over P of (D - y)^2, loss[n] = w(sigma[n]) * mse[n] (per sample, before any
-  /// mean), and df[N,P] = gradient of loss_scale * sum_n loss[n] with respect to F (skipped when empty). df may alias f.
+  /// mean), and df[N,P] = gradient of loss_scale * sum_n loss[n] with respect to F (skipped when empty). df may alias
+  /// f.
   virtual void denoise_loss(const Tensor& loss, const Tensor& mse, const Tensor& df, const Tensor& z, const Tensor& y,
                             const Tensor& f, const Tensor& sigma, double sigma_data, LossWeighting weighting,
                             double loss_scale) = 0;

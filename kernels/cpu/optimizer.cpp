@@ -39,14 +39,15 @@ void CpuOps::adamw(const Tensor& p, const Tensor& m, const Tensor& v, const Tens
   BLOCKTRAIN_EXPECTS(p.contiguous() && m.contiguous() && v.contiguous() && g.contiguous());
   if (state->finite == 0) return;
   const double rate = static_cast<double>(state->learning_rate);
-  const float keep1 = parameters.beta1, take1 = 1 - parameters.beta1;
-  const float keep2 = parameters.beta2, take2 = 1 - parameters.beta2;
+  // Moments move by 1 - beta of the way to the new value. As beta * old + (1 - beta) * new, the rounding of beta to
+  // float32 would act in every step, in the same direction; so would that of the factor 1 - rate * decay.
+  const float take1 = static_cast<float>(1 - parameters.beta1), take2 = static_cast<float>(1 - parameters.beta2);
   const float scale = state->gradient_scale;
-  const float shrink = static_cast<float>(1 - rate * static_cast<double>(parameters.weight_decay));
+  const float shrink = static_cast<float>(rate * parameters.weight_decay);
   // Both bias corrections leave the loop: m/c1 / (sqrt(v/c2) + eps) = sqrt(c2)/c1 * m / (sqrt(v) + eps sqrt(c2)).
   const double root = std::sqrt(static_cast<double>(state->bias_correction2));
   const float step = static_cast<float>(rate * root / static_cast<double>(state->bias_correction1));
-  const float epsilon = static_cast<float>(static_cast<double>(parameters.epsilon) * root);
+  const float epsilon = static_cast<float>(parameters.epsilon * root);
   float* const weights = p.as<float>();
   float* const first = m.as<float>();
   float* const second = v.as<float>();
@@ -55,11 +56,11 @@ void CpuOps::adamw(const Tensor& p, const Tensor& m, const Tensor& v, const Tens
 #pragma omp simd
     for (std::int64_t i = begin; i < end; ++i) {
       const float gradient = gradients[i] * scale;
-      const float m_new = keep1 * first[i] + take1 * gradient;
-      const float v_new = keep2 * second[i] + take2 * gradient * gradient;
+      const float m_new = first[i] + take1 * (gradient - first[i]);
+      const float v_new = second[i] + take2 * (gradient * gradient - second[i]);
       first[i] = m_new;
       second[i] = v_new;
-      weights[i] = shrink * weights[i] - step * m_new / (std::sqrt(v_new) + epsilon);
+      weights[i] -= shrink * weights[i] + step * m_new / (std::sqrt(v_new) + epsilon);
     }
   });
 }
