@@ -90,7 +90,11 @@ void gemm(int threads, const Workspace& workspace, std::int64_t rows, std::int64
   const std::int64_t size = rows * columns;
   if (size <= 128 * 512 && depth >= 1024) {
     const std::int64_t pieces = std::min({std::int64_t{16}, depth / 256, shared_floats / size});
-    return reduce(threads, workspace, rows, columns, depth, pieces, a, b, c, stride_c, accumulate, bias);
+    // A thread packs its piece of the right factor whole; a very long one does not fit its scratch.
+    const std::int64_t packed_right = packed::panels(columns) * packed::block_columns * divide_up(depth, pieces);
+    if (packed::left_floats + packed_right <= static_cast<std::int64_t>(Workspace::thread_floats)) {
+      return reduce(threads, workspace, rows, columns, depth, pieces, a, b, c, stride_c, accumulate, bias);
+    }
   }
   // The right factor is packed once for all tiles, as much of it at a time as the shared scratch holds.
   constexpr std::int64_t longest = 4096;
