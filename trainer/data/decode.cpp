@@ -151,7 +151,10 @@ MappedBytes decode_sized(Codec codec, std::span<const std::uint8_t> packed, cons
   header.resize(decoder->read(header));
   const std::size_t got = header.size();
   const std::uint64_t size = size_from_header(header);
-  BLOCKTRAIN_EXPECTS(size >= got && size > 0);
+  BLOCKTRAIN_EXPECTS(size > 0);
+  const std::string trailing =
+      damaged(name, "has trailing bytes after the " + std::to_string(size) + " that its header announces");
+  if (size < got) throw InputError(trailing);
   if (size > decoded_limit(packed.size())) throw InputError(beyond_limit(name, size, packed.size()));
 
   MappedBytes decoded = MappedBytes::anonymous(size);
@@ -163,10 +166,7 @@ MappedBytes decode_sized(Codec codec, std::span<const std::uint8_t> packed, cons
         name, "unpacks to " + std::to_string(total) + " bytes (truncated); its header says " + std::to_string(size)));
   }
   std::uint8_t more = 0;
-  if (decoder->read({&more, 1}) != 0) {
-    throw InputError(
-        damaged(name, "has trailing bytes after the " + std::to_string(size) + " that its header announces"));
-  }
+  if (decoder->read({&more, 1}) != 0) throw InputError(trailing);
   decoded.seal();
   return decoded;
 }

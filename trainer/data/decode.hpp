@@ -32,7 +32,7 @@ constexpr std::uint64_t decoded_limit(std::uint64_t packed) {
 inline constexpr std::uint64_t decoder_memory_limit = std::uint64_t{256} << 20;
 
 /// Told the first bytes of the decoded file (up to as many as were asked for; fewer when it is shorter), returns
-/// the size that the whole must have, at least the bytes given. Throws InputError when they are no valid header.
+/// the size that the whole must have, at least 1. Throws InputError when they are no valid header.
 using SizeFromHeader = std::function<std::uint64_t(std::span<const std::uint8_t> header)>;
 
 /// Decodes `packed` (not Codec::none), whose first `header_bytes` decoded bytes tell the size.

@@ -187,6 +187,8 @@ BOOST_AUTO_TEST_CASE(sizes) {
   folder.expect({train_images + ".gz", "trailing", "816"});
   folder.write(train_images + ".gz", gzip(idx({40, 5, 4}, noise(700))));
   folder.expect({train_images + ".gz", "716", "816", "truncated"});
+  folder.write(train_images + ".gz", gzip(idx({1, 1, 1}, noise(2))));  // less than the longest header
+  folder.expect({train_images + ".gz", "trailing", "17"});
   Bytes garbage_behind = gzip(idx({40, 5, 4}, noise(800)));
   garbage_behind.push_back('x');
   folder.write(train_images + ".gz", garbage_behind);
