@@ -28,10 +28,9 @@ struct Tiling {
   Tiling(std::int64_t m, std::int64_t n) : rows(packed::largest_tile_rows), panels(packed::panels(n)) {
     constexpr std::int64_t enough = 16;
     count(m, n);
-    while (down * across < enough && rows > 2 * packed::block_rows) {
-      rows = divide_up(rows, 2 * packed::block_rows) * packed::block_rows;
-      count(m, n);
-    }
+    // Half a tile down, then narrower ones: a tile packs its rows of the left factor for itself.
+    if (down * across < enough) rows = divide_up(rows, 2 * packed::block_rows) * packed::block_rows;
+    count(m, n);
     while (down * across < enough && panels > 2) {
       panels = divide_up(panels, 2);
       count(m, n);
@@ -97,7 +96,7 @@ void gemm(int threads, const Workspace& workspace, std::int64_t rows, std::int64
     }
   }
   // The right factor is packed once for all tiles, as much of it at a time as the shared scratch holds.
-  constexpr std::int64_t longest = 4096;
+  constexpr std::int64_t longest = 768;
   const std::int64_t piece = divide_up(depth, divide_up(depth, longest));
   const std::int64_t panels = packed::panels(columns), panel_stride = piece * packed::block_columns;
   const std::int64_t held = std::min(panels, shared_floats / panel_stride);
