@@ -1,11 +1,6 @@
 #include "trainer/checkpoint/block_layout.hpp"
 
-#include <fmt/format.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-
 #include <algorithm>
-#include <cerrno>
 
 #include "trainer/checkpoint/hdf5_file.hpp"
 
@@ -14,8 +9,9 @@ namespace {
 
 // Everything that could differ between two writings of the same state is fixed here: format version, times, and
 // storage of links and attributes (HDF5 switches to another structure when there are many).
-Hdf5Handle file_access() {
+Hdf5Handle file_access(SparseMemory& memory) {
   Hdf5Handle list = hdf5_file_access();
+  set_sparse_memory_driver(list, memory);
   BLOCKTRAIN_HDF5(H5Pset_libver_bounds(list, H5F_LIBVER_V18, H5F_LIBVER_V18));
   return list;
 }
@@ -116,27 +112,12 @@ const char* group_of(Table table) {
 
 const char* training_name(TrainingMode mode) { return mode == TrainingMode::end_to_end ? "end_to_end" : "block_local"; }
 
-std::uint64_t block_file_bytes_bound(std::span<const blocks::Parameter> parameters, bool average) {
-  // Per dataset: an object header of some 300 bytes and a link with the name; per file: the rest, in small blocks.
-  constexpr std::uint64_t file_overhead = 16384, dataset_overhead = 1024;
-  const std::uint64_t vectors = average ? 4 : 3;
-  std::uint64_t bytes = file_overhead;
-  for (const blocks::Parameter& p : parameters) {
-    bytes += vectors * (static_cast<std::uint64_t>(p.size) * sizeof(float) + dataset_overhead + 2 * p.name.size());
-  }
-  return bytes;
-}
-
 BlockLayout lay_out_block_file(const BlockFileHeader& header, std::span<const blocks::Parameter> parameters) {
   BlockLayout layout;
-  layout.metadata = FileDescriptor(::memfd_create("blocktrain-block", MFD_CLOEXEC));
-  if (!layout.metadata.open()) throw_library_error("memfd_create", __FILE__, __LINE__, error_text(errno));
-  const std::string path = fmt::format("/proc/self/fd/{}", layout.metadata.get());
-
   const Hdf5Session session;
-  const Hdf5Handle access = file_access();
+  const Hdf5Handle access = file_access(layout.metadata);
   const Hdf5Handle creation = file_creation();
-  Hdf5Handle file = BLOCKTRAIN_HDF5_OPEN(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, creation, access), H5Fclose);
+  Hdf5Handle file = BLOCKTRAIN_HDF5_OPEN(H5Fcreate("block", H5F_ACC_TRUNC, creation, access), H5Fclose);
   write_header(file, header);
   {
     const Hdf5Handle group_list = group_creation();
@@ -148,9 +129,7 @@ BlockLayout lay_out_block_file(const BlockFileHeader& header, std::span<const bl
   }
   file.close();
 
-  struct stat status {};
-  if (::fstat(layout.metadata.get(), &status) != 0) throw_library_error("fstat", __FILE__, __LINE__, error_text(errno));
-  layout.bytes = static_cast<std::uint64_t>(status.st_size);
+  layout.bytes = layout.metadata.size();
   std::ranges::sort(layout.segments, {}, &DataSegment::offset);
   return layout;
 }

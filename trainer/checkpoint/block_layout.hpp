@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "trainer/checkpoint/block_file.hpp"
-#include "trainer/checkpoint/file_system.hpp"
+#include "trainer/checkpoint/sparse_memory.hpp"
 
 namespace blocktrain::trainer {
 
@@ -29,13 +29,10 @@ struct DataSegment {
 };
 
 struct BlockLayout {
-  FileDescriptor metadata;            ///< a file in memory, of the block file's size, with holes for the numbers
+  SparseMemory metadata;              ///< the block file without its numbers
   std::uint64_t bytes = 0;            ///< size of the block file
   std::vector<DataSegment> segments;  ///< by offset; disjoint
 };
-
-/// A bound of the block file's size, for checks before it is laid out.
-std::uint64_t block_file_bytes_bound(std::span<const blocks::Parameter> parameters, bool average);
 
 /// Lays out the file of `header` (header.average decides about /average). Throws LibraryError.
 BlockLayout lay_out_block_file(const BlockFileHeader& header, std::span<const blocks::Parameter> parameters);

@@ -9,6 +9,7 @@
 #include "trainer/checkpoint/block_file.hpp"
 #include "trainer/checkpoint/block_layout.hpp"
 #include "trainer/checkpoint/block_values.hpp"
+#include "trainer/checkpoint/file_system.hpp"
 #include "trainer/checkpoint/hdf5_file.hpp"
 
 namespace blocktrain::trainer {

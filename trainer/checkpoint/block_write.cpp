@@ -31,9 +31,7 @@ void write_metadata(DurableFile& file, const BlockLayout& layout, std::uint64_t 
   while (begin < end) {
     const auto piece =
         std::span(buffer).first(static_cast<std::size_t>(std::min<std::uint64_t>(buffer.size(), end - begin)));
-    if (const int error = read_exactly(layout.metadata.get(), begin, piece); error != 0) {
-      throw_library_error("pread", __FILE__, __LINE__, error_text(error));
-    }
+    layout.metadata.read(begin, piece);
     file.write(piece);
     begin += piece.size();
   }
@@ -77,8 +75,6 @@ WrittenFile write_block_file(const std::filesystem::path& path, const BlockFileH
       }
     }
   }
-  // Ahead of the layout, which is a file as well to the system.
-  require_file_size_allowed(path, block_file_bytes_bound(parameters, written.average));
   const BlockLayout layout = lay_out_block_file(written, parameters);
   DurableFile file(path, layout.bytes);
   std::uint64_t at = 0;

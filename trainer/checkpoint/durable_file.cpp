@@ -19,8 +19,7 @@ constexpr const char* aside_mark = ".tmp-";
 // Large enough for full disk bandwidth, small enough that the digest reads what is still in the processor's cache.
 constexpr std::size_t write_chunk = std::size_t{1} << 20;
 
-}  // namespace
-
+/// Past RLIMIT_FSIZE the system kills the process with a signal instead of returning an error.
 void require_file_size_allowed(const std::filesystem::path& path, std::uint64_t bytes) {
   struct rlimit limit {};
   if (::getrlimit(RLIMIT_FSIZE, &limit) != 0)
@@ -31,6 +30,8 @@ void require_file_size_allowed(const std::filesystem::path& path, std::uint64_t 
                    " (ulimit -f). Older checkpoints are as they were; raise the limit and resume");
   }
 }
+
+}  // namespace
 
 DurableFile::DurableFile(std::filesystem::path target, std::uint64_t bytes)
     : target_(std::move(target)),

@@ -14,10 +14,6 @@
 
 namespace blocktrain::trainer {
 
-/// Throws RunError naming `path` when this process may not write files of `bytes` (RLIMIT_FSIZE): past that limit the
-/// system kills the process with a signal instead of returning an error.
-void require_file_size_allowed(const std::filesystem::path& path, std::uint64_t bytes);
-
 class DurableFile {
  public:
   /// Starts FOLDER/.NAME.tmp-RANK (RANK of process_rank()) and reserves its `bytes` where the file system can, so that

@@ -39,7 +39,8 @@ class Hdf5Handle {
 };
 
 /// An owner of the identifier that `call` returns, checked, to be closed by `close`.
-#define BLOCKTRAIN_HDF5_OPEN(call, close) ::blocktrain::trainer::Hdf5Handle(BLOCKTRAIN_HDF5(call), close)
+#define BLOCKTRAIN_HDF5_OPEN(call, close) \
+  ::blocktrain::trainer::Hdf5Handle(::blocktrain::trainer::check_hdf5((call), #call, __FILE__, __LINE__), close)
 
 /// How files are opened: closing one closes all in it, and no locks. Some cluster file systems refuse locks, and a
 /// committed file never changes.
