@@ -98,11 +98,10 @@ void parse_step(const json& row, StepRow& step) {
   if (!(step.seconds >= 0)) throw Damage("\"seconds\" is not a number of at least 0");
   step.joules = by_source(row, "joules");
   const json& reasons = field(row, "joules_reason");
+  if (!reasons.is_object()) throw Damage("\"joules_reason\" is not an object");
   for (std::size_t i = 0; i < energy_sources; ++i) {
-    const auto reason =
-        reasons.is_object() ? reasons.find(std::string(to_string(static_cast<EnergySource>(i)))) : reasons.end();
-    step.joules_reason[i] =
-        reasons.is_object() && reason != reasons.end() && reason->is_string() ? reason->get<std::string>() : "";
+    const auto reason = reasons.find(std::string(to_string(static_cast<EnergySource>(i))));
+    step.joules_reason[i] = reason != reasons.end() && reason->is_string() ? reason->get<std::string>() : "";
   }
   step.bytes_sent = by_purpose(row, "bytes_sent");
   const json& memory = field(row, "memory");

@@ -1,0 +1,186 @@
+// Reading ledgers: of other versions, damaged, forged.
+#include "trainer/ledger/reader.hpp"
+
+#include <boost/test/unit_test.hpp>
+#include <cmath>
+
+#include "kernels/error.hpp"
+#include "tests/trainer/ledger/support.hpp"
+#include "trainer/ledger/totals.hpp"
+
+using namespace blocktrain;
+using namespace blocktrain::trainer;
+using namespace blocktrain::trainer::test;
+
+namespace {
+
+std::string start(const std::string& format = "blocktrain-ledger/1.0", double time = 100) {
+  return R"({"type":"run_start","time":)" + std::to_string(time) + R"(,"format":")" + format + "\"}\n";
+}
+
+std::string step(int block, int index, const std::string& tokens = "16", const std::string& joules = "2.5") {
+  return R"({"type":"step","block":)" + std::to_string(block) + R"(,"step":)" + std::to_string(index) + R"(,"time":)" +
+         std::to_string(101 + index) + R"(,"tokens":)" + tokens +
+         R"(,"samples":1,"loss":0.5,"mse":null,"sigma":[0.1,2],"learning_rate":0.001,"gradient_norm":1,"seconds":0.5,)" +
+         R"("joules":{"gpu":null,"cpu":)" + joules +
+         R"(,"dram":null},"joules_estimated":true,"joules_reason":{"gpu":"none","cpu":null,"dram":"none"},)" +
+         R"("bytes_sent":{"inter_block":0,"replica":0,"control":9},"memory":{"planned":1,"measured":1,"runtime":null},"ranks":[0]})" +
+         "\n";
+}
+
+std::string energy(double joules) {
+  return R"({"type":"energy","time":103,"host":0,"device":-1,"source":"cpu","joules":)" + std::to_string(joules) +
+         R"(,"seconds":1,"begin_ns":1,"end_ns":2})" + "\n";
+}
+
+LedgerTotals totals_of(const std::string& text) {
+  Folder run;
+  return read_totals(run.write("ledger.jsonl", text));
+}
+
+/// What is said about a ledger with this text.
+std::string problem(const std::string& text) {
+  Folder run;
+  try {
+    read_totals(run.write("ledger.jsonl", text));
+  } catch (const InputError& error) {
+    return error.what();
+  }
+  return "";
+}
+
+bool contains(const std::string& text, const std::string& part) {
+  const bool found = text.find(part) != std::string::npos;
+  if (!found) BOOST_TEST_MESSAGE("not in: " << text);
+  return found;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(ledger_reader)
+
+BOOST_AUTO_TEST_CASE(totals_add_up_over_sessions) {
+  const std::string lost =
+      R"({"type":"lost","time":900,"blocks":[{"block":1,"from":1,"to":2,"steps":2,"tokens":32,"samples":2,"seconds":1,)"
+      R"("joules":{"gpu":null,"cpu":4,"dram":null},"joules_unmeasured_steps":{"gpu":2,"cpu":0,"dram":2},)"
+      R"("bytes_sent":{"inter_block":0,"replica":0,"control":18}}],"lost_file":"ledger.lost.jsonl","lost_file_bytes":100})";
+  const LedgerTotals t = totals_of(start() + step(0, 0) + step(1, 0) + step(0, 1, "16", "null") + energy(20) + lost +
+                                   "\n" + start("blocktrain-ledger/1.0", 1000) + energy(5) +
+                                   R"({"type":"run_end","time":1010,"status":"finished","seconds":10})" + "\n");
+  BOOST_REQUIRE_EQUAL(t.blocks.size(), 2u);
+  BOOST_CHECK_EQUAL(t.blocks[0].steps, 2);
+  BOOST_CHECK_EQUAL(t.blocks[0].tokens, 32);
+  BOOST_CHECK_CLOSE(t.blocks[0].joules[1], 2.5, 1e-12);
+  BOOST_CHECK_EQUAL(t.blocks[0].unmeasured_steps[1], 1);
+  BOOST_CHECK_EQUAL(t.blocks[0].unmeasured_steps[0], 2);
+  BOOST_CHECK_EQUAL(t.last_step[0], 1);
+  BOOST_CHECK_EQUAL(t.last_step[1], 0);
+  BOOST_CHECK_EQUAL(t.lost[1].steps, 2);
+  BOOST_CHECK_CLOSE(t.lost_cost().joules[1], 4.0, 1e-12);
+  BOOST_CHECK_EQUAL(t.kept_cost().steps, 3);
+  BOOST_CHECK_EQUAL(t.kept_cost().bytes_sent[2], 27u);
+  BOOST_CHECK_CLOSE(t.measured[1], 25.0, 1e-12);
+  BOOST_CHECK(!t.measured_at_all[0]);
+  BOOST_CHECK_EQUAL(t.sessions, 2);
+  BOOST_CHECK_EQUAL(t.status, "finished");
+  BOOST_CHECK_CLOSE(t.wall_seconds, 3.0 + 10.0, 1e-12);
+}
+
+BOOST_AUTO_TEST_CASE(a_newer_minor_version_with_unknown_rows_and_fields_is_read) {
+  std::string odd = step(0, 0);
+  odd.insert(1, R"("novelty":{"deep":[1,2]},)");
+  const LedgerTotals t = totals_of(start("blocktrain-ledger/1.7") + R"({"type":"weather","block":null})" + "\n" + odd);
+  BOOST_CHECK_EQUAL(t.blocks[0].steps, 1);
+  BOOST_CHECK_EQUAL(t.rows, 3u);
+}
+
+BOOST_AUTO_TEST_CASE(another_major_version_is_refused_with_its_place) {
+  for (const std::string format :
+       {"blocktrain-ledger/2.0", "blocktrain-ledger/0.9", "blocktrain-ledger/", "other/1.0"}) {
+    BOOST_CHECK(contains(problem(start(format)), "ledger.jsonl:1: the ledger's format is \"" + format));
+  }
+  BOOST_CHECK(contains(problem(start() + start("blocktrain-ledger/2.0")), "ledger.jsonl:2:"));
+}
+
+BOOST_AUTO_TEST_CASE(what_is_no_ledger_is_refused) {
+  BOOST_CHECK(contains(problem("hello\n"), "not a ledger"));
+  BOOST_CHECK(contains(problem("{\"type\":\"step\"}\n"), "not a ledger"));
+  BOOST_CHECK(contains(problem(step(0, 0)), "does not begin with a run_start"));
+  BOOST_CHECK_THROW(read_totals("/nowhere/ledger.jsonl"), InputError);
+  BOOST_CHECK_THROW(read_totals("/"), InputError);
+}
+
+BOOST_AUTO_TEST_CASE(a_torn_end_is_left_out_wherever_it_is_torn) {
+  const std::string whole = start() + step(0, 0), last = step(0, 1);
+  for (std::size_t cut = 0; cut < last.size(); ++cut) {
+    const LedgerTotals t = totals_of(whole + last.substr(0, cut));
+    BOOST_REQUIRE_EQUAL(t.blocks[0].steps, 1);
+    BOOST_REQUIRE_EQUAL(t.torn_bytes, cut);
+  }
+  // After a power failure the end may be blocks of zeros, or lines of nothing.
+  const LedgerTotals t = totals_of(whole + std::string(5000, '\0') + "\n{}\n" + last.substr(0, 20));
+  BOOST_CHECK_EQUAL(t.blocks[0].steps, 1);
+  BOOST_CHECK_EQUAL(t.torn_bytes, 5000u + 4 + 20);
+  BOOST_CHECK_EQUAL(totals_of("").rows, 0u);
+  BOOST_CHECK_EQUAL(totals_of(start().substr(0, 10)).torn_bytes, 10u);
+}
+
+BOOST_AUTO_TEST_CASE(a_damaged_row_in_the_middle_is_named) {
+  const std::string broken = step(0, 1).substr(0, 60) + "\n";
+  BOOST_CHECK(
+      contains(problem(start() + step(0, 0) + broken + step(0, 2)), "ledger.jsonl:3: damaged row: the line is not"));
+}
+
+BOOST_AUTO_TEST_CASE(fields_are_checked) {
+  const auto with = [](std::string row, const std::string& from, const std::string& to) {
+    const std::size_t at = row.find(from);
+    BOOST_REQUIRE(at != std::string::npos);
+    return problem(start() + row.replace(at, from.size(), to) + step(0, 9));
+  };
+  BOOST_CHECK_EQUAL(with(step(0, 0), "\"tokens\":16", "\"tokens\":17"), "");
+  BOOST_CHECK(contains(with(step(0, 0), "\"tokens\":16", "\"tokens\":-16"), ":2: damaged row: \"tokens\""));
+  BOOST_CHECK(contains(with(step(0, 0), "\"tokens\":16", "\"tokens\":1.5"), "\"tokens\""));
+  BOOST_CHECK(contains(with(step(0, 0), "\"tokens\":16", "\"tokens\":99999999999999999999"), "\"tokens\""));
+  BOOST_CHECK(contains(with(step(0, 0), "\"tokens\":16", "\"token\":16"), "\"tokens\" is missing"));
+  BOOST_CHECK(contains(with(step(0, 0), "\"block\":0", "\"block\":-1"), "\"block\""));
+  BOOST_CHECK(contains(with(step(0, 0), "\"block\":0", "\"block\":5000000000"), "\"block\""));
+  BOOST_CHECK(contains(with(step(0, 0), "\"cpu\":2.5", "\"cpu\":-2.5"), "below 0"));
+  BOOST_CHECK(contains(with(step(0, 0), "\"cpu\":2.5", "\"cpu\":\"2.5\""), "\"cpu\""));
+  BOOST_CHECK(contains(with(step(0, 0), "[0.1,2]", "[0.1]"), "\"sigma\""));
+  BOOST_CHECK(contains(with(step(0, 0), "\"ranks\":[0]", "\"ranks\":[\"a\"]"), "\"ranks\""));
+  BOOST_CHECK(contains(with(step(0, 0), "\"seconds\":0.5", "\"seconds\":null"), "\"seconds\""));
+  BOOST_CHECK(contains(
+      with(step(0, 0), "\"joules_reason\":{\"gpu\":\"none\",\"cpu\":null,\"dram\":\"none\"}", "\"joules_reason\":[]"),
+      "\"joules_reason\""));
+  BOOST_CHECK(contains(with(energy(5), "\"cpu\"", "\"sun\""), "not gpu, cpu or dram"));
+}
+
+BOOST_AUTO_TEST_CASE(forged_numbers_end_in_an_error_not_in_an_overflow) {
+  std::string text = start();
+  for (int i = 0; i < 1100; ++i) text += step(0, i, "9007199254740992");
+  BOOST_CHECK(contains(problem(text), "forged"));
+  BOOST_CHECK(contains(problem(start() + step(1 << 20, 0)), "is more than the"));
+}
+
+BOOST_AUTO_TEST_CASE(random_damage_ends_in_an_error_or_a_sum) {
+  std::string sound = start();
+  for (int i = 0; i < 6; ++i) sound += step(i % 2, i) + energy(i);
+  Dice dice(3);
+  int refused = 0;
+  for (int round = 0; round < 400; ++round) {
+    std::string text = sound;
+    for (std::int64_t n = 1 + dice.below(3); n > 0; --n) {
+      text[static_cast<std::size_t>(dice.below(static_cast<std::int64_t>(text.size())))] =
+          static_cast<char>(dice.below(256));
+    }
+    if (!problem(text).empty()) ++refused;
+  }
+  BOOST_CHECK_GT(refused, 40);
+}
+
+BOOST_AUTO_TEST_CASE(rows_longer_than_a_chunk_are_read) {
+  const std::string note = R"({"type":"note","text":")" + std::string(3 << 20, 'x') + "\"}\n";
+  BOOST_CHECK_EQUAL(totals_of(start() + note + step(0, 0) + note + step(0, 1)).blocks[0].steps, 2);
+}
+
+BOOST_AUTO_TEST_SUITE_END()

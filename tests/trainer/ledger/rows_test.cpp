@@ -1,0 +1,233 @@
+// Rows as text: what JSON cannot say, what a disk refuses, what Python reads.
+#include <sys/resource.h>
+
+#include <boost/test/unit_test.hpp>
+#include <cmath>
+#include <csignal>
+
+#include "kernels/error.hpp"
+#include "tests/trainer/ledger/support.hpp"
+#include "trainer/ledger/ledger.hpp"
+
+using namespace blocktrain;
+using namespace blocktrain::trainer;
+using namespace blocktrain::trainer::test;
+using nlohmann::json;
+
+namespace {
+
+constexpr double not_measured = std::numeric_limits<double>::quiet_NaN();
+
+StepRow step_row() {
+  StepRow row;
+  row.block = 2;
+  row.step = 41;
+  row.time = 1.75e9 + 0.125;
+  row.tokens = 2048;
+  row.samples = 128;
+  row.loss = 0.1;
+  row.mse = 1.0 / 3;
+  row.sigma_lo = 0.13;
+  row.sigma_hi = 80;
+  row.learning_rate = 1e-4;
+  row.gradient_norm = 1e-20;
+  row.seconds = 0.25;
+  row.joules = {not_measured, 12.5, not_measured};
+  row.joules_reason = {"no GPU used", "", "no permission to read \"energy_uj\""};
+  row.bytes_sent = {0, 1ull << 40, 7};
+  row.memory_planned = 1ll << 35;
+  row.memory_measured = 1ll << 35;
+  row.ranks = {2, 3};
+  return row;
+}
+
+json only_row(const Folder& run, const std::string& type) {
+  const auto rows = rows_of(run.read("ledger.jsonl"), type);
+  BOOST_REQUIRE_EQUAL(rows.size(), 1u);
+  return rows[0];
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(ledger_rows)
+
+BOOST_AUTO_TEST_CASE(a_step_row_holds_what_the_format_says) {
+  Folder run;
+  LedgerWriter(run.name()).step(step_row());
+  const json row = only_row(run, "step");
+  BOOST_CHECK_EQUAL(row["block"], 2);
+  BOOST_CHECK_EQUAL(row["step"], 41);
+  BOOST_CHECK_EQUAL(row["time"].get<double>(), 1.75e9 + 0.125);
+  BOOST_CHECK_EQUAL(row["tokens"], 2048);
+  BOOST_CHECK_EQUAL(row["loss"].get<double>(), 0.1);
+  BOOST_CHECK_EQUAL(row["mse"].get<double>(), 1.0 / 3);
+  BOOST_CHECK(row["sigma"] == json::array({0.13, 80.0}));
+  BOOST_CHECK_EQUAL(row["gradient_norm"].get<double>(), 1e-20);
+  BOOST_CHECK(row["joules"]["gpu"].is_null());
+  BOOST_CHECK_EQUAL(row["joules"]["cpu"], 12.5);
+  BOOST_CHECK(row["joules"]["dram"].is_null());
+  BOOST_CHECK_EQUAL(row["joules_estimated"], true);
+  BOOST_CHECK_EQUAL(row["joules_reason"]["gpu"], "no GPU used");
+  BOOST_CHECK(row["joules_reason"]["cpu"].is_null());
+  BOOST_CHECK_EQUAL(row["joules_reason"]["dram"], "no permission to read \"energy_uj\"");
+  BOOST_CHECK_EQUAL(row["bytes_sent"]["inter_block"], 0);
+  BOOST_CHECK_EQUAL(row["bytes_sent"]["replica"], 1ull << 40);
+  BOOST_CHECK_EQUAL(row["memory"]["planned"], 1ll << 35);
+  BOOST_CHECK(row["memory"]["runtime"].is_null());
+  BOOST_CHECK(row["ranks"] == json::array({2, 3}));
+  BOOST_CHECK(!row.contains("not_finite"));
+}
+
+BOOST_AUTO_TEST_CASE(numbers_that_are_not_finite_are_null_and_named) {
+  Folder run;
+  StepRow row = step_row();
+  row.loss = not_measured;
+  row.gradient_norm = std::numeric_limits<double>::infinity();
+  row.sigma_hi = -std::numeric_limits<double>::infinity();
+  row.joules = {not_measured, not_measured, not_measured};
+  LedgerWriter(run.name()).step(row);
+  const json read = only_row(run, "step");
+  BOOST_CHECK(read["loss"].is_null());
+  BOOST_CHECK(read["gradient_norm"].is_null());
+  BOOST_CHECK(read["sigma"][1].is_null());
+  BOOST_CHECK(read["not_finite"] == json::array({"loss", "sigma", "gradient_norm"}));
+  BOOST_CHECK_EQUAL(read["joules_estimated"], false);
+}
+
+BOOST_AUTO_TEST_CASE(text_of_any_bytes_becomes_json) {
+  std::string all;
+  for (int c = 0; c < 256; ++c) all += static_cast<char>(c);
+  for (const std::string& text : {all, std::string("\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80 fine"),
+                                  std::string("\xE2\x82"), std::string("\xC0\x80\xED\xA0\x80\xF4\x90\x80\x80")}) {
+    Folder run;
+    LedgerWriter(run.name()).failed(0, 1, 2, text);
+    const std::string file = run.read("ledger.jsonl");
+    BOOST_CHECK_EQUAL(std::count(file.begin(), file.end(), '\n'), 1);
+    const json row = json::parse(file);  // throws for what is not UTF-8
+    if (text.ends_with("fine")) BOOST_CHECK_EQUAL(row["reason"].get<std::string>(), text);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(random_texts_come_out_as_they_went_in) {
+  Dice dice(5);
+  JsonRow row;
+  for (int round = 0; round < 2000; ++round) {
+    std::string text;
+    for (std::int64_t n = dice.below(20); n > 0; --n) text += static_cast<char>(dice.below(128));
+    row.begin("x");
+    row.text("text", text);
+    row.number("number", std::ldexp(dice.uniform() - 0.5, static_cast<int>(dice.below(2000)) - 1000));
+    const json read = json::parse(row.finish());
+    BOOST_REQUIRE_EQUAL(read["text"].get<std::string>(), text);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_config_is_an_object_or_a_text) {
+  Folder run;
+  LedgerWriter writer(run.name());
+  RunStart start;
+  start.config = "{\n  \"seed\": 7,\n  \"model\": {\"layers\": 8}\n}";
+  start.hosts = {{"node1", "a CPU", 4, 2, 2, 1 << 30}};
+  start.extra = {{"commit", "abc"}};
+  writer.run_start(start);
+  start.config = "seed: 7\n";
+  writer.run_start(start);
+  const auto rows = rows_of(run.read("ledger.jsonl"));
+  BOOST_REQUIRE_EQUAL(rows.size(), 2u);
+  BOOST_CHECK_EQUAL(rows[0]["format"], ledger_format);
+  BOOST_CHECK_EQUAL(rows[0]["config"]["model"]["layers"], 8);
+  BOOST_CHECK_EQUAL(rows[0]["hosts"][0]["threads"], 2);
+  BOOST_CHECK_EQUAL(rows[0]["facts"]["commit"], "abc");
+  BOOST_CHECK_EQUAL(rows[1]["config_text"], "seed: 7\n");
+}
+
+BOOST_AUTO_TEST_CASE(dollars_follow_from_joules_and_say_what_they_leave_out) {
+  Folder run;
+  LedgerWriter writer(run.name());
+  RunEnd end;
+  end.price_usd_per_kwh = 0.5;
+  end.energy_reason = {"no GPU used", "", "no dram zone"};
+  end.energy.measured_at_all = {false, true, false};
+  end.energy.measured = {0, 7.2e6, 0};
+  writer.run_end(end);
+  end.energy.measured_at_all = {false, false, false};
+  end.energy_reason[1] = "virtual machine";
+  writer.run_end(end);
+  const auto rows = rows_of(run.read("ledger.jsonl"));
+  BOOST_CHECK_CLOSE(rows[0]["dollars"].get<double>(), 1.0, 1e-12);
+  BOOST_CHECK_EQUAL(rows[0]["dollars_reason"], "does not include gpu: no GPU used; dram: no dram zone");
+  BOOST_CHECK(rows[0]["joules"]["measured"]["gpu"].is_null());
+  BOOST_CHECK_EQUAL(rows[0]["joules"]["measured"]["cpu"], 7.2e6);
+  BOOST_CHECK(rows[1]["dollars"].is_null());
+  BOOST_CHECK_NE(rows[1]["dollars_reason"].get<std::string>().find("cpu: virtual machine"), std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(two_runs_cannot_write_one_ledger) {
+  Folder run;
+  LedgerWriter first(run.name());
+  BOOST_CHECK_THROW(LedgerWriter second(run.name()), InputError);
+}
+
+BOOST_AUTO_TEST_CASE(a_torn_ledger_is_not_continued) {
+  Folder run;
+  run.write("ledger.jsonl", "{\"type\":\"run_st");
+  BOOST_CHECK_THROW(LedgerWriter writer(run.name()), RunError);
+}
+
+BOOST_AUTO_TEST_CASE(a_full_disk_leaves_whole_rows_only) {
+  Folder run;
+  LedgerWriter writer(run.name());
+  writer.step(step_row());
+  const std::string before = run.read("ledger.jsonl");
+  rlimit old{};
+  BOOST_REQUIRE_EQUAL(::getrlimit(RLIMIT_FSIZE, &old), 0);
+  rlimit small = old;
+  small.rlim_cur = before.size() + 100;  // the next row is cut in the middle
+  auto* const handler = std::signal(SIGXFSZ, SIG_IGN);
+  BOOST_REQUIRE_EQUAL(::setrlimit(RLIMIT_FSIZE, &small), 0);
+  BOOST_CHECK_THROW(writer.step(step_row()), RunError);
+  BOOST_REQUIRE_EQUAL(::setrlimit(RLIMIT_FSIZE, &old), 0);
+  std::signal(SIGXFSZ, handler);
+  BOOST_CHECK_EQUAL(run.read("ledger.jsonl"), before);
+  writer.step(step_row());
+  BOOST_CHECK_EQUAL(run.read("ledger.jsonl"), before + before);
+}
+
+BOOST_AUTO_TEST_CASE(this_host_knows_itself) {
+  const HostFacts facts = this_host();
+  BOOST_CHECK(!facts.hostname.empty());
+  BOOST_CHECK_GT(facts.cores, 0);
+  BOOST_CHECK_GT(facts.memory_bytes, 0);
+}
+
+BOOST_AUTO_TEST_CASE(python_reads_every_row) {
+  if (std::system("python3 -c pass 2>/dev/null") != 0) {
+    BOOST_TEST_MESSAGE("SKIPPED: no python3");
+    return;
+  }
+  Folder run;
+  {
+    LedgerWriter writer(run.name());
+    RunStart start;
+    start.config = "seed: \"7\"\n";
+    start.hosts = {{"node1", "a CPU", 4, 2, 2, 1 << 30}};
+    writer.run_start(start);
+    writer.sensor(no_sensor(EnergySource::gpu, "no GPU used"));
+    writer.step(step_row());
+    EnergyRecord energy;
+    energy.joules = 5;
+    writer.energy(energy);
+    writer.eval({{}, 10, 256, 1.5, {{"loss", 0.5}, {"accuracy", not_measured}}});
+    writer.failed(0, 3, 1, "loss is \xFFnot finite");
+    writer.checkpoint({0, 10, "block0.h5", "00ff", 100, 0.1});
+    writer.resume({10, 20}, "");
+    writer.run_end({});
+    writer.sync();
+  }
+  const char* source = std::getenv("BLOCKTRAIN_TEST_SOURCE_DIR");
+  const std::string script = std::string(source != nullptr ? source : ".") + "/tests/trainer/ledger/read_ledger.py";
+  BOOST_REQUIRE_MESSAGE(std::filesystem::exists(script), script);
+  BOOST_CHECK_EQUAL(std::system(("python3 '" + script + "' '" + run.name() + "/ledger.jsonl' 9").c_str()), 0);
+}
+
+BOOST_AUTO_TEST_SUITE_END()

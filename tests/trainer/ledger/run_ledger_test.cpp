@@ -1,0 +1,210 @@
+// The coordinator's ledger: order, replicas, energy, what is on the disk.
+#include "trainer/ledger/run_ledger.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+#include "kernels/error.hpp"
+#include "tests/trainer/ledger/support.hpp"
+#include "trainer/ledger/totals.hpp"
+
+using namespace blocktrain;
+using namespace blocktrain::trainer;
+using namespace blocktrain::trainer::test;
+using nlohmann::json;
+
+namespace {
+
+RunLedgerOptions options(const Folder& run, int blocks, int ranks, int first_step = 0) {
+  RunLedgerOptions o;
+  o.directory = run.name();
+  o.first_step.assign(static_cast<std::size_t>(blocks), first_step);
+  o.places.assign(static_cast<std::size_t>(ranks), RankPlace{});
+  o.price_usd_per_kwh = 0.12;
+  return o;
+}
+
+void no_sensors(RunLedger& ledger) {
+  for (const auto source : {EnergySource::gpu, EnergySource::cpu, EnergySource::dram})
+    ledger.add(no_sensor(source, "none here"));
+}
+
+void cpu_sensor(RunLedger& ledger) {
+  ledger.add(no_sensor(EnergySource::gpu, "no GPU used"));
+  ledger.add(SourceStatus{0, -1, EnergySource::cpu, true, "powercap", ""});
+  ledger.add(no_sensor(EnergySource::dram, "no dram zone"));
+}
+
+EnergyRecord cpu_energy(double joules, std::int64_t begin, std::int64_t end) {
+  EnergyRecord record;
+  record.joules = joules;
+  record.begin = begin;
+  record.end = end;
+  return record;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(run_ledger)
+
+BOOST_AUTO_TEST_CASE(rows_come_in_step_order_whatever_the_order_of_the_ranks) {
+  Folder run;
+  RunLedger ledger(options(run, 2, 4));
+  ledger.start({});
+  no_sensors(ledger);
+  // Two replicas per block; rank 0 is ahead of rank 1.
+  const auto replica = [](int block, std::int64_t step, int index, double loss, std::int64_t samples) {
+    StepRecord r = step_record(block, step, 2 * block + index);
+    r.replica = index;
+    r.replicas = 2;
+    r.loss = loss;
+    r.samples = samples;
+    r.tokens = samples * 16;
+    r.seconds = 1 + index;
+    r.memory_measured = 1000 + index;
+    return r;
+  };
+  for (int s = 0; s < 3; ++s) ledger.add(replica(0, s, 0, 1, 30), 0);
+  BOOST_CHECK_EQUAL(ledger.written_through(0), -1);
+  ledger.add(replica(1, 0, 1, 5, 1), 0);
+  ledger.add(replica(1, 0, 0, 5, 1), 0);
+  BOOST_CHECK_EQUAL(ledger.written_through(1), 0);  // another block waits for nobody
+  ledger.add(replica(0, 0, 1, 3, 10), 0);
+  ledger.add(replica(0, 1, 1, 3, 10), 0);
+  BOOST_CHECK_EQUAL(ledger.written_through(0), 1);
+  const auto rows = rows_of(run.read("ledger.jsonl"), "step");
+  BOOST_REQUIRE_EQUAL(rows.size(), 3u);
+  const json& row = rows[1];
+  BOOST_CHECK_EQUAL(row["block"], 0);
+  BOOST_CHECK_EQUAL(row["step"], 0);
+  BOOST_CHECK_CLOSE(row["loss"].get<double>(), 1.5, 1e-12);
+  BOOST_CHECK_EQUAL(row["samples"], 40);
+  BOOST_CHECK_EQUAL(row["tokens"], 640);
+  BOOST_CHECK_EQUAL(row["seconds"], 2);
+  BOOST_CHECK_EQUAL(row["bytes_sent"]["replica"], 16);
+  BOOST_CHECK_EQUAL(row["memory"]["measured"], 1001);
+  BOOST_CHECK(row["ranks"] == json::array({0, 1}));
+  BOOST_CHECK_EQUAL(rows[2]["step"], 1);
+  ledger.finish({"finished", "", 5, 100, {}});
+  const json end = rows_of(run.read("ledger.jsonl"), "run_end")[0];
+  BOOST_CHECK_EQUAL(end["incomplete_steps"], 1);
+  BOOST_CHECK(end["steps"] == json::array({2, 1}));
+  BOOST_CHECK_EQUAL(end["tokens"], 2 * 640 + 32);
+}
+
+BOOST_AUTO_TEST_CASE(a_single_rank_keeps_the_bits_of_its_loss) {
+  Folder run;
+  RunLedger ledger(options(run, 1, 1));
+  no_sensors(ledger);
+  StepRecord record = step_record(0, 0);
+  record.samples = 7;
+  record.loss = 0.1f / 3.0f;
+  ledger.add(record, 0);
+  BOOST_CHECK_EQUAL(rows_of(run.read("ledger.jsonl"), "step")[0]["loss"].get<double>(), record.loss);
+}
+
+BOOST_AUTO_TEST_CASE(what_comes_twice_is_refused) {
+  Folder run;
+  RunLedger ledger(options(run, 1, 2));
+  no_sensors(ledger);
+  ledger.add(step_record(0, 0), 0);
+  BOOST_CHECK_THROW(ledger.add(step_record(0, 0), 0), RunError);
+  StepRecord half = step_record(0, 1);
+  half.replicas = 2;
+  ledger.add(half, 0);
+  BOOST_CHECK_THROW(ledger.add(half, 0), RunError);
+  BOOST_CHECK_THROW(ledger.add(step_record(1, 0), 0), RunError);  // no such block
+}
+
+BOOST_AUTO_TEST_CASE(durable_follows_written_at_a_sync) {
+  Folder run;
+  RunLedger ledger(options(run, 1, 1, 5));
+  no_sensors(ledger);
+  BOOST_CHECK_EQUAL(ledger.durable_through(0), 4);
+  ledger.add(step_record(0, 5), 0);
+  ledger.add(step_record(0, 7), 0);  // 6 is missing
+  BOOST_CHECK_EQUAL(ledger.written_through(0), 5);
+  BOOST_CHECK_EQUAL(ledger.durable_through(0), 4);
+  ledger.sync();
+  BOOST_CHECK_EQUAL(ledger.durable_through(0), 5);
+  ledger.add(step_record(0, 6), 0);
+  BOOST_CHECK_EQUAL(ledger.written_through(0), 7);
+}
+
+BOOST_AUTO_TEST_CASE(energy_of_rows_idle_and_the_rest_sum_to_the_measured) {
+  Folder run;
+  RunLedger ledger(options(run, 2, 2));
+  ledger.start({});
+  cpu_sensor(ledger);
+  for (int s = 0; s < 50; ++s) {
+    for (int b = 0; b < 2; ++b) ledger.add(step_record(b, s, b), 0);
+  }
+  for (int b = 0; b < 2; ++b) ledger.add(BusyMark{b, 0, 3'000'000'000, 0});
+  ledger.add(cpu_energy(30, 900'000'000, 1'200'000'000));
+  ledger.add(cpu_energy(11, 1'200'000'000, 1'700'000'000));
+  ledger.finish({"finished", "", 1, 10, ByPurpose{0, 800, 10'000}});
+  const std::string text = run.read("ledger.jsonl");
+  double shares = 0;
+  for (const json& row : rows_of(text, "step")) {
+    BOOST_CHECK_EQUAL(row["joules_estimated"], true);
+    BOOST_CHECK(row["joules"]["gpu"].is_null());
+    shares += row["joules"]["cpu"].get<double>();
+  }
+  const json end = rows_of(text, "run_end")[0];
+  const double idle = end["joules"]["idle"]["cpu"], measured = end["joules"]["measured"]["cpu"];
+  BOOST_CHECK_CLOSE(measured, 41.0, 1e-9);
+  BOOST_CHECK_CLOSE(shares + idle, measured, 1e-9);
+  BOOST_CHECK_CLOSE(end["joules"]["attributed"]["cpu"].get<double>(), shares, 1e-9);
+  BOOST_CHECK_CLOSE(idle, 10.0 + 11.0 * 200 / 500, 1e-9);
+  BOOST_CHECK_EQUAL(end["communicator_bytes"]["control"], 10'000);
+  double rows_measured = 0;
+  for (const json& row : rows_of(text, "energy")) rows_measured += row["joules"].get<double>();
+  BOOST_CHECK_CLOSE(rows_measured, measured, 1e-9);
+  const LedgerTotals totals = read_totals(run.name() + "/ledger.jsonl");
+  BOOST_CHECK_CLOSE(totals.kept_cost().joules[1], shares, 1e-9);
+  BOOST_CHECK_EQUAL(totals.kept_cost().steps, 100);
+  BOOST_CHECK_EQUAL(totals.status, "finished");
+}
+
+BOOST_AUTO_TEST_CASE(a_replica_without_joules_leaves_the_row_without) {
+  Folder run;
+  RunLedgerOptions o = options(run, 1, 2);
+  o.places[1].host = 1;
+  RunLedger ledger(o);
+  ledger.start({});
+  cpu_sensor(ledger);
+  for (const auto source : {EnergySource::gpu, EnergySource::cpu, EnergySource::dram})
+    ledger.add(no_sensor(source, "a cloud machine", 1));
+  for (int rank = 0; rank < 2; ++rank) {
+    StepRecord record = step_record(0, 0, rank);
+    record.host = record.replica = rank;
+    record.replicas = 2;
+    ledger.add(record, 0);
+  }
+  ledger.add(BusyMark{0, 0, 2'000'000'000, 0});
+  ledger.add(cpu_energy(10, 900'000'000, 1'100'000'000));
+  const auto rows = rows_of(run.read("ledger.jsonl"), "step");
+  BOOST_REQUIRE_EQUAL(rows.size(), 1u);
+  BOOST_CHECK(rows[0]["joules"]["cpu"].is_null());
+  BOOST_CHECK_EQUAL(rows[0]["joules_reason"]["cpu"], "a cloud machine");
+  BOOST_CHECK_EQUAL(rows[0]["joules_estimated"], false);
+  const EnergySums sums = ledger.energy();
+  BOOST_CHECK_CLOSE(sums.measured[1], sums.attributed[1] + sums.idle[1] + sums.unattributed[1], 1e-9);
+  BOOST_CHECK_CLOSE(sums.unattributed[1], 0.5, 1e-9);
+}
+
+BOOST_AUTO_TEST_CASE(packets_are_taken_as_bytes_and_garbage_is_refused) {
+  Folder run;
+  RunLedger ledger(options(run, 1, 1));
+  LedgerPacket packet;
+  packet.steps.push_back(step_record(0, 0));
+  for (const auto source : {EnergySource::gpu, EnergySource::cpu, EnergySource::dram})
+    packet.sources.push_back(no_sensor(source, "none"));
+  std::vector<std::byte> bytes;
+  encode(packet, bytes);
+  ledger.receive(bytes, 0);
+  BOOST_CHECK_EQUAL(ledger.written_through(0), 0);
+  bytes.pop_back();
+  BOOST_CHECK_THROW(ledger.receive(bytes, 0), RunError);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
