@@ -170,8 +170,8 @@ std::string to_yaml(const Config& config, YamlComments comments = YamlComments::
 /// docs/config.md: every section and key with default, accepted values and meaning.
 std::string config_reference_markdown();
 
-/// SHA-256 (hex) of what defines the experiment's numbers: everything but log, budget, eval, checkpoint, parallel and
-/// energy. Two runs with the same identity train the same weights, so one may resume the other. What has a default
+/// SHA-256 (hex) of what defines the experiment's numbers: everything but log, budget, eval, checkpoint, parallel,
+/// energy, and where the data lie (their digest is compared besides). Two runs with the same identity train the same weights, so one may resume the other. What has a default
 /// made from other keys (optimizer.decay_steps, blocks.layers, blocks.seeds) counts with its resolved value.
 std::string experiment_identity(const Config& config);
 

@@ -27,6 +27,9 @@ std::string experiment_identity(const Config& config) {
   resolved.blocks.layers = layers_per_block(config);
   resolved.blocks.seeds.clear();
   for (int b = 0; b < config.blocks.count; ++b) resolved.blocks.seeds.push_back(block_seed(config, b));
+  // Where the data lie does not matter; that they are the same is checked by their digest.
+  resolved.data.path.clear();
+  resolved.data.format = DataFormat::automatic;
   if (config.optimizer.decay_steps < 0) resolved.optimizer.decay_steps = config.budget.steps;
 
   // The first line changes whenever the same keys come to mean other weights.

@@ -31,9 +31,10 @@ std::vector<blocks::BlockPlace> block_places(const Config& config) {
   const int count = trained_blocks(config);
   std::vector<blocks::BlockPlace> places;
   int first = 0;
+  const std::vector<int> split = layers_per_block(config);
   for (int b = 0; b < count; ++b) {
-    int layers = config.model.layers / count + (b < config.model.layers % count ? 1 : 0);
-    if (count > 1 && !config.blocks.layers.empty()) layers = config.blocks.layers[static_cast<std::size_t>(b)];
+    const bool whole = config.blocks.training == TrainingMode::end_to_end;
+    const int layers = whole ? config.model.layers : split[static_cast<std::size_t>(b)];
     places.push_back({b, count, first, layers});
     first += layers;
   }
@@ -55,10 +56,8 @@ kernels::SigmaInterval training_interval(const Config& config, const blocks::Noi
   return schedule.training_interval(block, sampling(config.noise.sampling), config.noise.sigma_max_fraction);
 }
 
-std::uint64_t block_seed(const Config& config, int block) {
-  // An end-to-end network has no blocks to seed apart.
-  if (config.blocks.seeds.empty() || config.blocks.training == TrainingMode::end_to_end) return config.seed;
-  return config.blocks.seeds[static_cast<std::size_t>(block)];
+std::uint64_t trained_block_seed(const Config& config, int block) {
+  return config.blocks.training == TrainingMode::end_to_end ? config.seed : block_seed(config, block);
 }
 
 std::unique_ptr<blocks::Denoiser> make_network(const Config& config, const DataShape& data, const blocks::BlockPlace& place) {

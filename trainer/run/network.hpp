@@ -23,8 +23,8 @@ struct DataShape {
 /// Blocks that train: blocks.count of them, or one of all layers for an end-to-end run.
 int trained_blocks(const Config& config);
 
-/// Where each trained block stands: layers as blocks.layers says, else as even as they go (the first blocks take
-/// what is left over). Layers are counted through the whole network.
+/// Where each trained block stands: layers_per_block() of them, or all for an end-to-end network, counted through
+/// the whole network.
 std::vector<blocks::BlockPlace> block_places(const Config& config);
 
 /// The noise schedule of the run: one interval per trained block.
@@ -33,8 +33,8 @@ blocks::NoiseSchedule noise_schedule(const Config& config);
 /// What block b draws from while it trains.
 kernels::SigmaInterval training_interval(const Config& config, const blocks::NoiseSchedule& schedule, int block);
 
-/// Seed of block b's private numbers: blocks.seeds[b], else seed.
-std::uint64_t block_seed(const Config& config, int block);
+/// Seed for weights and noise of a trained block: block_seed(), or of an end-to-end network `seed`.
+std::uint64_t trained_block_seed(const Config& config, int block);
 
 /// The network of one block. Throws InputError when data and model do not fit, naming the keys.
 std::unique_ptr<blocks::Denoiser> make_network(const Config& config, const DataShape& data, const blocks::BlockPlace& place);

@@ -125,7 +125,7 @@ void fill_state(OwnedBlock& b, const Config& config, const std::string& run, con
                 const std::string& file, std::int64_t step) {
   const blocks::BlockPlace& place = b.network->place();
   if (file.empty()) {
-    blocks::initialize(b.state.parameters, b.network->parameters(), block_seed(config, b.block));
+    blocks::initialize(b.state.parameters, b.network->parameters(), trained_block_seed(config, b.block));
     if (!b.state.average.empty()) {
       std::memcpy(b.state.average.data, b.state.parameters.data, b.state.parameters.bytes());
     }
@@ -135,7 +135,7 @@ void fill_state(OwnedBlock& b, const Config& config, const std::string& run, con
   expected.block = b.block;
   expected.blocks = place.count;
   expected.step = step;
-  expected.seed = block_seed(config, b.block);
+  expected.seed = trained_block_seed(config, b.block);
   expected.experiment = identity;
   expected.training = config.blocks.training;
   expected.first_layer = place.first_layer;

@@ -17,7 +17,7 @@ Worker::Worker(WorkerParts parts) : parts_(std::move(parts)), saved_(parts_.plan
 
 BlockStepSettings Worker::step_settings(const OwnedBlock& block) const {
   BlockStepSettings s;
-  s.seed = block_seed(parts_.config, block.block);
+  s.seed = trained_block_seed(parts_.config, block.block);
   s.interval = parts_.intervals[static_cast<std::size_t>(block.block)];
   s.weighting = loss_weighting(parts_.config.objective.weighting);
   s.optimizer = parts_.config.optimizer;
@@ -120,7 +120,7 @@ void Worker::save(const OwnedBlock& block) {
   saved = block.state.step;
   // Replicas hold the same bits; their leader writes them.
   if (!parts_.plan.placement.leads(parts_.world.rank(), block.block)) return;
-  parts_.reporter.save(block, block_seed(parts_.config, block.block));
+  parts_.reporter.save(block, trained_block_seed(parts_.config, block.block));
 }
 
 comm::Traffic Worker::traffic() const {
