@@ -18,13 +18,14 @@ DitConfig config() {
   DitConfig c = test::small_config();
   c.height = 10;
   c.width_px = 14;
-  c.width = 36;
-  c.mlp_ratio = 4;
+  c.width = 28;
+  c.heads = 2;
+  c.mlp_ratio = 3;
   c.noise_features = 34;
   return c;
 }
 
-constexpr std::int64_t samples = 33;
+constexpr std::int64_t samples = 31;
 
 struct Result {
   std::vector<double> loss, mse, gradient, denoised;
@@ -45,10 +46,10 @@ Result run(kernels::Ops& ops, const BlockPlace& place) {
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(cpu_agrees_with_the_reference) {
-  for (const BlockPlace& place : {BlockPlace{1, 3, 2, 2}, BlockPlace{0, 1, 0, 5}}) {
+  for (const BlockPlace& place : {BlockPlace{1, 3, 2, 2}, BlockPlace{0, 1, 0, 3}}) {
     const auto cpu = kernels::make_cpu_ops(2), reference = kernels::make_reference_ops();
     const Result a = run(*cpu, place), b = run(*reference, place);
-    // Float32 rounding, 6e-8, grown by a few layers; an error in one of 33 samples would show as 1e-2 and more.
+    // Float32 rounding, 6e-8, grown by a few layers; an error in one of 31 samples would show as 1e-2 and more.
     BOOST_TEST(test::relative_difference(a.loss, b.loss) < 5e-6);
     BOOST_TEST(test::relative_difference(a.mse, b.mse) < 5e-6);
     BOOST_TEST(test::relative_difference(a.denoised, b.denoised) < 5e-6);

@@ -31,10 +31,13 @@ StepSettings settings_for(const kernels::StepState& state) {
   return s;
 }
 
-/// A configuration whose samples are so small that a batch takes two chunks.
+/// A configuration whose samples are so small that a batch of more than 512 takes two chunks.
 DitConfig tiny_samples() {
   DitConfig c = test::small_config();
-  c.height = c.width_px = 2;
+  c.height = 2;
+  c.width_px = 4;
+  c.width = 4;
+  c.heads = 2;
   return c;
 }
 
@@ -42,7 +45,7 @@ DitConfig tiny_samples() {
 
 BOOST_AUTO_TEST_CASE(parts_of_a_batch_add_up_to_the_whole) {
   const DitConfig c = tiny_samples();
-  const std::int64_t count = 1100, first = 700;
+  const std::int64_t count = 600, first = 350;
   const auto ops = kernels::make_reference_ops();
   BoundDenoiser d(c, second_of_three, DType::float64, count);
   d.randomize();
@@ -107,7 +110,7 @@ BOOST_AUTO_TEST_CASE(an_untrained_block_denoises_by_c_skip_alone) {
 
 BOOST_AUTO_TEST_CASE(evaluation_agrees_with_training_and_leaves_its_memory_alone) {
   const DitConfig c = tiny_samples();
-  const std::int64_t count = 1030;  // more than one chunk
+  const std::int64_t count = 530;  // more than one chunk, of 512
   const auto ops = kernels::make_reference_ops();
   BoundDenoiser d(c, second_of_three, DType::float64, count);
   d.randomize();
