@@ -15,9 +15,20 @@ void CpuOps::sum_squares(StepState* state, const Tensor& x) {
   double sums[most_pieces];
   const float* const values = x.as<float>();
   parallel_ranges(threads_, size, piece, [&sums, values, piece](std::int64_t begin, std::int64_t end) {
+    // Several registers of partial sums, so that an addition need not wait for the one before.
+    constexpr std::int64_t lanes = 32;
+    double partial[lanes] = {};
+    const std::int64_t whole = begin + (end - begin) / lanes * lanes;
+    for (std::int64_t i = begin; i < whole; i += lanes) {
+#pragma omp simd
+      for (std::int64_t lane = 0; lane < lanes; ++lane) {
+        const double value = static_cast<double>(values[i + lane]);
+        partial[lane] += value * value;
+      }
+    }
     double sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (std::int64_t i = begin; i < end; ++i) {
+    for (const double p : partial) sum += p;
+    for (std::int64_t i = whole; i < end; ++i) {
       const double value = static_cast<double>(values[i]);
       sum += value * value;
     }

@@ -68,6 +68,22 @@ BOOST_AUTO_TEST_CASE(rewinding_starts_over_at_the_beginning) {
   BOOST_TEST(arena.peak() == 2000u);
 }
 
+BOOST_AUTO_TEST_CASE(rewinding_to_a_mark_keeps_what_is_before_it) {
+  Arena arena = Arena::host("test", 4096);
+  const Tensor stays = arena.allocate(DType::float32, {10});
+  const std::size_t mark = arena.mark();
+  const Tensor first = arena.allocate(DType::float32, {100});
+  arena.rewind_to(mark);
+  const Tensor second = arena.allocate(DType::float32, {5});
+  BOOST_TEST(first.data == second.data);
+  BOOST_TEST(stays.data != second.data);
+  BOOST_TEST(arena.peak() == 64u + 400u);
+  // A mark beyond what is bound now is fine up to the peak, not beyond it.
+  arena.rewind_to(arena.peak());
+  BOOST_TEST(arena.mark() == arena.peak());
+  BOOST_CHECK_THROW(arena.rewind_to(arena.peak() + 1), std::logic_error);
+}
+
 BOOST_AUTO_TEST_CASE(a_measuring_arena_hands_out_views_without_memory) {
   Arena arena = Arena::measuring("plan");
   const Tensor t = arena.allocate(DType::float32, {1 << 20, 1 << 20});

@@ -38,7 +38,7 @@ void update(Ops& ops, Operands& o, std::int64_t n, const AdamWParameters& a) {
 
 BOOST_AUTO_TEST_CASE(sum_squares_agrees_with_the_reference) {
   for (const std::int64_t n : sizes) {
-    check_parity("sum_squares", 1e-13, [&](Ops& ops, Operands& o) {
+    check_parity("sum_squares", 3e-13, [&](Ops& ops, Operands& o) {
       ops.sum_squares(&o.state, o.input("x", {n}));
       ops.sum_squares(&o.state, o.input("more", {n}));
       o.record("sum", o.state.gradient_square_sum);
@@ -94,7 +94,7 @@ BOOST_AUTO_TEST_CASE(a_nan_or_an_infinity_in_the_gradient_is_noticed) {
 }
 
 BOOST_AUTO_TEST_CASE(adamw_agrees_with_the_reference) {
-  constexpr double tolerance = 2e-7;  // float32, relative to the largest value of p, m and v
+  constexpr double tolerance = 3e-7;  // float32, relative to the largest value of p, m and v
   for (const std::int64_t n : sizes) {
     for (const int step : {0, 7, 100000}) {
       check_parity("adamw", tolerance, [&](Ops& ops, Operands& o) {
@@ -150,7 +150,7 @@ BOOST_AUTO_TEST_CASE(nothing_changes_when_the_gradient_is_not_finite) {
 BOOST_AUTO_TEST_CASE(exponential_average_agrees_with_the_reference) {
   for (const std::int64_t n : sizes) {
     for (const double decay : {0.0, 0.5, 0.9999}) {
-      check_parity("exponential_average", 2.5e-7, [&](Ops& ops, Operands& o) {
+      check_parity("exponential_average", 3e-7, [&](Ops& ops, Operands& o) {
         ops.exponential_average(o.changed("average", {n}), o.input("p", {n}), decay, &o.state);
       });
     }
