@@ -19,7 +19,8 @@ namespace {
 using namespace blocktrain;
 using namespace blocktrain::trainer;
 
-constexpr const char* set_help = "Override a key of the config, e.g. --set optimizer.learning_rate=3e-4; repeat for more";
+constexpr const char* set_help =
+    "Override a key of the config, e.g. --set optimizer.learning_rate=3e-4; repeat for more";
 
 /// Under mpirun every rank reads the same command line; only the first speaks about it.
 bool speaks() {
@@ -37,21 +38,25 @@ void complain(const char* what) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{"blocktrain trains a deep network one block per GPU: each block is an independent denoiser over its own noise "
-               "interval, so no gradient and no activation crosses between blocks."};
+  CLI::App app{
+      "blocktrain trains a deep network one block per GPU: each block is an independent denoiser over its own noise "
+      "interval, so no gradient and no activation crosses between blocks."};
   app.name("blocktrain");
   app.set_version_flag("--version", std::string("blocktrain ") + version());
   app.require_subcommand(1);
-  app.footer("Run one command with --help for its options. Exit codes: 0 success, 1 the run failed, 2 the input is wrong, 75 "
-             "interrupted and saved (continue with --resume).");
+  app.footer(
+      "Run one command with --help for its options. Exit codes: 0 success, 1 the run failed, 2 the input is wrong, 75 "
+      "interrupted and saved (continue with --resume).");
   int exit_code = 0;
 
   PlanArguments plan;
-  auto* plan_app = app.add_subcommand("plan", "Show who trains what, the noise intervals, parameters, FLOPs, exact bytes and traffic");
+  auto* plan_app = app.add_subcommand(
+      "plan", "Show who trains what, the noise intervals, parameters, FLOPs, exact bytes and traffic");
   plan_app->add_option("CONFIG", plan.config, "The experiment, a YAML file")->required();
   plan_app->add_option("--set", plan.overrides, set_help)->allow_extra_args(false);
   plan_app->add_option("-n,--world", plan.world, "Ranks to plan for (default: one per block)");
-  plan_app->add_flag("--show-config", plan.show_config, "Print the resolved config with every default, and what each key means");
+  plan_app->add_flag("--show-config", plan.show_config,
+                     "Print the resolved config with every default, and what each key means");
   plan_app->add_flag("--json", plan.json, "Print the plan as JSON");
   plan_app->callback([&] { exit_code = plan_command(plan); });
 
@@ -67,22 +72,29 @@ int main(int argc, char** argv) {
   auto* eval_app = app.add_subcommand("eval", "Measure the quality of the assembled network, per sigma and overall");
   eval_app->add_option("RUN", eval.run, "Folder of a run")->required();
   eval_app->add_option("--twin", eval.twin, "Folder of the end-to-end run to show beside it");
-  eval_app->add_option("--set", eval.overrides, "Override a key of eval.*, parallel.* or data.path; repeat for more")->allow_extra_args(false);
+  eval_app->add_option("--set", eval.overrides, "Override a key of eval.*, parallel.* or data.path; repeat for more")
+      ->allow_extra_args(false);
   eval_app->callback([&] { exit_code = eval_command(eval); });
 
   GenerateArguments generate;
   auto* generate_app = app.add_subcommand("generate", "Generate images from the assembled network");
   generate_app->add_option("RUN", generate.run, "Folder of a run")->required();
   generate_app->add_option("-o,--out", generate.out, "PNG file to write (default: RUN/samples.png)");
-  generate_app->add_option("--labels", generate.labels, "Classes to ask for, e.g. 3,1,4 (default: all in turn)")->delimiter(',');
+  generate_app->add_option("--labels", generate.labels, "Classes to ask for, e.g. 3,1,4 (default: all in turn)")
+      ->delimiter(',');
   generate_app->add_option("-n,--count", generate.count, "Number of images")->check(CLI::Range(1, 65536));
-  generate_app->add_option("--steps", generate.steps, "Sampling steps (default: the last of eval.steps)")->check(CLI::Range(1, 10000));
-  generate_app->add_option("--guidance", generate.guidance, "Classifier-free guidance, 1 for none (default: eval.guidance)")->check(CLI::Range(0.0, 100.0));
+  generate_app->add_option("--steps", generate.steps, "Sampling steps (default: the last of eval.steps)")
+      ->check(CLI::Range(1, 10000));
+  generate_app
+      ->add_option("--guidance", generate.guidance, "Classifier-free guidance, 1 for none (default: eval.guidance)")
+      ->check(CLI::Range(0.0, 100.0));
   generate_app->add_option("--sampler", generate.sampler, "euler, heun or ancestral (default: eval.sampler)");
   generate_app->add_option("--seed", generate.seed, "Seed of the initial noise");
-  generate_app->add_flag("--beside-real", generate.beside_real, "Show real images of the same classes beside the generated ones");
+  generate_app->add_flag("--beside-real", generate.beside_real,
+                         "Show real images of the same classes beside the generated ones");
   generate_app->add_option("--scale", generate.scale, "Screen pixels per image pixel")->check(CLI::Range(1, 64));
-  generate_app->add_option("--set", generate.overrides, "Override a key of parallel.* or data.path; repeat for more")->allow_extra_args(false);
+  generate_app->add_option("--set", generate.overrides, "Override a key of parallel.* or data.path; repeat for more")
+      ->allow_extra_args(false);
   generate_app->callback([&] { exit_code = generate_command(generate); });
 
   ExportArguments exported;

@@ -38,15 +38,15 @@ int eval_command(const EvalArguments& arguments);
 /// blocktrain generate RUN
 struct GenerateArguments {
   std::string run;
-  std::string out;                     ///< PNG; empty: RUN/samples.png
-  std::vector<int> labels;             ///< classes asked for; empty: all in turn
+  std::string out;          ///< PNG; empty: RUN/samples.png
+  std::vector<int> labels;  ///< classes asked for; empty: all in turn
   int count = 64;
-  int steps = 0;                       ///< 0: the last of eval.steps
-  double guidance = 0;                 ///< 0: eval.guidance
-  std::string sampler;                 ///< empty: eval.sampler
+  int steps = 0;        ///< 0: the last of eval.steps
+  double guidance = 0;  ///< 0: eval.guidance
+  std::string sampler;  ///< empty: eval.sampler
   std::uint64_t seed = 0;
-  bool beside_real = false;            ///< draw real images of the same classes to the left
-  int scale = 0;                       ///< pixels per pixel; 0: chosen so that the picture is easy to see
+  bool beside_real = false;  ///< draw real images of the same classes to the left
+  int scale = 0;             ///< pixels per pixel; 0: chosen so that the picture is easy to see
   std::vector<std::string> overrides;
 };
 int generate_command(const GenerateArguments& arguments);
@@ -54,7 +54,7 @@ int generate_command(const GenerateArguments& arguments);
 /// blocktrain export RUN
 struct ExportArguments {
   std::string run;
-  std::string out;       ///< folder; empty: RUN/export
+  std::string out;            ///< folder; empty: RUN/export
   bool weights_only = false;  ///< without the PyTorch loader
 };
 int export_command(const ExportArguments& arguments);

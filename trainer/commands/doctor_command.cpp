@@ -1,6 +1,7 @@
 // blocktrain doctor: what this machine offers, and what is missing.
 
 #include <fmt/format.h>
+
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -31,9 +32,14 @@ std::vector<Finding> examine() {
   found.push_back({"memory", true, bytes(static_cast<double>(host.memory_bytes))});
   found.push_back({"matrix products", true, kernels::cpu_blas_name()});
   found.push_back({"threads", kernels::cpu_threads_supported(),
-                   kernels::cpu_threads_supported() ? "OpenMP" : "this build computes on one thread per rank; build with BLOCKTRAIN_OPENMP=ON and a compiler that has OpenMP"});
+                   kernels::cpu_threads_supported() ? "OpenMP"
+                                                    : "this build computes on one thread per rank; build with "
+                                                      "BLOCKTRAIN_OPENMP=ON and a compiler that has OpenMP"});
   const std::string mpi = comm::MpiWorld::library_version();
-  found.push_back({"mpi", !mpi.empty(), mpi.empty() ? "this build has no MPI: only the threads transport works. Install Open MPI (Debian: libopenmpi-dev openmpi-bin) and build again" : mpi});
+  found.push_back({"mpi", !mpi.empty(),
+                   mpi.empty() ? "this build has no MPI: only the threads transport works. Install Open MPI (Debian: "
+                                 "libopenmpi-dev openmpi-bin) and build again"
+                               : mpi});
   found.push_back({"gpu", false, "this build has no CUDA kernels: everything runs on the CPU"});
   for (const auto& sensor : host_sensors(EnergyConfig{}.powercap_root)) {
     const EnergyReading r = sensor->read(monotonic_ns());

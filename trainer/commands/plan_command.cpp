@@ -7,9 +7,9 @@
 #include <nlohmann/json.hpp>
 
 #include "trainer/commands/commands.hpp"
-#include "trainer/run/units.hpp"
 #include "trainer/data/data_probe.hpp"
 #include "trainer/run/plan.hpp"
+#include "trainer/run/units.hpp"
 
 namespace blocktrain::trainer {
 namespace {
@@ -67,20 +67,24 @@ ordered_json to_json(const Plan& plan) {
   return j;
 }
 
-void print_table(const Config& config, const DataProbe& data, const Plan& plan, const Plan& twin) {
+void print_table(const Config& config, const DataProbe& data, const Plan& plan, const Plan& twin,
+                 const Plan& twin_alone) {
   const bool local = plan.training == TrainingMode::block_local;
-  fmt::print("{} on {} images of {}x{}x{}, {} classes ({} held out)\n", local ? "block-local" : "end to end", data.training_images,
-             data.shape.channels, data.shape.height, data.shape.width, data.shape.classes, data.heldout_images);
-  fmt::print("dit: {} layers of width {}, {} heads, patch {}; {} parameters; batch {} in passes of {}; {} steps per block\n\n",
-             config.model.layers, config.model.width, config.model.heads, config.model.patch, count(static_cast<double>(plan.parameters())),
-             plan.batch, plan.micro_batch, config.budget.steps);
+  fmt::print("{} on {} images of {}x{}x{}, {} classes ({} held out)\n", local ? "block-local" : "end to end",
+             data.training_images, data.shape.channels, data.shape.height, data.shape.width, data.shape.classes,
+             data.heldout_images);
+  fmt::print(
+      "dit: {} layers of width {}, {} heads, patch {}; {} parameters; batch {} in passes of {}; {} steps per block\n\n",
+      config.model.layers, config.model.width, config.model.heads, config.model.patch,
+      count(static_cast<double>(plan.parameters())), plan.batch, plan.micro_batch, config.budget.steps);
 
   fmt::print("block  layers   ranks        sigma owned          sigma trained        parameters  FLOPs/step\n");
   for (const BlockPlan& b : plan.blocks) {
     fmt::print("{:>5}  {:<7}  {:<11}  {:<8.4g} .. {:<8.4g} {:<8.4g} .. {:<8.4g} {:>10}  {:>10}\n", b.place.index,
                fmt::format("{}..{}", b.place.first_layer, b.place.first_layer + b.place.layers - 1),
-               list(plan.placement.ranks_of_block[static_cast<std::size_t>(b.place.index)]), b.owned.lo, b.owned.hi, b.trained.lo,
-               b.trained.hi, count(static_cast<double>(b.parameters)), count(b.flops.training * static_cast<double>(plan.batch)));
+               list(plan.placement.ranks_of_block[static_cast<std::size_t>(b.place.index)]), b.owned.lo, b.owned.hi,
+               b.trained.lo, b.trained.hi, count(static_cast<double>(b.parameters)),
+               count(b.flops.training * static_cast<double>(plan.batch)));
   }
   fmt::print("\n rank  blocks       samples    state     gradient  activations  batches   total      sent per step\n");
   for (std::size_t r = 0; r < plan.ranks.size(); ++r) {
@@ -93,12 +97,16 @@ void print_table(const Config& config, const DataProbe& data, const Plan& plan, 
   }
   if (local) {
     const auto mine = static_cast<double>(largest_rank(plan)), theirs = static_cast<double>(largest_rank(twin));
-    fmt::print("\nBeside end to end on {} {} (embeddings, heads and optimizer included):\n", twin.world, twin.world == 1 ? "rank" : "ranks");
-    fmt::print("  memory of the largest rank    {:>10} of {:>10}   {:.2f}x\n", bytes(mine), bytes(theirs), mine / theirs);
-    fmt::print("  FLOPs of a step of all blocks {:>10} of {:>10}   {:.2f}x\n", count(plan.flops_per_step()), count(twin.flops_per_step()),
-               plan.flops_per_step() / twin.flops_per_step());
-    fmt::print("  sent per rank and step        {:>10} of {:>10}\n",
-               bytes(plan.ranks.front().replica_bytes_per_step), bytes(twin.ranks.front().replica_bytes_per_step));
+    fmt::print("\nBeside end to end on {} {} (embeddings, heads and optimizer included):\n", twin.world,
+               twin.world == 1 ? "rank" : "ranks");
+    const auto alone = static_cast<double>(largest_rank(twin_alone));
+    fmt::print("  memory of the largest rank    {:>10} of {:>10}   {:.2f}x\n", bytes(mine), bytes(theirs),
+               mine / theirs);
+    fmt::print("    the same batch on one rank  {:>10} of {:>10}   {:.2f}x\n", bytes(mine), bytes(alone), mine / alone);
+    fmt::print("  FLOPs of a step of all blocks {:>10} of {:>10}   {:.2f}x\n", count(plan.flops_per_step()),
+               count(twin.flops_per_step()), plan.flops_per_step() / twin.flops_per_step());
+    fmt::print("  sent per rank and step        {:>10} of {:>10}\n", bytes(plan.ranks.front().replica_bytes_per_step),
+               bytes(twin.ranks.front().replica_bytes_per_step));
     fmt::print("  traffic between blocks        {:>10}\n", bytes(plan.inter_block_bytes_per_step));
   }
 }
@@ -111,7 +119,8 @@ int plan_command(const PlanArguments& arguments) {
     fmt::print("{}", to_yaml(config, YamlComments::every_key));
     return 0;
   }
-  if (arguments.world < 0) throw InputError("--world: found " + std::to_string(arguments.world) + "; accepted: 1 or more ranks");
+  if (arguments.world < 0)
+    throw InputError("--world: found " + std::to_string(arguments.world) + "; accepted: 1 or more ranks");
   const DataProbe data = probe_data(config.data.path, config.data.format);
   const DataShape shape{data.shape.channels, data.shape.height, data.shape.width, data.shape.classes};
   const Plan plan = make_plan(config, shape, arguments.world);
@@ -121,7 +130,7 @@ int plan_command(const PlanArguments& arguments) {
   }
   // The twin on as many ranks as its batch can be shared by.
   const int twin_world = static_cast<int>(std::min<std::int64_t>(plan.world, plan.batch));
-  print_table(config, data, plan, end_to_end_twin(config, shape, twin_world));
+  print_table(config, data, plan, end_to_end_twin(config, shape, twin_world), end_to_end_twin(config, shape, 1));
   return 0;
 }
 

@@ -86,7 +86,9 @@ int train_command(const TrainArguments& arguments) {
   request.config_path = arguments.config;
   request.overrides = arguments.overrides;
   request.resume = arguments.resume;
-  request.progress = arguments.quiet ? ProgressStyle::none : on_terminal(launched) ? ProgressStyle::live : ProgressStyle::plain;
+  request.progress = arguments.quiet         ? ProgressStyle::none
+                     : on_terminal(launched) ? ProgressStyle::live
+                                             : ProgressStyle::plain;
   if (launched) return train_under_mpi(request);
   const Config config = load_config(arguments.config, arguments.overrides);
   if (config.parallel.transport == TransportChoice::mpi) return train_under_mpi(request);

@@ -14,9 +14,9 @@ namespace blocktrain::trainer {
 struct BlockState {
   kernels::Tensor parameters;
   kernels::Tensor first_moment, second_moment;
-  kernels::Tensor average;                     ///< empty without optimizer.average_decay
-  kernels::StepState* step_state = nullptr;    ///< in the same arena
-  std::int64_t step = 0;                       ///< updates made so far
+  kernels::Tensor average;                   ///< empty without optimizer.average_decay
+  kernels::StepState* step_state = nullptr;  ///< in the same arena
+  std::int64_t step = 0;                     ///< updates made so far
 
   /// Takes the memory of a block of `elements` parameters from `arena` (a measuring one prices it).
   static BlockState bind(kernels::Arena& arena, std::int64_t elements, bool with_average);

@@ -37,7 +37,8 @@ std::vector<std::int64_t> start_steps(const ResumePlan& resume) {
 std::vector<HostFacts> gather_host_facts(comm::Communicator& world, const comm::HostMap& hosts, int threads) {
   const HostFacts mine = this_host();
   // As text: "cores\nthreads\nmemory\nhostname\ncpu".
-  const std::string text = fmt::format("{}\n{}\n{}\n{}\n{}", mine.cores, threads, mine.memory_bytes, mine.hostname, mine.cpu);
+  const std::string text =
+      fmt::format("{}\n{}\n{}\n{}\n{}", mine.cores, threads, mine.memory_bytes, mine.hostname, mine.cpu);
   const auto all = world.all_gather(std::as_bytes(std::span(text)), comm::TrafficPurpose::control);
   std::vector<HostFacts> facts;
   for (const std::vector<int>& ranks : hosts.ranks_of_host) {
@@ -65,7 +66,10 @@ std::vector<HostFacts> gather_host_facts(comm::Communicator& world, const comm::
 }
 
 Coordinator::Coordinator(comm::Communicator& world, CoordinatorSettings settings)
-    : world_(world), settings_(std::move(settings)), ranks_(static_cast<std::size_t>(world.size())), started_(Clock::now()) {
+    : world_(world),
+      settings_(std::move(settings)),
+      ranks_(static_cast<std::size_t>(world.size())),
+      started_(Clock::now()) {
   const Config& config = settings_.config;
   const Plan& plan = settings_.plan;
   for (const std::string& warning : settings_.resume.warnings) say("warning: " + warning);
@@ -162,7 +166,9 @@ void Coordinator::gather() {
       progress_->set_energy(energy_text());
       progress_->draw(Clock::now());
     }
-    const auto all = [this](bool Rank::*what) { return std::all_of(ranks_.begin(), ranks_.end(), [what](const Rank& r) { return r.*what; }); };
+    const auto all = [this](bool Rank::*what) {
+      return std::all_of(ranks_.begin(), ranks_.end(), [what](const Rank& r) { return r.*what; });
+    };
     if (!closing && all(&Rank::ended)) {
       closing = true;
       tell(ControlKind::close, 0);
@@ -181,9 +187,12 @@ void Coordinator::handle(int source, const Report& report) {
         ask_to_stop("a signal asked for the end: saving");
       }
       break;
-    case ReportKind::packet: take_packet(report); break;
+    case ReportKind::packet:
+      take_packet(report);
+      break;
     case ReportKind::checkpoint:
-      checkpoints_.push_back({report.text, report.block, report.step, static_cast<std::uint64_t>(report.size), report.digest});
+      checkpoints_.push_back(
+          {report.text, report.block, report.step, static_cast<std::uint64_t>(report.size), report.digest});
       break;
     case ReportKind::evaluation: {
       double values[2] = {0, 0};
@@ -196,7 +205,9 @@ void Coordinator::handle(int source, const Report& report) {
       ledger_->eval(row);
       break;
     }
-    case ReportKind::block_end: end_block(source, report); break;
+    case ReportKind::block_end:
+      end_block(source, report);
+      break;
     case ReportKind::rank_end:
       rank.ended = true;
       rank.code = report.code;
@@ -212,7 +223,9 @@ void Coordinator::handle(int source, const Report& report) {
         ask_to_stop("a rank failed: the others save and end");
       }
       break;
-    case ReportKind::closed: rank.closed = true; break;
+    case ReportKind::closed:
+      rank.closed = true;
+      break;
   }
 }
 
@@ -226,7 +239,8 @@ void Coordinator::take_packet(const Report& report) {
   if (progress_) {
     for (const StepRecord& r : packet.steps) {
       if (r.replica != 0) continue;
-      progress_->step(r.block, r.step + 1, settings_.config.budget.steps, r.loss, r.tokens * r.replicas, r.sigma_lo, r.sigma_hi, Clock::now());
+      progress_->step(r.block, r.step + 1, settings_.config.budget.steps, r.loss, r.tokens * r.replicas, r.sigma_lo,
+                      r.sigma_hi, Clock::now());
     }
   }
   if (first_step_seconds_ < 0 && !packet.steps.empty()) first_step_seconds_ = seconds_since(started_);
@@ -268,7 +282,8 @@ void Coordinator::commit_checkpoints() {
     ledger_->sync();
     manifest_->add(*it);
     it = checkpoints_.erase(it);
-    for (const std::string& warning : manifest_->prune(settings_.config.checkpoint.keep, false).warnings) say("warning: " + warning);
+    for (const std::string& warning : manifest_->prune(settings_.config.checkpoint.keep, false).warnings)
+      say("warning: " + warning);
   }
 }
 
@@ -292,7 +307,8 @@ void Coordinator::watch_budget() {
   const double seconds = seconds_before_ + seconds_since(started_);
   const double cost = dollars(joules, settings_.config.energy.price_usd_per_kwh);
   const auto spent = [this](double limit, double value, const char* what) {
-    if (limit > 0 && value >= limit) ask_to_stop(fmt::format("budget.{} is spent ({:.6g} of {:.6g}): saving", what, value, limit));
+    if (limit > 0 && value >= limit)
+      ask_to_stop(fmt::format("budget.{} is spent ({:.6g} of {:.6g}): saving", what, value, limit));
   };
   spent(budget.tokens, tokens, "tokens");
   spent(budget.joules, joules, "joules");
@@ -304,9 +320,10 @@ void Coordinator::watch_ranks() {
   for (std::size_t r = 0; r < ranks_.size(); ++r) {
     if (ranks_[r].closed || seconds_since(ranks_[r].last_heard) < settings_.config.parallel.timeout_seconds) continue;
     const int host = settings_.hosts.host_of_rank[r];
-    throw RunError(fmt::format("rank {} on {} was not heard for {:.0f} s (parallel.timeout_seconds) and is given up; what is "
-                               "committed is safe, continue with --resume",
-                               r, settings_.hosts.hostnames[static_cast<std::size_t>(host)], seconds_since(ranks_[r].last_heard)));
+    throw RunError(
+        fmt::format("rank {} on {} was not heard for {:.0f} s (parallel.timeout_seconds) and is given up; what is "
+                    "committed is safe, continue with --resume",
+                    r, settings_.hosts.hostnames[static_cast<std::size_t>(host)], seconds_since(ranks_[r].last_heard)));
   }
 }
 
@@ -324,7 +341,8 @@ std::string Coordinator::energy_text() const {
 
 int Coordinator::exit_code() const {
   if (failed_) return std::max(1, failure_code_);
-  const bool all_done = std::all_of(blocks_.begin(), blocks_.end(), [](const BlockEnding& b) { return b.how == BlockEnd::done; });
+  const bool all_done =
+      std::all_of(blocks_.begin(), blocks_.end(), [](const BlockEnding& b) { return b.how == BlockEnd::done; });
   return interrupted_ && !all_done ? exit_interrupted : 0;
 }
 
@@ -337,7 +355,8 @@ int Coordinator::finish() {
   end.seconds = seconds_since(started_);
   std::int64_t furthest = 0;
   for (const BlockEnding& b : blocks_) furthest = std::max(furthest, b.step);
-  end.distinct_tokens = std::min(furthest * settings_.plan.batch, settings_.data.training_images) * settings_.plan.blocks.front().tokens_per_sample;
+  end.distinct_tokens = std::min(furthest * settings_.plan.batch, settings_.data.training_images) *
+                        settings_.plan.blocks.front().tokens_per_sample;
   ledger_->finish(end);
   // Rows that had to wait for energy that never came are written now.
   for (const CommittedFile& file : checkpoints_) {

@@ -50,7 +50,8 @@ class Coordinator {
   Coordinator(const Coordinator&) = delete;
   Coordinator& operator=(const Coordinator&) = delete;
 
-  /// Starts the thread. It ends by telling every rank the exit code of the run; an error of its own ends the run with 1.
+  /// Starts the thread. It ends by telling every rank the exit code of the run; an error of its own ends the run
+  /// with 1.
   void start();
   void join();
 
@@ -89,16 +90,16 @@ class Coordinator {
   std::unique_ptr<Progress> progress_;
   std::vector<Rank> ranks_;
   std::vector<BlockEnding> blocks_;
-  std::deque<CommittedFile> checkpoints_;       ///< committed by their ranks, not yet named by the manifest
-  std::string energy_missing_;                  ///< why a source is not measured
+  std::deque<CommittedFile> checkpoints_;  ///< committed by their ranks, not yet named by the manifest
+  std::string energy_missing_;             ///< why a source is not measured
   double tokens_before_ = 0, joules_before_ = 0, seconds_before_ = 0;  ///< of earlier sessions, for budgets
   Clock::time_point started_, last_heartbeat_{}, last_tick_{};
-  bool interrupted_ = false;                    ///< a signal asked for the end
+  bool interrupted_ = false;  ///< a signal asked for the end
   bool stopping_ = false;
   bool failed_ = false;
   int failure_code_ = 0;
   std::string message_;
-  double first_step_seconds_ = -1;              ///< from start to the first step's record
+  double first_step_seconds_ = -1;  ///< from start to the first step's record
   std::thread thread_;
 };
 

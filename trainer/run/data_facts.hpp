@@ -14,11 +14,11 @@
 namespace blocktrain::trainer {
 
 struct DataFacts {
-  std::string path;             ///< data.path as it was given
-  std::string digest;           ///< dataset_digest()
+  std::string path;    ///< data.path as it was given
+  std::string digest;  ///< dataset_digest()
   DataShape shape;
   std::int64_t training_images = 0, heldout_images = 0;
-  double deviation = 0;         ///< data_deviation()
+  double deviation = 0;  ///< data_deviation()
 };
 
 DataFacts data_facts(const Config& config, const ImageDataset& data);

@@ -13,8 +13,8 @@ double learning_rate(const OptimizerConfig& optimizer, std::int64_t decay_steps,
   if (decay_steps <= 0) return peak;
   const double last = peak * optimizer.final_fraction;
   if (step >= decay_steps) return last;
-  const double progress = static_cast<double>(step - optimizer.warmup_steps) /
-                          static_cast<double>(decay_steps - optimizer.warmup_steps);
+  const double progress =
+      static_cast<double>(step - optimizer.warmup_steps) / static_cast<double>(decay_steps - optimizer.warmup_steps);
   return last + (peak - last) * 0.5 * (1 + std::cos(std::numbers::pi * progress));
 }
 

@@ -5,18 +5,24 @@ namespace {
 
 blocks::Partition partition(Partition p) {
   switch (p) {
-    case Partition::equal_probability: return blocks::Partition::equal_probability;
-    case Partition::uniform: return blocks::Partition::uniform;
-    case Partition::uniform_log: return blocks::Partition::uniform_log;
+    case Partition::equal_probability:
+      return blocks::Partition::equal_probability;
+    case Partition::uniform:
+      return blocks::Partition::uniform;
+    case Partition::uniform_log:
+      return blocks::Partition::uniform_log;
   }
   return blocks::Partition::equal_probability;
 }
 
 blocks::NoiseSampling sampling(NoiseSampling s) {
   switch (s) {
-    case NoiseSampling::lognormal: return blocks::NoiseSampling::lognormal;
-    case NoiseSampling::uniform_log: return blocks::NoiseSampling::uniform_log;
-    case NoiseSampling::partition: return blocks::NoiseSampling::partition;
+    case NoiseSampling::lognormal:
+      return blocks::NoiseSampling::lognormal;
+    case NoiseSampling::uniform_log:
+      return blocks::NoiseSampling::uniform_log;
+    case NoiseSampling::partition:
+      return blocks::NoiseSampling::partition;
   }
   return blocks::NoiseSampling::lognormal;
 }
@@ -60,7 +66,8 @@ std::uint64_t trained_block_seed(const Config& config, int block) {
   return config.blocks.training == TrainingMode::end_to_end ? config.seed : block_seed(config, block);
 }
 
-std::unique_ptr<blocks::Denoiser> make_network(const Config& config, const DataShape& data, const blocks::BlockPlace& place) {
+std::unique_ptr<blocks::Denoiser> make_network(const Config& config, const DataShape& data,
+                                               const blocks::BlockPlace& place) {
   if (data.height % config.model.patch != 0 || data.width % config.model.patch != 0) {
     throw InputError("model.patch: images of " + std::to_string(data.height) + "x" + std::to_string(data.width) +
                      " pixels cannot be cut into patches of " + std::to_string(config.model.patch) + "x" +
@@ -82,9 +89,12 @@ std::unique_ptr<blocks::Denoiser> make_network(const Config& config, const DataS
 
 blocks::SamplerKind sampler_kind(SamplerKind kind) {
   switch (kind) {
-    case SamplerKind::euler: return blocks::SamplerKind::euler;
-    case SamplerKind::heun: return blocks::SamplerKind::heun;
-    case SamplerKind::ancestral: return blocks::SamplerKind::ancestral;
+    case SamplerKind::euler:
+      return blocks::SamplerKind::euler;
+    case SamplerKind::heun:
+      return blocks::SamplerKind::heun;
+    case SamplerKind::ancestral:
+      return blocks::SamplerKind::ancestral;
   }
   return blocks::SamplerKind::euler;
 }

@@ -37,7 +37,8 @@ kernels::SigmaInterval training_interval(const Config& config, const blocks::Noi
 std::uint64_t trained_block_seed(const Config& config, int block);
 
 /// The network of one block. Throws InputError when data and model do not fit, naming the keys.
-std::unique_ptr<blocks::Denoiser> make_network(const Config& config, const DataShape& data, const blocks::BlockPlace& place);
+std::unique_ptr<blocks::Denoiser> make_network(const Config& config, const DataShape& data,
+                                               const blocks::BlockPlace& place);
 
 /// The enums of blocks/ for those of the config.
 blocks::SamplerKind sampler_kind(SamplerKind kind);

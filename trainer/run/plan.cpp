@@ -82,7 +82,9 @@ Plan make_plan(const Config& config, const DataShape& data, int world) {
     }
     rank.bytes = rank_bytes(config, data, plan.blocks, rank, plan.micro_batch);
     if (rank.replicas > 1) {
-      const auto floats = static_cast<double>(make_network(config, data, plan.blocks[static_cast<std::size_t>(first)].place)->parameter_elements() + gradient_tail);
+      const auto floats = static_cast<double>(
+          make_network(config, data, plan.blocks[static_cast<std::size_t>(first)].place)->parameter_elements() +
+          gradient_tail);
       rank.replica_bytes_per_step = 2.0 * (rank.replicas - 1) / rank.replicas * floats * 4;
     }
     plan.ranks.push_back(std::move(rank));

@@ -16,18 +16,18 @@ namespace blocktrain::trainer {
 
 struct BlockPlan {
   blocks::BlockPlace place;
-  blocks::NoiseRange owned, trained;       ///< sigma at inference, sigma in training
-  std::int64_t parameters = 0;             ///< without padding
-  blocks::Flops flops;                     ///< per sample
+  blocks::NoiseRange owned, trained;  ///< sigma at inference, sigma in training
+  std::int64_t parameters = 0;        ///< without padding
+  blocks::Flops flops;                ///< per sample
   std::int64_t tokens_per_sample = 0;
 };
 
 struct RankPlan {
-  std::vector<int> blocks;                 ///< in the order they take turns
-  int replica = 0, replicas = 1;           ///< of its block, when it owns one
-  comm::Shard shard;                       ///< its samples of the global batch
+  std::vector<int> blocks;        ///< in the order they take turns
+  int replica = 0, replicas = 1;  ///< of its block, when it owns one
+  comm::Shard shard;              ///< its samples of the global batch
   ArenaBytes bytes;
-  double replica_bytes_per_step = 0;       ///< sent to other replicas of the block
+  double replica_bytes_per_step = 0;  ///< sent to other replicas of the block
 };
 
 struct Plan {
@@ -37,7 +37,7 @@ struct Plan {
   comm::Placement placement;
   std::vector<BlockPlan> blocks;
   std::vector<RankPlan> ranks;
-  double inter_block_bytes_per_step = 0;   ///< nothing is shared by the blocks of architecture dit
+  double inter_block_bytes_per_step = 0;  ///< nothing is shared by the blocks of architecture dit
 
   std::int64_t parameters() const;
   /// Matrix-product and attention FLOPs of one step of every block.

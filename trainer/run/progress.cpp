@@ -48,7 +48,9 @@ void Progress::step(int block, std::int64_t step, std::int64_t steps, double los
   }
 }
 
-void Progress::set_state(int block, const std::string& state) { blocks_[static_cast<std::size_t>(block)].state = state; }
+void Progress::set_state(int block, const std::string& state) {
+  blocks_[static_cast<std::size_t>(block)].state = state;
+}
 
 std::string Progress::line(int block) const {
   const BlockProgress& b = blocks_[static_cast<std::size_t>(block)];
@@ -58,11 +60,12 @@ std::string Progress::line(int block) const {
   if (terminal_) {
     constexpr int width = 20;
     const int filled = std::clamp(static_cast<int>(share * width), 0, width);
-    bar = "[" + std::string(static_cast<std::size_t>(filled), '#') + std::string(static_cast<std::size_t>(width - filled), '.') + "] ";
+    bar = "[" + std::string(static_cast<std::size_t>(filled), '#') +
+          std::string(static_cast<std::size_t>(width - filled), '.') + "] ";
   }
-  return fmt::format("block {:<2} {}step {:>6}/{:<6} {:>3.0f}%  loss {:<8.4f} {:>7} tokens/s  sigma {:.3g}..{:.3g}{}{}", block, bar,
-                     b.step, b.steps, 100 * share, b.loss, count(b.tokens_per_second), b.sigma_lo, b.sigma_hi,
-                     b.state.empty() ? "" : "  ", b.state);
+  return fmt::format("block {:<2} {}step {:>6}/{:<6} {:>3.0f}%  loss {:<8.4f} {:>7} tokens/s  sigma {:.3g}..{:.3g}{}{}",
+                     block, bar, b.step, b.steps, 100 * share, b.loss, count(b.tokens_per_second), b.sigma_lo,
+                     b.sigma_hi, b.state.empty() ? "" : "  ", b.state);
 }
 
 std::string Progress::time_left() const {
@@ -72,7 +75,11 @@ std::string Progress::time_left() const {
     const std::int64_t first = std::max<std::int64_t>(rates_[i].first_step, 0);
     done += std::max<std::int64_t>(blocks_[i].step - first, 0);
     // A block that has not reported yet needs as many steps as the others.
-    const std::int64_t steps = blocks_[i].steps > 0 ? blocks_[i].steps : std::max_element(blocks_.begin(), blocks_.end(), [](auto& x, auto& y) { return x.steps < y.steps; })->steps;
+    const std::int64_t steps = blocks_[i].steps > 0
+                                   ? blocks_[i].steps
+                                   : std::max_element(blocks_.begin(), blocks_.end(), [](auto& x, auto& y) {
+                                       return x.steps < y.steps;
+                                     })->steps;
     todo += steps - blocks_[i].step;
   }
   if (done < 10) return "";

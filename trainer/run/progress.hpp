@@ -12,11 +12,11 @@ namespace blocktrain::trainer {
 
 /// Latest known state of a block.
 struct BlockProgress {
-  std::int64_t step = 0, steps = 0;        ///< updates made, updates asked for
-  double loss = 0;                         ///< smoothed over recent steps
-  double tokens_per_second = 0;            ///< over the last seconds
+  std::int64_t step = 0, steps = 0;  ///< updates made, updates asked for
+  double loss = 0;                   ///< smoothed over recent steps
+  double tokens_per_second = 0;      ///< over the last seconds
   double sigma_lo = 0, sigma_hi = 0;
-  std::string state;                       ///< "", "waiting", "done", "stopped", "failed"
+  std::string state;  ///< "", "waiting", "done", "stopped", "failed"
 };
 
 class Progress {

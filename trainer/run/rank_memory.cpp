@@ -9,7 +9,8 @@ namespace blocktrain::trainer {
 using kernels::Arena;
 
 RankArenas RankArenas::measuring() {
-  return {Arena::measuring("block state"), Arena::measuring("gradient"), Arena::measuring("activations"), Arena::measuring("batches")};
+  return {Arena::measuring("block state"), Arena::measuring("gradient"), Arena::measuring("activations"),
+          Arena::measuring("batches")};
 }
 
 RankArenas RankArenas::host(const ArenaBytes& bytes) {

@@ -80,8 +80,9 @@ void Reporter::save(const OwnedBlock& block, std::uint64_t seed) {
   wake_.notify_all();
   // A disk may be slow, but not silent for ever: ten times the patience for a rank.
   if (!answered_.wait_for(lock, 10 * settings_.timeout, [this] { return !request_open_ || failure_ || bye_; })) {
-    throw RunError("rank " + std::to_string(world_.rank()) + ": writing the checkpoint of block " + std::to_string(block.block) +
-                   " did not end within " + std::to_string(10 * settings_.timeout.count() / 1000) +
+    throw RunError("rank " + std::to_string(world_.rank()) + ": writing the checkpoint of block " +
+                   std::to_string(block.block) + " did not end within " +
+                   std::to_string(10 * settings_.timeout.count() / 1000) +
                    " s; is the file system of log.directory alive?");
   }
   if (failure_) std::rethrow_exception(failure_);
@@ -143,7 +144,8 @@ void Reporter::run() {
   answered_.notify_all();
 }
 
-/// One round: what was recorded, what is to be saved, what is to be said, what was heard. Takes and returns the lock held.
+/// One round: what was recorded, what is to be saved, what is to be said, what was heard. Takes and returns the lock
+/// held.
 void Reporter::work(std::unique_lock<std::mutex>& lock) {
   const bool save_now = request_open_;
   const SaveRequest request = request_;
@@ -239,8 +241,11 @@ void Reporter::hear() {
     last_heard_ = Clock::now();
     const Control c = decode_control(message->payload);
     switch (c.kind) {
-      case ControlKind::alive: break;
-      case ControlKind::stop: stop_.store(true, std::memory_order_relaxed); break;
+      case ControlKind::alive:
+        break;
+      case ControlKind::stop:
+        stop_.store(true, std::memory_order_relaxed);
+        break;
       case ControlKind::close: {
         if (sampler_) sampler_->stop();
         send_packet();

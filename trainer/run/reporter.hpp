@@ -26,14 +26,14 @@ namespace blocktrain::trainer {
 
 struct ReporterSettings {
   std::string run_folder;
-  std::string experiment;                  ///< experiment_identity()
+  std::string experiment;  ///< experiment_identity()
   TrainingMode training = TrainingMode::block_local;
   std::chrono::milliseconds timeout{120000};
   int host = 0;
-  bool samples_energy = false;             ///< this rank owns its host's sensors
+  bool samples_energy = false;  ///< this rank owns its host's sensors
   std::string powercap_root;
   double sample_seconds = 1;
-  std::size_t arena_bytes = 0;             ///< what the rank planned; the rest of its memory is the libraries'
+  std::size_t arena_bytes = 0;  ///< what the rank planned; the rest of its memory is the libraries'
 };
 
 class Reporter {
@@ -83,18 +83,18 @@ class Reporter {
 
   std::mutex mutex_;
   std::condition_variable wake_, answered_;
-  SaveRequest request_;                  // guarded by mutex_
-  bool request_open_ = false;            // guarded by mutex_
-  std::exception_ptr failure_;           // guarded by mutex_; ended the service thread
-  std::exception_ptr save_failure_;      // guarded by mutex_; of the last save
-  std::vector<Report> outbox_;           // guarded by mutex_
-  bool closing_ = false, bye_ = false;   // guarded by mutex_
-  bool quit_ = false;                    // guarded by mutex_
-  int bye_code_ = 0;                     // guarded by mutex_
+  SaveRequest request_;                 // guarded by mutex_
+  bool request_open_ = false;           // guarded by mutex_
+  std::exception_ptr failure_;          // guarded by mutex_; ended the service thread
+  std::exception_ptr save_failure_;     // guarded by mutex_; of the last save
+  std::vector<Report> outbox_;          // guarded by mutex_
+  bool closing_ = false, bye_ = false;  // guarded by mutex_
+  bool quit_ = false;                   // guarded by mutex_
+  int bye_code_ = 0;                    // guarded by mutex_
 
   std::mutex energy_mutex_;
-  std::vector<EnergyRecord> energy_;     // guarded by energy_mutex_
-  std::vector<SourceStatus> sources_;    // guarded by energy_mutex_
+  std::vector<EnergyRecord> energy_;   // guarded by energy_mutex_
+  std::vector<SourceStatus> sources_;  // guarded by energy_mutex_
   std::unique_ptr<HostEnergySampler> sampler_;
 
   // of the service thread alone

@@ -46,8 +46,8 @@ void require_creatable(const fs::path& path) {
     throw InputError("log.directory: '" + path.string() + "' cannot be created: '" + p.string() + "' is not a folder");
   }
   if (access(p.c_str(), W_OK | X_OK) != 0) {
-    throw InputError("log.directory: '" + path.string() + "' cannot be created or written: " + std::strerror(errno) + " at '" +
-                     p.string() + "'; choose another with --set log.directory=...");
+    throw InputError("log.directory: '" + path.string() + "' cannot be created or written: " + std::strerror(errno) +
+                     " at '" + p.string() + "'; choose another with --set log.directory=...");
   }
 }
 
@@ -88,8 +88,9 @@ RunFolderState inspect_run_folder(const Config& config, bool resume) {
   }
   const Config before = load_run_config(paths.root);
   if (experiment_identity(before) != experiment_identity(config)) {
-    throw InputError("--resume: '" + paths.root + "' holds a run of another experiment; nothing was changed. What differs:" +
-                     differing_keys(before, config));
+    throw InputError(
+        "--resume: '" + paths.root +
+        "' holds a run of another experiment; nothing was changed. What differs:" + differing_keys(before, config));
   }
   return RunFolderState::resumable;
 }
@@ -120,8 +121,8 @@ RunLock::RunLock(const RunPaths& paths) {
     const int why = errno;
     close(file_);
     if (why == EWOULDBLOCK) {
-      throw InputError("log.directory: '" + paths.root + "' is being trained in by another process (it holds " + paths.lock() +
-                       "); wait for it to end or choose another folder");
+      throw InputError("log.directory: '" + paths.root + "' is being trained in by another process (it holds " +
+                       paths.lock() + "); wait for it to end or choose another folder");
     }
     throw InputError("log.directory: cannot lock '" + paths.lock() + "': " + std::strerror(why));
   }

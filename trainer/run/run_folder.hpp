@@ -27,8 +27,8 @@ struct RunPaths {
 
 enum class RunFolderState { fresh, resumable };
 
-/// What a training with `config` finds at log.directory. Throws InputError when it may not go on: the folder holds a run
-/// and `resume` was not asked for, the run is of another experiment (the differing keys are named), the folder
+/// What a training with `config` finds at log.directory. Throws InputError when it may not go on: the folder holds a
+/// run and `resume` was not asked for, the run is of another experiment (the differing keys are named), the folder
 /// holds something else, or it cannot be written to. Creates nothing.
 RunFolderState inspect_run_folder(const Config& config, bool resume);
 

@@ -18,7 +18,7 @@ void print_start(const Config& config, const Plan& plan, const DataFacts& data, 
                  const std::string& transport, const ResumePlan& resume, const std::string& note);
 
 /// What the run cost by its ledger, beside end to end, and where everything lies.
-void print_end(const Config& config, const Plan& plan, const DataFacts& data, const RunPaths& paths, const std::string& status,
-               double first_step_seconds);
+void print_end(const Config& config, const Plan& plan, const DataFacts& data, const RunPaths& paths,
+               const std::string& status, double first_step_seconds);
 
 }  // namespace blocktrain::trainer

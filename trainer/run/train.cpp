@@ -51,9 +51,11 @@ Config share_config(comm::Communicator& world, const TrainRequest& request, RunF
   all_or_none(world, [&] {
     if (world.rank() != 0) return;
     config = load_config(request.config_path, request.overrides);
-    if (config.parallel.transport == TransportChoice::local && std::string(world.transport()) == "mpi" && world.size() > 1) {
-      throw InputError("parallel.transport: 'local' means ranks as threads of one process, but " + std::to_string(world.size()) +
-                       " processes were started; start it without mpirun and set parallel.ranks, or use transport auto");
+    if (config.parallel.transport == TransportChoice::local && std::string(world.transport()) == "mpi" &&
+        world.size() > 1) {
+      throw InputError(
+          "parallel.transport: 'local' means ranks as threads of one process, but " + std::to_string(world.size()) +
+          " processes were started; start it without mpirun and set parallel.ranks, or use transport auto");
     }
     state = inspect_run_folder(config, request.resume);
     yaml = to_yaml(config);
@@ -225,7 +227,8 @@ int train(comm::Communicator& world, const TrainRequest& request) {
     options.seed = config.seed;
     options.first_step = static_cast<std::uint32_t>(owned.front().state.step);
     options.deadline = timeout;
-    loader = std::make_unique<BatchLoader>(*data, SampleOrder(config.seed, data->count(Split::train)), options, arenas->batch);
+    loader = std::make_unique<BatchLoader>(*data, SampleOrder(config.seed, data->count(Split::train)), options,
+                                           arenas->batch);
   });
 
   // 6. Who shares a machine, and who shares a block's batch.
@@ -241,7 +244,8 @@ int train(comm::Communicator& world, const TrainRequest& request) {
   const std::vector<HostFacts> host_facts = gather_host_facts(world, hosts, threads);
   all_or_none(world, [&] {
     if (world.rank() != 0) return;
-    coordinator = std::make_unique<Coordinator>(world, CoordinatorSettings{config, plan, paths, identity, facts, hosts, host_facts, resume, request.progress});
+    coordinator = std::make_unique<Coordinator>(
+        world, CoordinatorSettings{config, plan, paths, identity, facts, hosts, host_facts, resume, request.progress});
   });
 
   // 8. Training: this thread computes, another reports.
@@ -261,7 +265,8 @@ int train(comm::Communicator& world, const TrainRequest& request) {
   int code = 0;
   std::string message;
   try {
-    Worker worker({config, plan, intervals, world, replicas.get(), *ops, *arenas, owned, *loader, reporter, host, request.after_step});
+    Worker worker({config, plan, intervals, world, replicas.get(), *ops, *arenas, owned, *loader, reporter, host,
+                   request.after_step});
     worker.run();
   } catch (const QuietExit& e) {
     code = e.code();

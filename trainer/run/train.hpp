@@ -13,11 +13,11 @@ namespace blocktrain::trainer {
 enum class ProgressStyle : std::uint8_t { live, plain, none };
 
 struct TrainRequest {
-  std::string config_path;             ///< read by rank 0 alone
+  std::string config_path;  ///< read by rank 0 alone
   std::vector<std::string> overrides;
   bool resume = false;
   ProgressStyle progress = ProgressStyle::plain;
-  AfterStep after_step;                ///< for tests
+  AfterStep after_step;  ///< for tests
 };
 
 /// Trains on all ranks of `world` together. Returns the exit code of the run, the same on all ranks: 0, 1 or

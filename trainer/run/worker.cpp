@@ -61,8 +61,8 @@ Worker::Visit Worker::visit(OwnedBlock& block) {
     const Batch& batch = parts_.loader.next();
     const std::int64_t step = block.state.step;
     const StepOutcome outcome = take_block_step(parts_.ops, *block.network, block.state, block.gradient,
-                                                {batch.images, batch.labels, batch.first_sample}, settings, parts_.replicas,
-                                                parts_.reporter.stop_asked());
+                                                {batch.images, batch.labels, batch.first_sample}, settings,
+                                                parts_.replicas, parts_.reporter.stop_asked());
     if (!outcome.finite) {
       parts_.reporter.ring().abandon_step();
       parts_.reporter.block_ended(block.block, step, BlockEnd::failed,
@@ -73,7 +73,7 @@ Worker::Visit Worker::visit(OwnedBlock& block) {
     }
     record(block, outcome, begin);
     if (block.state.step % config.checkpoint.every_steps == 0) save(block);
-    if (parts_.after_step) parts_.after_step(block.block, step);
+    if (parts_.after_step) parts_.after_step(block, step);
     if (outcome.stop && block.state.step < config.budget.steps) return Visit::stop;
   }
   if (block.state.step < config.budget.steps) return Visit::next_block;

@@ -17,8 +17,8 @@
 
 namespace blocktrain::trainer {
 
-/// Called on the training thread after each step it took; for tests that count or interrupt.
-using AfterStep = std::function<void(int block, std::int64_t step)>;
+/// Called on the training thread after each step it took (number `step`); for tests that count, interrupt or damage.
+using AfterStep = std::function<void(OwnedBlock& block, std::int64_t step)>;
 
 /// What a rank trains with. Everything referred to outlives the worker.
 struct WorkerParts {

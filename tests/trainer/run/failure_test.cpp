@@ -1,0 +1,59 @@
+// A block whose numbers are no longer finite stops before the update; the others run on, and the run says so.
+
+#include <boost/test/unit_test.hpp>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "support.hpp"
+#include "trainer/ledger/totals.hpp"
+
+namespace blocktrain::trainer {
+namespace {
+
+using testing::TemporaryFolder;
+using testing::train_small;
+
+BOOST_AUTO_TEST_CASE(a_block_that_is_not_finite_stops_alone) {
+  for (const int ranks : {1, 4, 6}) {
+    BOOST_TEST_CONTEXT(ranks << " ranks") {
+      const TemporaryFolder folder;
+      const auto damage = [](OwnedBlock& block, std::int64_t step) {
+        if (block.block == 1 && step == 7)
+          block.state.parameters.as<float>()[40] = std::numeric_limits<float>::quiet_NaN();
+      };
+      BOOST_TEST(train_small(folder.path("run"), ranks, {}, false, damage) == 1);
+      const LedgerTotals totals = read_totals(folder.path("run") + "/ledger.jsonl");
+      BOOST_TEST(totals.blocks.at(0).steps == 12);
+      BOOST_TEST(totals.blocks.at(1).steps == 8);
+      BOOST_TEST(totals.blocks.at(2).steps == 12);
+      BOOST_TEST(totals.status == "failed");
+      int failed = 0;
+      for (const std::string& line : testing::lines(folder.path("run") + "/ledger.jsonl")) {
+        const auto row = nlohmann::json::parse(line);
+        if (row.at("type") != "failed") continue;
+        ++failed;
+        BOOST_TEST(row.at("block") == 1);
+        BOOST_TEST(row.at("step") == 8);
+      }
+      BOOST_TEST(failed == 1);
+      // What was committed before stands, and the run goes on from there.
+      BOOST_TEST(train_small(folder.path("run"), ranks, {}, true) == 0);
+      const LedgerTotals after = read_totals(folder.path("run") + "/ledger.jsonl");
+      BOOST_TEST(after.kept_cost().steps == 48);
+      BOOST_TEST(after.lost.at(1).steps == 3);  // 5, 6 and 7, behind the checkpoint at 5
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_spent_budget_saves_and_ends_well) {
+  const TemporaryFolder folder;
+  BOOST_TEST(
+      train_small(folder.path("run"), 2, {"budget.steps=100000", "budget.seconds=2", "optimizer.decay_steps=0"}) == 0);
+  const LedgerTotals totals = read_totals(folder.path("run") + "/ledger.jsonl");
+  BOOST_TEST(totals.status == "finished");
+  BOOST_TEST(totals.kept_cost().steps > 0);
+  BOOST_TEST(totals.kept_cost().steps < 400000);
+}
+
+}  // namespace
+}  // namespace blocktrain::trainer

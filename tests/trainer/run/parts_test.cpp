@@ -1,0 +1,129 @@
+// The small pure parts of a run: learning rate, plan, messages, units, run folder.
+
+#include <boost/test/unit_test.hpp>
+#include <filesystem>
+#include <fstream>
+
+#include "kernels/error.hpp"
+#include "support.hpp"
+#include "trainer/run/learning_rate.hpp"
+#include "trainer/run/messages.hpp"
+#include "trainer/run/plan.hpp"
+#include "trainer/run/run_folder.hpp"
+#include "trainer/run/units.hpp"
+
+namespace blocktrain::trainer {
+namespace {
+
+Config small_config() {
+  Config c;
+  c.model.layers = 6;
+  c.model.width = 32;
+  c.model.heads = 4;
+  c.blocks.count = 3;
+  c.data.batch = 10;
+  return c;
+}
+
+const DataShape digits{1, 8, 8, 10};
+
+BOOST_AUTO_TEST_CASE(learning_rate_warms_up_and_decays) {
+  OptimizerConfig o;
+  o.learning_rate = 0.5;
+  o.warmup_steps = 3;
+  o.final_fraction = 0.1;
+  const double tight = 1e-12;
+  BOOST_TEST(learning_rate(o, 13, 0) == 0.125, boost::test_tools::tolerance(tight));
+  BOOST_TEST(learning_rate(o, 13, 2) == 0.375, boost::test_tools::tolerance(tight));
+  BOOST_TEST(learning_rate(o, 13, 3) == 0.5, boost::test_tools::tolerance(tight));
+  BOOST_TEST(learning_rate(o, 13, 8) == 0.05 + 0.45 * 0.5, boost::test_tools::tolerance(tight));
+  BOOST_TEST(learning_rate(o, 13, 13) == 0.05, boost::test_tools::tolerance(tight));
+  BOOST_TEST(learning_rate(o, 13, 1000) == 0.05, boost::test_tools::tolerance(tight));
+  BOOST_TEST(learning_rate(o, 0, 1000) == 0.5, boost::test_tools::tolerance(tight));
+}
+
+BOOST_AUTO_TEST_CASE(uneven_blocks_and_ranks_are_planned) {
+  Config c = small_config();
+  c.blocks.layers = {3, 1, 2};
+  const Plan plan = make_plan(c, digits, 5);
+  BOOST_REQUIRE_EQUAL(plan.blocks.size(), 3u);
+  BOOST_TEST(plan.blocks[1].place.first_layer == 3);
+  BOOST_TEST(plan.blocks[2].place.first_layer == 4);
+  BOOST_TEST(plan.blocks[0].owned.hi == 80.0);
+  BOOST_TEST(plan.blocks[2].owned.lo == 0.002);
+  BOOST_TEST(plan.blocks[0].owned.lo == plan.blocks[1].owned.hi);
+  BOOST_REQUIRE_EQUAL(plan.ranks.size(), 5u);
+  BOOST_TEST(plan.ranks[0].replicas == 2);
+  BOOST_TEST(plan.ranks[0].shard.size() + plan.ranks[1].shard.size() == 10u);
+  BOOST_TEST(plan.ranks[4].replicas == 1);
+  BOOST_TEST(plan.ranks[0].bytes.state > plan.ranks[2].bytes.state);
+  BOOST_TEST(plan.inter_block_bytes_per_step == 0);
+  const Plan twin = end_to_end_twin(c, digits, 1);
+  BOOST_TEST(twin.blocks.size() == 1u);
+  BOOST_TEST(twin.blocks[0].place.layers == 6);
+  BOOST_TEST(twin.flops_per_step() <
+             plan.flops_per_step());  // embeddings and heads are there once instead of three times
+  BOOST_TEST(plan.flops_per_step() < 1.2 * twin.flops_per_step());
+}
+
+BOOST_AUTO_TEST_CASE(what_does_not_fit_is_refused_by_name) {
+  Config c = small_config();
+  const auto names = [](const std::string& key) {
+    return [key](const InputError& e) { return std::string(e.what()).find(key) != std::string::npos; };
+  };
+  BOOST_CHECK_EXCEPTION(make_plan(c, digits, 31), InputError, names("data.batch"));
+  BOOST_CHECK_EXCEPTION(make_plan(c, {1, 9, 8, 10}, 1), InputError, names("model.patch"));
+}
+
+BOOST_AUTO_TEST_CASE(messages_survive_the_way) {
+  Report r;
+  r.kind = ReportKind::checkpoint;
+  r.block = 3;
+  r.step = 1LL << 40;
+  r.size = 7;
+  r.text = "name";
+  r.digest = "00ff";
+  r.bytes = {std::byte{1}, std::byte{2}};
+  const auto bytes = encode(r);
+  const Report back = decode_report(bytes);
+  BOOST_TEST(
+      (back.kind == r.kind && back.block == 3 && back.step == r.step && back.text == "name" && back.digest == "00ff"));
+  BOOST_TEST((back.bytes == r.bytes));
+  for (std::size_t n = 0; n < bytes.size(); ++n) {
+    BOOST_CHECK_THROW(decode_report(std::span(bytes).first(n)), RunError);
+  }
+  BOOST_TEST((decode_control(encode(Control{ControlKind::bye, 75})).code == 75));
+}
+
+BOOST_AUTO_TEST_CASE(numbers_for_people) {
+  BOOST_TEST(bytes(1023) == "1023 B");
+  BOOST_TEST(bytes(1536) == "1.50 KiB");
+  BOOST_TEST(count(9999) == "9999");
+  BOOST_TEST(count(1234567) == "1.23M");
+  BOOST_TEST(duration(3.25) == "3.2 s");
+  BOOST_TEST(duration(600) == "10 min");
+}
+
+BOOST_AUTO_TEST_CASE(a_run_folder_is_inspected_without_touching_it) {
+  const testing::TemporaryFolder folder;
+  Config c = small_config();
+  c.data.path = "somewhere";
+  c.log.directory = folder.path("new/deep");
+  BOOST_TEST((inspect_run_folder(c, false) == RunFolderState::fresh));
+  BOOST_TEST(!std::filesystem::exists(folder.path("new")));
+  std::ofstream(folder.path("file")) << "x";
+  c.log.directory = folder.path("file/run");
+  BOOST_CHECK_THROW(inspect_run_folder(c, false), InputError);
+  std::filesystem::create_directory(folder.path("mine"));
+  std::ofstream(folder.path("mine/thesis.txt")) << "x";
+  c.log.directory = folder.path("mine");
+  BOOST_CHECK_THROW(inspect_run_folder(c, true), InputError);
+  c.log.directory = folder.path("held");
+  create_run_folder(RunPaths{c.log.directory}, c, "{}");
+  const RunLock lock(RunPaths{c.log.directory});
+  BOOST_CHECK_THROW(RunLock(RunPaths{c.log.directory}), InputError);
+  BOOST_TEST((inspect_run_folder(c, true) == RunFolderState::resumable));
+}
+
+}  // namespace
+}  // namespace blocktrain::trainer

@@ -1,0 +1,118 @@
+// Placement never changes the result: the same bits for every number of ranks that owns blocks alone, every number of
+// threads, every order of turns; blocks that share nothing do not touch each other.
+
+#include <boost/test/unit_test.hpp>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "support.hpp"
+#include "trainer/checkpoint/block_file.hpp"
+#include "trainer/run/network.hpp"
+
+namespace blocktrain::trainer {
+namespace {
+
+using testing::final_digests;
+using testing::TemporaryFolder;
+using testing::train_small;
+
+std::vector<std::string> digests_of(const TemporaryFolder& folder, const std::string& name, int ranks,
+                                    const std::vector<std::string>& overrides = {}) {
+  BOOST_REQUIRE_EQUAL(train_small(folder.path(name), ranks, overrides), 0);
+  return final_digests(folder.path(name));
+}
+
+BOOST_AUTO_TEST_CASE(ranks_and_threads_leave_every_bit_as_it_is) {
+  const TemporaryFolder folder;
+  const auto one = digests_of(folder, "one", 1);
+  BOOST_REQUIRE_EQUAL(one.size(), 4u);
+  BOOST_TEST(one[0] != one[1]);
+  for (const int ranks : {2, 3, 4}) {
+    BOOST_TEST_CONTEXT(ranks << " ranks") {
+      BOOST_TEST(digests_of(folder, std::to_string(ranks), ranks) == one, boost::test_tools::per_element());
+    }
+  }
+  BOOST_TEST(digests_of(folder, "threads", 1, {"parallel.threads=3"}) == one, boost::test_tools::per_element());
+  BOOST_TEST(digests_of(folder, "turns", 2, {"parallel.steps_per_visit=1"}) == one, boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(another_seed_for_one_block_leaves_the_others_as_they_are) {
+  const TemporaryFolder folder;
+  const auto before = digests_of(folder, "before", 4, {"blocks.seeds=[1,1,1,1]"});
+  // The identity of the experiment is in the files, so compare weights rather than digests.
+  const auto after = digests_of(folder, "after", 4, {"blocks.seeds=[1,1,9,1]"});
+  Config config;
+  config.model.layers = 4;
+  config.model.width = 16;
+  config.model.heads = 2;
+  config.blocks.count = 4;
+  for (const blocks::BlockPlace& place : block_places(config)) {
+    const auto network = make_network(config, {1, 8, 8, 10}, place);
+    const auto read = [&](const std::string& run) {
+      const std::string path = folder.path(run) + "/checkpoints/" + block_file_name(place.index, 12);
+      const BlockFileHeader header = read_block_header(path);
+      std::vector<float> weights(static_cast<std::size_t>(network->parameter_elements()));
+      BlockTensors<float> tensors;
+      tensors.parameters = weights;
+      read_block_file(path, header, network->parameters(), tensors);
+      return weights;
+    };
+    BOOST_TEST((read("before") == read("after")) == (place.index != 2), "block " << place.index);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(nothing_is_sent_between_blocks_and_rows_are_complete) {
+  const TemporaryFolder folder;
+  digests_of(folder, "run", 4);
+  int steps = 0;
+  for (const std::string& line : testing::lines(folder.path("run") + "/ledger.jsonl")) {
+    const auto row = nlohmann::json::parse(line);
+    if (row.at("type") != "step") continue;
+    ++steps;
+    BOOST_TEST(row.at("bytes_sent").at("inter_block") == 0);
+    BOOST_TEST(row.at("bytes_sent").at("replica") == 0);
+    BOOST_TEST(row.at("tokens") == 24 * 16);
+    BOOST_TEST(row.at("memory").at("planned") == row.at("memory").at("measured"));
+    BOOST_TEST(row.at("joules").at("gpu").is_null());
+    BOOST_TEST(row.at("joules_reason").at("gpu").is_string());
+    BOOST_TEST(row.at("loss").get<double>() > row.at("mse").get<double>());
+  }
+  BOOST_TEST(steps == 4 * 12);
+}
+
+BOOST_AUTO_TEST_CASE(replicas_give_fixed_bits_and_agree_with_one_rank) {
+  const TemporaryFolder folder;
+  const auto six = digests_of(folder, "six", 6), again = digests_of(folder, "again", 6);
+  BOOST_TEST(six == again, boost::test_tools::per_element());
+  const auto four = digests_of(folder, "four", 4);
+  // Blocks 2 and 3 have one rank each in both.
+  BOOST_TEST(six[2] == four[2]);
+  BOOST_TEST(six[3] == four[3]);
+  BOOST_TEST(six[0] != four[0]);
+  const auto losses = [&](const std::string& run) {
+    std::vector<double> values(12);
+    for (const std::string& line : testing::lines(folder.path(run) + "/ledger.jsonl")) {
+      const auto row = nlohmann::json::parse(line);
+      if (row.at("type") == "step" && row.at("block") == 0)
+        values.at(row.at("step").get<std::size_t>()) = row.at("loss").get<double>();
+    }
+    return values;
+  };
+  const auto a = losses("six"), b = losses("four");
+  for (std::size_t s = 0; s < a.size(); ++s)
+    BOOST_TEST(std::abs(a[s] - b[s]) <= 2e-5 * b[s], "step " << s << ": " << a[s] << " and " << b[s]);
+}
+
+BOOST_AUTO_TEST_CASE(end_to_end_is_one_block_of_all_layers) {
+  const TemporaryFolder folder;
+  const auto one = digests_of(folder, "one", 1, {"blocks.training=end_to_end"});
+  BOOST_REQUIRE_EQUAL(one.size(), 1u);
+  const auto three = digests_of(folder, "three", 3, {"blocks.training=end_to_end"});
+  const BlockFileHeader header = read_block_header(folder.path("one") + "/checkpoints/" + block_file_name(0, 12));
+  BOOST_TEST(header.layers == 4);
+  BOOST_TEST(header.blocks == 1);
+  BOOST_TEST(one[0] != three[0]);
+}
+
+}  // namespace
+}  // namespace blocktrain::trainer
