@@ -1,7 +1,6 @@
 #include "blocks/dit.hpp"
 
 #include <cmath>
-#include <functional>
 #include <string>
 #include <utility>
 
@@ -182,9 +181,9 @@ void Dit::bind_inference(Arena& arena, DType dtype, std::int64_t samples) {
   inference_ = std::move(m);
 }
 
-/// Calls body(begin, end) for consecutive ranges of at most `chunk` samples.
-void for_each_chunk(std::int64_t samples, std::int64_t chunk,
-                    const std::function<void(std::int64_t, std::int64_t)>& body) {
+/// Calls body(begin, end) for consecutive ranges of at most `chunk` samples. A template, for std::function allocates.
+template <class Body>
+void for_each_chunk(std::int64_t samples, std::int64_t chunk, const Body& body) {
   for (std::int64_t begin = 0; begin < samples; begin += chunk) body(begin, std::min(begin + chunk, samples));
 }
 
