@@ -1,0 +1,68 @@
+# shellcheck shell=bash
+# How scripts find blocktrain and start it; source it. MPI settings reach only the mpirun calls made here.
+
+# bt_find_binary: prints the path of blocktrain. $BLOCKTRAIN wins, then the newest build in the repository (the
+# folder in $root), then the one in PATH.
+bt_find_binary() {
+  local newest="" candidate
+  if [ -n "${BLOCKTRAIN:-}" ]; then
+    [ -x "$BLOCKTRAIN" ] || { echo "BLOCKTRAIN names '$BLOCKTRAIN', which is not an executable" >&2; return 2; }
+    (cd "$(dirname "$BLOCKTRAIN")" && printf '%s/%s\n' "$PWD" "${BLOCKTRAIN##*/}")
+    return
+  fi
+  for candidate in "${root:-.}"/build/{release,cuda,quickstart}/blocktrain; do
+    [ -x "$candidate" ] && { [ -z "$newest" ] || [ "$candidate" -nt "$newest" ]; } && newest=$candidate
+  done
+  [ -n "$newest" ] || newest=$(command -v blocktrain) || {
+    echo "no blocktrain found; build it (cmake --preset release && cmake --build --preset release)," \
+      "or name one: BLOCKTRAIN=/path/to/blocktrain" >&2
+    return 2
+  }
+  printf '%s\n' "$newest"
+}
+
+# bt_mpirun NP COMMAND...: COMMAND on NP ranks, more of them than cores if need be, none bound to a core, giving way
+# when idle. Ctrl-C, TERM, HUP and USR1 become the USR1 that asks a run to save (mpirun itself would kill its ranks a
+# second after TERM); a second Ctrl-C or TERM ends it at once. Returns the exit code: 75 means saved, resume it.
+bt_mpirun() {
+  local np=$1
+  shift
+  local -a launch=(mpirun -np "$np")
+  if mpirun --version 2>/dev/null | grep -q "Open MPI"; then
+    launch+=(-q --map-by :OVERSUBSCRIBE --bind-to none)
+    launch=(env OMPI_MCA_mpi_yield_when_idle=1 OMPI_MCA_btl_base_warn_component_unused=0 "${launch[@]}")
+    [ "$(id -u)" -ne 0 ] ||
+      launch=("${launch[0]}" OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 "${launch[@]:1}")
+  fi
+  bt_run_saving "${launch[@]}" "$@"
+}
+
+# bt_run_saving LAUNCHER...: runs it with the signals turned as said above.
+bt_run_saving() {
+  local pid code=0
+  bt_signals=0
+  # Its own session, so that Ctrl-C at the terminal reaches this script alone.
+  setsid "$@" </dev/null &
+  pid=$!
+  trap 'bt_pass_on "$pid"' INT TERM
+  trap 'bt_interrupted=1; kill -USR1 "$pid" 2>/dev/null || true' HUP USR1
+  while :; do
+    bt_interrupted=0
+    code=0
+    wait "$pid" || code=$?
+    [ "$bt_interrupted" = 1 ] || break # else it was the wait that ended, not the run
+  done
+  trap - INT TERM HUP USR1
+  return "$code"
+}
+
+bt_pass_on() {
+  bt_interrupted=1
+  bt_signals=$((bt_signals + 1))
+  if [ "$bt_signals" = 1 ]; then
+    echo "asked to stop: saving (once more stops without saving)" >&2
+    kill -USR1 "$1" 2>/dev/null || true
+  else
+    kill -TERM "$1" 2>/dev/null || true
+  fi
+}
