@@ -8,8 +8,10 @@
 
 namespace blocktrain::trainer {
 
-Worker::Worker(WorkerParts parts) : parts_(std::move(parts)), saved_(parts_.plan.blocks.size(), -1) {
+Worker::Worker(WorkerParts parts)
+    : parts_(std::move(parts)), settings_(parts_.plan.blocks.size()), saved_(parts_.plan.blocks.size(), -1) {
   for (const OwnedBlock& b : parts_.owned) {
+    settings_[static_cast<std::size_t>(b.block)] = step_settings(b);
     // What a resumed block starts from is on disk already.
     if (b.state.step > 0) saved_[static_cast<std::size_t>(b.block)] = b.state.step;
   }
@@ -52,7 +54,7 @@ void Worker::run() {
 
 Worker::Visit Worker::visit(OwnedBlock& block) {
   const Config& config = parts_.config;
-  const BlockStepSettings settings = step_settings(block);
+  const BlockStepSettings& settings = settings_[static_cast<std::size_t>(block.block)];
   const std::int64_t last = std::min(config.budget.steps, block.state.step + config.parallel.steps_per_visit);
   if (block.state.step < config.budget.steps) parts_.loader.seek(static_cast<std::uint32_t>(block.state.step));
 

@@ -54,8 +54,9 @@ class Worker {
   BlockStepSettings step_settings(const OwnedBlock& block) const;
 
   WorkerParts parts_;
-  comm::Traffic reported_traffic_;   ///< what earlier rows have counted: everything sent is in exactly one row
-  std::vector<std::int64_t> saved_;  ///< by block of the network: step of its newest checkpoint, -1 for none
+  comm::Traffic reported_traffic_;           ///< what earlier rows have counted: everything sent is in exactly one row
+  std::vector<BlockStepSettings> settings_;  ///< by block of the network, of the owned ones
+  std::vector<std::int64_t> saved_;          ///< by block of the network: step of its newest checkpoint, -1 for none
 };
 
 }  // namespace blocktrain::trainer
