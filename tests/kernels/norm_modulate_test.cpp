@@ -46,8 +46,8 @@ BOOST_AUTO_TEST_CASE(norm_modulate_forward_agrees_with_the_reference) {
 }
 
 BOOST_AUTO_TEST_CASE(a_large_mean_does_not_spoil_the_variance) {
-  // The deviation is 1/1000 of the mean. A mean added up in float32 is off by 1e-4 of the deviation; a variance taken as
-  // E[x^2] - mean^2 by 6e-2.
+  // The deviation is 1/1000 of the mean. A mean added up in float32 is off by 1e-4 of the deviation; a variance taken
+  // as E[x^2] - mean^2 by 6e-2.
   check_parity("norm_modulate_forward, mean 1000", 2e-4, [&](Ops& ops, Operands& o) {
     forward(ops, o, {3, 17, 64}, normal(1, 1000));
   });
