@@ -15,8 +15,8 @@ Writes the UCI handwritten digits (1,797 grey 8x8 images, 10 classes; 1,500 for 
 four gzipped IDX files to DIRECTORY (default: data/digits in the repository). Does nothing when they are there.
 
 The digits come from Debian's package $package, which is downloaded, not installed: no root needed, but
-apt's package lists are ('apt-get update', as root). On a machine without apt, take digits.csv.gz out of any
-scikit-learn installation (folder sklearn/datasets/data) and name it:
+apt's package lists are ('apt-get update', which this script runs itself as root). On a machine without apt,
+take digits.csv.gz out of any scikit-learn installation (folder sklearn/datasets/data) and name it:
 
   --csv FILE   use this digits.csv.gz (or digits.csv) instead of downloading
   -h, --help   this text
@@ -61,7 +61,8 @@ done
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 # Inside the folder of the download; as root apt would else warn that its unprivileged user cannot write there.
-if ! (cd "$work" && apt-get -q -o APT::Sandbox::User=root download "$package") >"$work/log" 2>&1; then
+download() { (cd "$work" && apt-get -q -o APT::Sandbox::User=root download "$package") >"$work/log" 2>&1; }
+if ! download && ! { [ "$(id -u)" -eq 0 ] && apt-get -q update >/dev/null && download; }; then
   cat "$work/log" >&2
   fail 1 "cannot download Debian's package $package; run 'apt-get update' as root first, or see --csv in --help"
 fi

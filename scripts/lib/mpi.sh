@@ -66,3 +66,11 @@ bt_pass_on() {
     kill -TERM "$1" 2>/dev/null || true
   fi
 }
+
+# bt_ranks BINARY CONFIG [--set ...]: prints how many ranks the config has work for with one block each.
+bt_ranks() {
+  local blocktrain=$1 plan
+  shift
+  plan=$("$blocktrain" plan "$@" --json) || return
+  python3 -c 'import json, sys; print(json.load(sys.stdin)["world"])' <<<"$plan"
+}
