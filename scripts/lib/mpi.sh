@@ -37,7 +37,7 @@ bt_mpirun() {
   bt_run_saving "${launch[@]}" "$@"
 }
 
-# bt_run_saving LAUNCHER...: runs it with the signals turned as said above.
+# bt_run_saving LAUNCHER...: runs it with the signals turned as said above, and counts Ctrl-C and TERM in bt_signals.
 bt_run_saving() {
   local pid code=0
   bt_signals=0
