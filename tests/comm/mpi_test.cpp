@@ -15,8 +15,8 @@ std::unique_ptr<MpiWorld> mpi;
 struct World {
   void setup() {
     MpiOptions options;
-    options.deadline = std::chrono::seconds(30);
-    options.finish_deadline = std::chrono::seconds(30);
+    options.deadline = std::chrono::seconds(60);
+    options.finish_deadline = std::chrono::seconds(60);
     options.chunk_bytes = TEST_CHUNK_BYTES;
     mpi = MpiWorld::start(options);
   }
@@ -38,6 +38,7 @@ BOOST_AUTO_TEST_CASE(the_launch_is_seen) {
 
 BOOST_AUTO_TEST_CASE(every_case) {
   for (const test::Case& c : test::cases()) {
+    BOOST_TEST_MESSAGE("rank " << mpi->world().rank() << ": " << c.name);
     const auto group = mpi->world().split(0);
     BOOST_TEST_CONTEXT(c.name) { BOOST_CHECK_NO_THROW(c.run(*group)); }
   }
@@ -45,6 +46,7 @@ BOOST_AUTO_TEST_CASE(every_case) {
 
 BOOST_AUTO_TEST_CASE(every_case_in_pairs) {
   for (const test::Case& c : test::cases()) {
+    BOOST_TEST_MESSAGE("rank " << mpi->world().rank() << ", in pairs: " << c.name);
     const auto group = mpi->world().split(mpi->world().rank() / 2);
     BOOST_TEST_CONTEXT(c.name << ", in pairs") { BOOST_CHECK_NO_THROW(c.run(*group)); }
   }
