@@ -1,16 +1,15 @@
 #include "kernels/cpu/cpu_facts.hpp"
 
-extern "C" {
-char* openblas_get_config();
-char* openblas_get_corename();
-}
-
 namespace blocktrain::kernels {
 
-std::string cpu_blas_name() {
-  const std::string config = openblas_get_config();  // "OpenBLAS 0.3.21 NO_LAPACKE ..."
-  const std::size_t version_end = config.find(' ', config.find(' ') + 1);
-  return config.substr(0, version_end) + " (" + openblas_get_corename() + ")";
+std::string cpu_matrix_products() {
+#if defined(__AVX512F__)
+  return "own packed kernels, AVX-512";
+#elif defined(__AVX2__) && defined(__FMA__)
+  return "own packed kernels, AVX2";
+#else
+  return "own packed kernels, no AVX2: build with BLOCKTRAIN_CPU_ARCH for this machine to be faster";
+#endif
 }
 
 bool cpu_threads_supported() {

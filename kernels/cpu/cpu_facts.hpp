@@ -5,8 +5,8 @@
 
 namespace blocktrain::kernels {
 
-/// The library of matrix products with its version and the kind of core it chose, e.g. "OpenBLAS 0.3.21 (Zen)".
-std::string cpu_blas_name();
+/// What matrix products are computed with, e.g. "own packed kernels, AVX-512, 16 floats at a time".
+std::string cpu_matrix_products();
 /// Whether a rank can compute on more than one thread (the build has OpenMP).
 bool cpu_threads_supported();
 

@@ -30,7 +30,7 @@ std::vector<Finding> examine() {
   const HostFacts host = this_host();
   found.push_back({"cpu", true, fmt::format("{}, {} cores for this process", host.cpu, host.cores)});
   found.push_back({"memory", true, bytes(static_cast<double>(host.memory_bytes))});
-  found.push_back({"matrix products", true, kernels::cpu_blas_name()});
+  found.push_back({"matrix products", true, kernels::cpu_matrix_products()});
   found.push_back({"threads", kernels::cpu_threads_supported(),
                    kernels::cpu_threads_supported() ? "OpenMP"
                                                     : "this build computes on one thread per rank; build with "

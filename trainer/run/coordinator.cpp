@@ -74,19 +74,16 @@ Coordinator::Coordinator(comm::Communicator& world, CoordinatorSettings settings
   const Plan& plan = settings_.plan;
   for (const std::string& warning : settings_.resume.warnings) say("warning: " + warning);
 
-  std::string note;
-  if (settings_.resume.found) {
-    const RecoveryReport recovered = recover_ledger(settings_.paths.root, start_steps(settings_.resume));
-    note = describe(recovered);
+  // Also where no checkpoint was ever committed: what the ledger holds was spent all the same.
+  const RecoveryReport recovered = recover_ledger(settings_.paths.root, start_steps(settings_.resume));
+  const std::string note = describe(recovered);
+  if (recovered.existed) {
     const LedgerTotals before = read_totals(settings_.paths.ledger());
     StepCost spent = before.kept_cost();
     spent.add(before.lost_cost());
     tokens_before_ = static_cast<double>(spent.tokens);
     for (const double j : before.measured) joules_before_ += j;
     seconds_before_ = before.wall_seconds;
-  } else {
-    // A run that never committed a checkpoint starts over; what its ledger holds was lost.
-    note = describe(recover_ledger(settings_.paths.root, start_steps(settings_.resume)));
   }
   manifest_ = std::make_unique<ManifestWriter>(settings_.paths.root, settings_.identity, settings_.resume);
 
@@ -95,7 +92,9 @@ Coordinator::Coordinator(comm::Communicator& world, CoordinatorSettings settings
   options.first_step = start_steps(settings_.resume);
   for (const int host : settings_.hosts.host_of_rank) options.places.push_back({host, -1});
   options.price_usd_per_kwh = config.energy.price_usd_per_kwh;
-  options.patience = std::chrono::milliseconds(static_cast<std::int64_t>(config.energy.sample_seconds * 5000) + 5000);
+  // Rows only wait; a rank that writes a checkpoint reports nothing meanwhile.
+  options.patience = std::chrono::milliseconds(
+      static_cast<std::int64_t>((config.parallel.timeout_seconds + 2 * config.energy.sample_seconds) * 1000));
   ledger_ = std::make_unique<RunLedger>(options);
 
   RunStart start;
@@ -108,7 +107,7 @@ Coordinator::Coordinator(comm::Communicator& world, CoordinatorSettings settings
   start.hosts = settings_.host_facts;
   start.extra = {{"experiment", settings_.identity}, {"data_digest", settings_.data.digest}, {"device", "cpu"}};
   ledger_->start(start);
-  if (settings_.resume.found) ledger_->resumed(note);
+  if (recovered.existed) ledger_->resumed(note);
 
   const bool live = settings_.progress == ProgressStyle::live;
   if (settings_.progress != ProgressStyle::none) {
@@ -192,7 +191,8 @@ void Coordinator::handle(int source, const Report& report) {
       break;
     case ReportKind::checkpoint:
       checkpoints_.push_back(
-          {report.text, report.block, report.step, static_cast<std::uint64_t>(report.size), report.digest});
+          {{report.text, report.block, report.step, static_cast<std::uint64_t>(report.size), report.digest},
+           report.seconds});
       break;
     case ReportKind::evaluation: {
       double values[2] = {0, 0};
@@ -201,6 +201,7 @@ void Coordinator::handle(int source, const Report& report) {
       row.block = report.block;
       row.step = report.step;
       row.samples = report.size;
+      row.seconds = report.seconds;
       row.metrics = {{"heldout_loss", values[0]}, {"heldout_mse", values[1]}};
       ledger_->eval(row);
       break;
@@ -268,19 +269,20 @@ void Coordinator::end_block(int source, const Report& report) {
 void Coordinator::commit_checkpoints() {
   for (auto it = checkpoints_.begin(); it != checkpoints_.end();) {
     // Nothing may be resumed from a checkpoint whose steps the ledger does not hold yet.
-    if (ledger_->written_through(it->block) < it->step - 1) {
+    if (ledger_->written_through(it->file.block) < it->file.step - 1) {
       ++it;
       continue;
     }
     CheckpointRow row;
-    row.block = it->block;
-    row.step = it->step;
-    row.file = it->name;
-    row.sha256 = it->sha256;
-    row.bytes = static_cast<std::int64_t>(it->bytes);
+    row.block = it->file.block;
+    row.step = it->file.step;
+    row.file = it->file.name;
+    row.sha256 = it->file.sha256;
+    row.bytes = static_cast<std::int64_t>(it->file.bytes);
+    row.seconds = it->seconds;
     ledger_->checkpoint(row);
     ledger_->sync();
-    manifest_->add(*it);
+    manifest_->add(it->file);
     it = checkpoints_.erase(it);
     for (const std::string& warning : manifest_->prune(settings_.config.checkpoint.keep, false).warnings)
       say("warning: " + warning);
@@ -359,8 +361,8 @@ int Coordinator::finish() {
                         settings_.plan.blocks.front().tokens_per_sample;
   ledger_->finish(end);
   // Rows that had to wait for energy that never came are written now.
-  for (const CommittedFile& file : checkpoints_) {
-    if (ledger_->durable_through(file.block) >= file.step - 1) manifest_->add(file);
+  for (const Checkpoint& c : checkpoints_) {
+    if (ledger_->durable_through(c.file.block) >= c.file.step - 1) manifest_->add(c.file);
   }
   if (progress_) {
     progress_->set_energy(energy_text());

@@ -90,8 +90,12 @@ class Coordinator {
   std::unique_ptr<Progress> progress_;
   std::vector<Rank> ranks_;
   std::vector<BlockEnding> blocks_;
-  std::deque<CommittedFile> checkpoints_;  ///< committed by their ranks, not yet named by the manifest
-  std::string energy_missing_;             ///< why a source is not measured
+  struct Checkpoint {
+    CommittedFile file;
+    double seconds = 0;
+  };
+  std::deque<Checkpoint> checkpoints_;  ///< committed by their ranks, not yet named by the manifest
+  std::string energy_missing_;          ///< why a source is not measured
   double tokens_before_ = 0, joules_before_ = 0, seconds_before_ = 0;  ///< of earlier sessions, for budgets
   Clock::time_point started_, last_heartbeat_{}, last_tick_{};
   bool interrupted_ = false;  ///< a signal asked for the end

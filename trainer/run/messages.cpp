@@ -59,6 +59,7 @@ std::vector<std::byte> encode(const Report& report) {
   put(out, report.block);
   put(out, report.step);
   put(out, report.size);
+  put(out, report.seconds);
   put_sequence(out, report.text);
   put_sequence(out, report.digest);
   put_sequence(out, report.bytes);
@@ -73,6 +74,7 @@ Report decode_report(std::span<const std::byte> bytes) {
   r.block = in.get<std::int32_t>();
   r.step = in.get<std::int64_t>();
   r.size = in.get<std::int64_t>();
+  r.seconds = in.get<double>();
   r.text = in.get_sequence<std::string>();
   r.digest = in.get_sequence<std::string>();
   r.bytes = in.get_sequence<std::vector<std::byte>>();

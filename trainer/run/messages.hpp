@@ -32,6 +32,7 @@ struct Report {
   std::int32_t block = -1;
   std::int64_t step = 0;
   std::int64_t size = 0;
+  double seconds = 0;  ///< how long what is reported took: checkpoint, evaluation
   std::string text;
   std::string digest;
   std::vector<std::byte> bytes;

@@ -5,6 +5,7 @@
 #include "kernels/error.hpp"
 #include "trainer/data/batch_loader.hpp"
 #include "trainer/run/block_step.hpp"
+#include "trainer/run/heldout.hpp"
 
 namespace blocktrain::trainer {
 namespace {
@@ -29,6 +30,10 @@ ArenaBytes rank_bytes(const Config& config, const DataShape& data, const std::ve
   loader.batch = config.data.batch;
   loader.begin = 0;
   loader.end = samples;
+  if (config.eval.every_steps > 0) {
+    Heldout heldout;
+    Heldout::bind(arenas.batch, data, std::min(micro_batch, samples), heldout);
+  }
   bind_loader_batches(arenas.batch, {data.channels, data.height, data.width}, loader);
   return arenas.peak();
 }

@@ -34,6 +34,11 @@ std::vector<OwnedBlock> bind_blocks(RankArenas& arenas, const Config& config, co
     o.gradient = arenas.gradient.allocate(kernels::DType::float32, {elements + gradient_tail});
     arenas.activations.rewind();
     o.network->bind_training(arenas.activations, kernels::DType::float32, micro_batch);
+    if (config.eval.every_steps > 0) {
+      // Held-out losses are measured between steps, when nothing of a step is needed any more.
+      arenas.activations.rewind();
+      o.network->bind_inference(arenas.activations, kernels::DType::float32, micro_batch);
+    }
     if (!arenas.state.measures_only()) {
       o.network->bind_parameters(o.state.parameters);
       o.network->bind_gradient(o.gradient.rows(0, elements));

@@ -101,15 +101,16 @@ void Reporter::block_ended(int block, std::int64_t step, BlockEnd how, const std
   outbox_.push_back(std::move(r));
 }
 
-void Reporter::evaluated(int block, std::int64_t step, double loss, double mse, std::int64_t samples) {
+void Reporter::evaluated(int block, std::int64_t step, const HeldoutLoss& heldout, double seconds) {
   Report r;
   r.kind = ReportKind::evaluation;
   r.block = block;
   r.step = step;
-  r.size = samples;
+  r.size = heldout.samples;
+  r.seconds = seconds;
   r.bytes.resize(2 * sizeof(double));
-  std::memcpy(r.bytes.data(), &loss, sizeof(double));
-  std::memcpy(r.bytes.data() + sizeof(double), &mse, sizeof(double));
+  std::memcpy(r.bytes.data(), &heldout.loss, sizeof(double));
+  std::memcpy(r.bytes.data() + sizeof(double), &heldout.mse, sizeof(double));
   const std::lock_guard lock(mutex_);
   outbox_.push_back(std::move(r));
 }
@@ -225,6 +226,7 @@ void Reporter::write_checkpoint(const SaveRequest& request) {
   tensors.second_moment = values(b.state.second_moment);
   tensors.average = values(b.state.average);
 
+  const Clock::time_point begin = Clock::now();
   const CommittedFile file = commit_block(settings_.run_folder, header, b.network->parameters(), tensors);
   Report r;
   r.kind = ReportKind::checkpoint;
@@ -233,6 +235,7 @@ void Reporter::write_checkpoint(const SaveRequest& request) {
   r.text = file.name;
   r.digest = file.sha256;
   r.size = static_cast<std::int64_t>(file.bytes);
+  r.seconds = std::chrono::duration<double>(Clock::now() - begin).count();
   post(r);
 }
 

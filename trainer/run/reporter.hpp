@@ -19,6 +19,7 @@
 #include "trainer/checkpoint/commit.hpp"
 #include "trainer/ledger/energy/host_sampler.hpp"
 #include "trainer/ledger/record_ring.hpp"
+#include "trainer/run/heldout.hpp"
 #include "trainer/run/messages.hpp"
 #include "trainer/run/rank_memory.hpp"
 
@@ -56,7 +57,7 @@ class Reporter {
   /// This block takes no more steps on this rank.
   void block_ended(int block, std::int64_t step, BlockEnd how, const std::string& why);
   /// A held-out loss measured while training.
-  void evaluated(int block, std::int64_t step, double loss, double mse, std::int64_t samples);
+  void evaluated(int block, std::int64_t step, const HeldoutLoss& heldout, double seconds);
 
   /// All blocks of the rank have ended: reports it, waits for the coordinator to close the run, and returns the exit
   /// code the coordinator decided on. Throws RunError when it falls silent.

@@ -7,12 +7,13 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
+#include <span>
 #include <sstream>
 #include <system_error>
 #include <vector>
 
 #include "kernels/error.hpp"
+#include "trainer/checkpoint/durable_file.hpp"
 
 namespace blocktrain::trainer {
 namespace {
@@ -51,18 +52,43 @@ void require_creatable(const fs::path& path) {
   }
 }
 
-/// Written aside and renamed, so that a run folder never holds half a file.
 void write_whole(const std::string& path, const std::string& text) {
-  const std::string aside = path + ".tmp";
-  {
-    std::ofstream out(aside, std::ios::trunc | std::ios::binary);
-    out << text;
-    out.close();
-    if (!out) throw InputError("log.directory: cannot write '" + aside + "': " + std::strerror(errno));
-  }
+  DurableFile file(path, text.size());
+  file.write(std::as_bytes(std::span(text)));
+  file.commit();
+}
+
+/// Whether a folder holds nothing but what a start that was killed leaves before config.yaml is there; the lock comes
+/// first.
+bool is_half_made(const RunPaths& paths) {
   std::error_code error;
-  fs::rename(aside, path, error);
-  if (error) throw InputError("log.directory: cannot write '" + path + "': " + error.message());
+  if (!fs::is_regular_file(paths.lock(), error)) return false;
+  for (fs::directory_iterator entry(paths.root, error), end; !error && entry != end; entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    std::string target;
+    if (DurableFile::is_aside_name(name, target)) {
+      if (target != "data.json" && target != "config.yaml") return false;
+    } else if (name == "checkpoints") {
+      std::error_code not_a_folder;
+      if (!fs::is_empty(entry->path(), not_a_folder) || not_a_folder) return false;
+    } else if (name != "lock" && name != "data.json") {
+      return false;
+    }
+  }
+  return !error;
+}
+
+/// What a start that was killed left aside.
+void remove_leftovers(const std::string& root) {
+  std::error_code error;
+  std::vector<fs::path> leftovers;
+  for (fs::directory_iterator entry(root, error), end; !error && entry != end; entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    std::string target;
+    if (DurableFile::is_aside_name(name, target) || name.rfind(seen_by_all_prefix, 0) == 0)
+      leftovers.push_back(entry->path());
+  }
+  for (const fs::path& path : leftovers) fs::remove(path, error);
 }
 
 }  // namespace
@@ -77,6 +103,7 @@ RunFolderState inspect_run_folder(const Config& config, bool resume) {
   }
   if (fs::is_empty(paths.root, error)) return RunFolderState::fresh;
   if (!fs::exists(paths.config(), error)) {
+    if (is_half_made(paths)) return RunFolderState::fresh;
     throw InputError("log.directory: '" + paths.root +
                      "' exists but holds no run of blocktrain (no config.yaml); nothing was changed. Choose another "
                      "folder or empty this one");
@@ -109,12 +136,16 @@ void create_run_folder(const RunPaths& paths, const Config& config, const std::s
   std::error_code error;
   fs::create_directories(paths.checkpoints(), error);
   if (error) throw InputError("log.directory: cannot create '" + paths.checkpoints() + "': " + error.message());
+  remove_leftovers(paths.root);
   write_whole(paths.data(), data_json);
   // Last: a folder with a config is a run.
   write_whole(paths.config(), to_yaml(config));
 }
 
 RunLock::RunLock(const RunPaths& paths) {
+  std::error_code error;
+  fs::create_directories(paths.root, error);
+  if (error) throw InputError("log.directory: cannot create '" + paths.root + "': " + error.message());
   file_ = open(paths.lock().c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0644);
   if (file_ < 0) throw InputError("log.directory: cannot write '" + paths.lock() + "': " + std::strerror(errno));
   if (flock(file_, LOCK_EX | LOCK_NB) != 0) {

@@ -25,24 +25,28 @@ struct RunPaths {
   std::string lock() const { return root + "/lock"; }
 };
 
+/// Files of this name in a RUN folder show at the start whether all ranks see it.
+inline constexpr const char* seen_by_all_prefix = ".seen-by-all-";
+
 enum class RunFolderState { fresh, resumable };
 
 /// What a training with `config` finds at log.directory. Throws InputError when it may not go on: the folder holds a
 /// run and `resume` was not asked for, the run is of another experiment (the differing keys are named), the folder
-/// holds something else, or it cannot be written to. Creates nothing.
+/// holds something else, or it cannot be written to. What a start that was killed left behind counts as fresh.
+/// Creates nothing.
 RunFolderState inspect_run_folder(const Config& config, bool resume);
 
 /// Loads RUN/config.yaml of an existing run. Throws InputError when `root` is not a RUN folder.
 Config load_run_config(const std::string& root);
 
-/// Creates what is missing of the folder and writes config.yaml and data.json (`data_json`). Throws InputError when the
-/// system refuses.
+/// Creates what is missing of the folder and writes config.yaml and data.json (`data_json`), each whole or not at all.
+/// The caller holds the lock. Throws InputError or RunError when the system refuses.
 void create_run_folder(const RunPaths& paths, const Config& config, const std::string& data_json);
 
 /// Held as long as a process trains in a RUN folder; a second one is refused.
 class RunLock {
  public:
-  /// Throws InputError when another process holds the lock.
+  /// Creates the folder if need be. Throws InputError when another process holds the lock.
   explicit RunLock(const RunPaths& paths);
   RunLock(const RunLock&) = delete;
   RunLock& operator=(const RunLock&) = delete;

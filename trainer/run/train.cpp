@@ -18,6 +18,7 @@
 #include "trainer/run/coordinator.hpp"
 #include "trainer/run/data_facts.hpp"
 #include "trainer/run/exit_status.hpp"
+#include "trainer/run/memory_check.hpp"
 #include "trainer/run/run_folder.hpp"
 #include "trainer/run/stop_signal.hpp"
 #include "trainer/run/threads.hpp"
@@ -84,9 +85,11 @@ void require_same_data(comm::Communicator& world, const DataFacts& mine) {
   });
 }
 
-/// Rank 0 makes the folder, and all ranks look whether they see it.
+/// Rank 0 finds in the folder where each block goes on, makes what is missing, and all ranks look whether they see it.
+/// Nothing is written before everything has been checked, under the lock.
 std::unique_ptr<RunLock> open_run_folder(comm::Communicator& world, const RunPaths& paths, const Config& config,
-                                         const DataFacts& data, RunFolderState state) {
+                                         const DataFacts& data, const Plan& plan, RunFolderState state,
+                                         ResumePlan& resume) {
   std::unique_ptr<RunLock> lock;
   std::string token;
   all_or_none(world, [&] {
@@ -98,9 +101,14 @@ std::unique_ptr<RunLock> open_run_folder(comm::Communicator& world, const RunPat
                          "' was trained on ('" + before.path + "'); nothing was changed. Give the same data to resume");
       }
     }
-    create_run_folder(paths, config, to_json(data));
     lock = std::make_unique<RunLock>(paths);
-    token = paths.root + "/.seen-by-all-" + std::to_string(getpid());
+    if (state == RunFolderState::fresh && std::filesystem::exists(paths.config())) {
+      throw InputError("log.directory: '" + paths.root +
+                       "' was given a run by another process just now; nothing was changed. Choose another folder");
+    }
+    resume = find_resume_points(paths.root, experiment_identity(config), static_cast<int>(plan.blocks.size()), false);
+    create_run_folder(paths, config, to_json(data));
+    token = paths.root + "/" + seen_by_all_prefix + std::to_string(getpid());
     const int file = open(token.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
     if (file < 0) throw InputError("log.directory: cannot write in '" + paths.root + "': " + std::strerror(errno));
     close(file);
@@ -176,19 +184,18 @@ int train(comm::Communicator& world, const TrainRequest& request) {
   });
   require_same_data(world, facts);
 
+  const comm::HostMap hosts = comm::map_hosts(world);
+  require_memory(world, hosts, config, facts.shape, plan, available_memory_bytes());
+
   // 3. The RUN folder, and where each block goes on.
-  const std::unique_ptr<RunLock> lock = open_run_folder(world, paths, config, facts, folder_state);
   ResumePlan resume;
+  const std::unique_ptr<RunLock> lock = open_run_folder(world, paths, config, facts, plan, folder_state, resume);
   std::vector<std::int64_t> start_steps;
   std::string start_files;  // one line per block, empty for initial weights
-  all_or_none(world, [&] {
-    if (world.rank() != 0) return;
-    resume = find_resume_points(paths.root, identity, static_cast<int>(plan.blocks.size()), false);
-    for (const ResumePoint& p : resume.blocks) {
-      start_steps.push_back(p.step);
-      start_files += (p.file ? p.file->name : std::string()) + "\n";
-    }
-  });
+  for (const ResumePoint& p : resume.blocks) {
+    start_steps.push_back(p.step);
+    start_files += (p.file ? p.file->name : std::string()) + "\n";
+  }
   share(world, start_steps);
   share(world, start_files);
 
@@ -203,6 +210,7 @@ int train(comm::Communicator& world, const TrainRequest& request) {
   std::optional<RankArenas> arenas;
   std::vector<OwnedBlock> owned;
   std::unique_ptr<BatchLoader> loader;
+  Heldout heldout;
   all_or_none(world, [&] {
     arenas.emplace(RankArenas::host(mine.bytes));
     std::vector<blocks::BlockPlace> places;
@@ -219,6 +227,10 @@ int train(comm::Communicator& world, const TrainRequest& request) {
       const auto i = static_cast<std::size_t>(b.block);
       fill_state(b, config, paths.root, identity, files[i], start_steps[i]);
     }
+    if (config.eval.every_steps > 0) {
+      Heldout::bind(arenas->batch, facts.shape,
+                    std::min(plan.micro_batch, static_cast<std::int64_t>(mine.shard.size())), heldout);
+    }
     BatchLoaderOptions options;
     options.batch = plan.batch;
     options.begin = static_cast<std::int64_t>(mine.shard.begin);
@@ -232,7 +244,6 @@ int train(comm::Communicator& world, const TrainRequest& request) {
   });
 
   // 6. Who shares a machine, and who shares a block's batch.
-  const comm::HostMap hosts = comm::map_hosts(world);
   const int host = hosts.host_of_rank[static_cast<std::size_t>(world.rank())];
   const auto ranks_here = static_cast<int>(hosts.ranks_of_host[static_cast<std::size_t>(host)].size());
   const int threads = config.parallel.threads > 0 ? config.parallel.threads : automatic_threads(ranks_here);
@@ -265,8 +276,8 @@ int train(comm::Communicator& world, const TrainRequest& request) {
   int code = 0;
   std::string message;
   try {
-    Worker worker({config, plan, intervals, world, replicas.get(), *ops, *arenas, owned, *loader, reporter, host,
-                   request.after_step});
+    Worker worker({config, plan, intervals, world, replicas.get(), *ops, *arenas, owned, *loader, *data,
+                   config.eval.every_steps > 0 ? &heldout : nullptr, reporter, host, request.after_step});
     worker.run();
   } catch (const QuietExit& e) {
     code = e.code();

@@ -67,14 +67,22 @@ Worker::Visit Worker::visit(OwnedBlock& block) {
                                                 parts_.replicas, parts_.reporter.stop_asked());
     if (!outcome.finite) {
       parts_.reporter.ring().abandon_step();
-      parts_.reporter.block_ended(block.block, step, BlockEnd::failed,
-                                  "the gradient of step " + std::to_string(step) +
-                                      " is not finite; the update was not made and the last checkpoint stands. A lower "
-                                      "optimizer.learning_rate or a smaller optimizer.clip_norm is the usual remedy");
+      parts_.reporter.block_ended(
+          block.block, step, BlockEnd::failed,
+          "the gradient of step " + std::to_string(step) +
+              " is not finite; the update was not made and the last checkpoint stands. Resumed as it is "
+              "it would meet the same numbers; a new run with a lower "
+              "optimizer.learning_rate or a smaller optimizer.clip_norm is the usual remedy");
       return Visit::failed;
     }
     record(block, outcome, begin);
     if (block.state.step % config.checkpoint.every_steps == 0) save(block);
+    if (parts_.heldout != nullptr && block.state.step % config.eval.every_steps == 0 &&
+        parts_.plan.placement.leads(parts_.world.rank(), block.block)) {
+      const std::int64_t start = monotonic_ns();
+      const HeldoutLoss h = parts_.heldout->measure(parts_.ops, parts_.data, config, block, settings.interval);
+      parts_.reporter.evaluated(block.block, block.state.step, h, static_cast<double>(monotonic_ns() - start) * 1e-9);
+    }
     if (parts_.after_step) parts_.after_step(block, step);
     if (outcome.stop && block.state.step < config.budget.steps) return Visit::stop;
   }

@@ -11,6 +11,7 @@
 #include "trainer/config/config.hpp"
 #include "trainer/data/batch_loader.hpp"
 #include "trainer/run/block_step.hpp"
+#include "trainer/run/heldout.hpp"
 #include "trainer/run/plan.hpp"
 #include "trainer/run/rank_memory.hpp"
 #include "trainer/run/reporter.hpp"
@@ -31,6 +32,8 @@ struct WorkerParts {
   const RankArenas& arenas;
   std::vector<OwnedBlock>& owned;
   BatchLoader& loader;
+  const ImageDataset& data;
+  const Heldout* heldout;  ///< null without eval.every_steps
   Reporter& reporter;
   int host;
   AfterStep after_step;

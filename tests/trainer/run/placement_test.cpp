@@ -114,5 +114,22 @@ BOOST_AUTO_TEST_CASE(end_to_end_is_one_block_of_all_layers) {
   BOOST_TEST(one[0] != three[0]);
 }
 
+BOOST_AUTO_TEST_CASE(held_out_losses_while_training_change_nothing) {
+  const TemporaryFolder folder;
+  const auto without = digests_of(folder, "without", 2);
+  const auto with = digests_of(folder, "with", 2, {"eval.every_steps=4", "eval.images=17"});
+  BOOST_TEST(with == without, boost::test_tools::per_element());
+  int rows = 0;
+  for (const std::string& line : testing::lines(folder.path("with") + "/ledger.jsonl")) {
+    const auto row = nlohmann::json::parse(line);
+    if (row.at("type") != "eval") continue;
+    ++rows;
+    BOOST_TEST(row.at("samples") == 17);
+    BOOST_TEST(row.at("metrics").at("heldout_loss").get<double>() > row.at("metrics").at("heldout_mse").get<double>());
+    BOOST_TEST(row.at("seconds").get<double>() > 0);
+  }
+  BOOST_TEST(rows == 4 * 3);
+}
+
 }  // namespace
 }  // namespace blocktrain::trainer

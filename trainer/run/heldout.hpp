@@ -1,0 +1,37 @@
+#pragma once
+/// The held-out loss of a block while it trains (eval.every_steps): no other block is needed for it.
+
+#include <cstdint>
+#include <vector>
+
+#include "kernels/ops.hpp"
+#include "trainer/config/config.hpp"
+#include "trainer/data/batch.hpp"
+#include "trainer/data/image_dataset.hpp"
+#include "trainer/run/rank_memory.hpp"
+
+namespace blocktrain::trainer {
+
+struct HeldoutLoss {
+  double loss = 0;  ///< mean weighted loss
+  double mse = 0;   ///< mean unweighted loss
+  std::int64_t samples = 0;
+};
+
+/// Images and noise levels of held-out losses, in the arena of batches. The same images, levels and noise every time,
+/// so that the figures of a run can be compared: the first eval.images held-out images, sigma drawn as in training.
+class Heldout {
+ public:
+  /// Takes the memory: one micro-batch of images and a noise level each. On a measuring arena that is all.
+  static void bind(kernels::Arena& arena, const DataShape& data, std::int64_t micro_batch, Heldout& out);
+
+  /// Loss of `block` by its weights of now, or their average where it keeps one. Allocates nothing.
+  HeldoutLoss measure(kernels::Ops& ops, const ImageDataset& data, const Config& config, OwnedBlock& block,
+                      const kernels::SigmaInterval& interval) const;
+
+ private:
+  Batch batch_;
+  kernels::Tensor sigma_;
+};
+
+}  // namespace blocktrain::trainer
