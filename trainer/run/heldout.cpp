@@ -19,6 +19,7 @@ HeldoutLoss Heldout::measure(kernels::Ops& ops, const ImageDataset& data, const 
   const kernels::StepState first_step;  // the same draws every time
   blocks::EvaluationSettings settings;
   settings.seed = config.seed;
+  settings.state = &first_step;
   settings.weighting = loss_weighting(config.objective.weighting);
 
   block.network->bind_parameters(block.state.average.empty() ? block.state.parameters : block.state.average);
