@@ -21,8 +21,8 @@ bt_find_binary() {
   printf '%s\n' "$newest"
 }
 
-# bt_mpirun NP COMMAND...: COMMAND on NP ranks, more of them than cores if need be, none bound to a core, giving way
-# when idle. Ctrl-C, TERM, HUP and USR1 become the USR1 that asks a run to save (mpirun itself would kill its ranks a
+# bt_mpirun NP COMMAND...: COMMAND on NP ranks, more of them than cores if need be, none bound to a core (blocktrain
+# itself gives way while it waits). Ctrl-C, TERM, HUP and USR1 become the USR1 that asks a run to save (mpirun itself would kill its ranks a
 # second after TERM); a second Ctrl-C or TERM ends it at once. Returns the exit code: 75 means saved, resume it.
 bt_mpirun() {
   local np=$1
@@ -30,7 +30,7 @@ bt_mpirun() {
   local -a launch=(mpirun -np "$np")
   if mpirun --version 2>/dev/null | grep -q "Open MPI"; then
     launch+=(-q --map-by :OVERSUBSCRIBE --bind-to none)
-    launch=(env OMPI_MCA_mpi_yield_when_idle=1 OMPI_MCA_btl_base_warn_component_unused=0 "${launch[@]}")
+    launch=(env OMPI_MCA_btl_base_warn_component_unused=0 "${launch[@]}")
     [ "$(id -u)" -ne 0 ] ||
       launch=("${launch[0]}" OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 "${launch[@]:1}")
   fi

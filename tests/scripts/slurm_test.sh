@@ -27,7 +27,8 @@ chmod 711 "$work" # munged wants its socket to be reachable
 daemons=()
 stop() {
   local pid
-  [ ! -e "$work/slurm.conf" ] || scancel --user=root --full 2>/dev/null || true
+  # Jobs first, while there are daemons to end them.
+  [ "${#daemons[@]}" -lt 3 ] || { scancel --user=root && within 30 no_jobs; } || true
   for pid in "${daemons[@]}"; do kill -TERM "$pid" 2>/dev/null || true; done
   for _ in $(seq 100); do
     pid=$(jobs -rp)
@@ -39,6 +40,8 @@ stop() {
 }
 trap stop EXIT
 trap 'exit 1' INT TERM HUP
+
+no_jobs() { [ -z "$(squeue --noheader)" ]; }
 
 # within SECONDS COMMAND...: tries until it succeeds; false when the time is over.
 within() {
@@ -152,7 +155,7 @@ job=$(BLOCKTRAIN_REQUEUES=1 submit 100000000 "$run")
 within 120 ledger "$run" 'len(newest) > 0' || fail "job $job does not train"
 scancel --signal=USR1 --batch "$job"
 within 60 ledger "$run" 'ends[-1]["status"] == "interrupted"' || fail "job $job did not save when asked to"
-within 60 grep -q "queued again" "$work/job-$job.log" || fail "job $job did not queue itself again"
+within 60 grep -q "queueing this job again" "$work/job-$job.log" || fail "job $job did not queue itself again"
 # One start and end was its first life's; the next continues where that ended.
 within 120 ledger "$run" 'len(starts) == 2 and len(newest) > 0' || fail "job $job does not continue by itself"
 scancel --signal=USR1 --batch "$job"
@@ -171,3 +174,22 @@ ledger "$run" "all(steps[b] == list(range($total)) for b in range(4))" ||
 ledger "$run" "ends[-1]['status'] == 'finished' and saved == {b: $total for b in range(4)}" ||
   fail "the run did not end at step $total"
 echo "submitted once more it completes: $total steps of each block, each once"
+
+run=$work/cancelled
+job=$(submit 100000000 "$run")
+within 120 ledger "$run" 'len(newest) > 0' || fail "job $job does not train"
+scancel "$job"
+within 60 ended "$job" || fail "job $job does not end when it is cancelled"
+within 10 ledger "$run" 'ends[-1]["status"] == "interrupted" and all(saved[b] == steps[b][-1] + 1 for b in range(4))' ||
+  fail "job $job did not save when it was cancelled"
+echo "a cancelled job saves"
+
+if srun --mpi=list 2>&1 | grep -qw pmix; then
+  run=$work/srun
+  job=$(BLOCKTRAIN_LAUNCHER=srun submit 20 "$run")
+  within 120 ended "$job" || fail "job $job does not end: $(scontrol show job "$job")"
+  state_is "$job" COMPLETED || fail "job $job did not complete: $(scontrol show job "$job")"
+  ledger "$run" 'rows[0]["ranks"] == 4 and all(steps[b] == list(range(20)) for b in range(4))' ||
+    fail "the run of job $job did not train 20 steps of 4 blocks on 4 ranks"
+  echo "srun starts the ranks as well"
+fi
