@@ -2,15 +2,19 @@
 // 0 success, 1 the run failed, 2 the input is wrong, 75 interrupted and saved.
 
 #include <CLI/CLI.hpp>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
 #include <iostream>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "kernels/error.hpp"
 #include "trainer/commands/commands.hpp"
 #include "trainer/config/config.hpp"
+#include "trainer/config/suggest.hpp"
 #include "trainer/run/exit_status.hpp"
 #include "trainer/version.hpp"
 
@@ -30,14 +34,37 @@ bool speaks() {
   return true;
 }
 
-void complain(const char* what) {
+void complain(const std::string& what) {
   std::fflush(stdout);
-  std::fprintf(stderr, "blocktrain: %s\n", what);
+  std::fprintf(stderr, "blocktrain: %s\n", what.c_str());
+}
+
+/// What is wrong with the command line, and what is accepted. The parser says of a misspelt command only that one is
+/// missing.
+std::string describe(const CLI::App& app, const CLI::ParseError& error, int argc, char** argv) {
+  const std::vector<CLI::App*> chosen = app.get_subcommands();
+  if (!chosen.empty()) {
+    return std::string(error.what()) + "; accepted: see blocktrain " + chosen.front()->get_name() + " --help";
+  }
+  std::vector<std::string> names;
+  for (const CLI::App* command : app.get_subcommands([](const CLI::App* c) { return !c->get_group().empty(); }))
+    names.push_back(command->get_name());
+  std::string accepted;
+  for (const std::string& name : names) accepted += (accepted.empty() ? "" : ", ") + name;
+  if (argc < 2) return "found no command; accepted: " + accepted + " (see blocktrain --help)";
+  if (argv[1][0] == '-')
+    return "found the unknown option " + std::string(argv[1]) + "; accepted: see blocktrain --help";
+  const std::vector<std::string_view> candidates(names.begin(), names.end());
+  const std::string_view meant = nearest(argv[1], candidates);
+  return "found the unknown command " + std::string(argv[1]) +
+         (meant.empty() ? std::string() : " (did you mean " + std::string(meant) + "?)") + "; accepted: " + accepted;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  // A file that reaches the limit of its size (ulimit -f) is to be an error of that write, with a message.
+  std::signal(SIGXFSZ, SIG_IGN);
   CLI::App app{
       "blocktrain trains a deep network one block per GPU: each block is an independent denoiser over its own noise "
       "interval, so no gradient and no activation crosses between blocks."};
@@ -117,12 +144,12 @@ int main(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
     if (e.get_exit_code() == 0) return speaks() ? app.exit(e) : 0;  // --help, --version
-    if (speaks()) app.exit(e, std::cout, std::cerr);
+    if (speaks()) complain(describe(app, e, argc, argv));
     return 2;
   } catch (const QuietExit& e) {
     return e.code();  // another rank has said why
   } catch (const InputError& e) {
-    complain(e.what());
+    if (speaks()) complain(e.what());  // every rank has read the same
     return 2;
   } catch (const std::bad_alloc&) {
     complain("out of memory");
