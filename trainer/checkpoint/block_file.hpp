@@ -4,7 +4,8 @@
 /// Name: RUN/checkpoints/block-BBBB.step-SSSSSSSS.h5, block and step in decimal with at least four and eight digits.
 ///
 /// Format "blocktrain-block", version 1. HDF5 as of version 1.8 (superblock 2, checksummed metadata), no filters, no
-/// time stamps, no links but hard ones, so equal state gives equal bytes and h5py, h5ls and h5diff read it.
+/// time stamps, links (hard ones only) and attributes inside the object headers, so equal state gives equal bytes and
+/// h5py, h5ls and h5diff read it.
 ///
 ///   attributes of the root group (all scalar; integers little-endian 64-bit, signed but for seed; strings ASCII of
 ///   fixed size):
@@ -29,7 +30,9 @@
 /// type is an error.
 /// Version 1 files stay readable by later versions (tests/fixtures/checkpoint-v1).
 ///
-/// Every function may be called from any thread; HDF5 work inside is serialised by a process-wide lock.
+/// Every function may be called from any thread. Writing lays the file out with the HDF5 library, one thread at a time
+/// behind a process-wide lock (hdf5_check.hpp), the numbers themselves without it; reading does without the library,
+/// which hostile files can crash (hdf5_structure.hpp).
 
 #include <cstdint>
 #include <filesystem>

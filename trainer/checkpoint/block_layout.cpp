@@ -10,7 +10,8 @@ namespace {
 // Everything that could differ between two writings of the same state is fixed here: format version, times, and
 // storage of links and attributes (HDF5 switches to another structure when there are many).
 Hdf5Handle file_access(SparseMemory& memory) {
-  Hdf5Handle list = hdf5_file_access();
+  Hdf5Handle list = BLOCKTRAIN_HDF5_OPEN(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
+  BLOCKTRAIN_HDF5(H5Pset_fclose_degree(list, H5F_CLOSE_STRONG));
   set_sparse_memory_driver(list, memory);
   BLOCKTRAIN_HDF5(H5Pset_libver_bounds(list, H5F_LIBVER_V18, H5F_LIBVER_V18));
   return list;

@@ -61,7 +61,7 @@ std::optional<std::string> find_damage(const std::filesystem::path& folder, cons
   ::posix_fadvise(opened->descriptor.get(), 0, 0, POSIX_FADV_DONTNEED);
   ::posix_fadvise(opened->descriptor.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
   Sha256 digest;
-  std::vector<std::byte> buffer(std::size_t{1} << 20);
+  std::vector<std::byte> buffer(static_cast<std::size_t>(std::min<std::uint64_t>(opened->bytes, 1 << 20)));
   for (std::uint64_t at = 0; at < opened->bytes;) {
     const auto piece =
         std::span(buffer).first(static_cast<std::size_t>(std::min<std::uint64_t>(buffer.size(), opened->bytes - at)));

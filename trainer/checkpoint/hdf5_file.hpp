@@ -38,20 +38,8 @@ class Hdf5Handle {
   Close close_;
 };
 
+}  // namespace blocktrain::trainer
+
 /// An owner of the identifier that `call` returns, checked, to be closed by `close`.
 #define BLOCKTRAIN_HDF5_OPEN(call, close) \
   ::blocktrain::trainer::Hdf5Handle(::blocktrain::trainer::check_hdf5((call), #call, __FILE__, __LINE__), close)
-
-/// How files are opened: closing one closes all in it, and no locks. Some cluster file systems refuse locks, and a
-/// committed file never changes.
-inline Hdf5Handle hdf5_file_access() {
-  Hdf5Handle list = BLOCKTRAIN_HDF5_OPEN(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
-  BLOCKTRAIN_HDF5(H5Pset_fclose_degree(list, H5F_CLOSE_STRONG));
-#if H5_VERSION_GE(1, 14, 0) || (H5_VERSION_GE(1, 12, 1) && !H5_VERSION_GE(1, 13, 0)) || \
-    (H5_VERSION_GE(1, 10, 7) && !H5_VERSION_GE(1, 11, 0))
-  BLOCKTRAIN_HDF5(H5Pset_file_locking(list, false, true));
-#endif
-  return list;
-}
-
-}  // namespace blocktrain::trainer

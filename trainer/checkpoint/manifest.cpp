@@ -96,9 +96,10 @@ void ManifestReader::require_members(const Json& object, std::initializer_list<c
   for (const char* name : names) {
     if (!object.contains(name)) refuse(fmt::format("{} has no \"{}\"", where, name));
   }
-  for (const auto& [name, value] : object.items()) {
-    if (std::ranges::none_of(names, [&](const char* n) { return name == n; })) {
-      refuse(fmt::format("{} has \"{}\", which version {} does not know", where, printable(name), manifest_version));
+  for (const auto& item : object.items()) {
+    if (std::ranges::none_of(names, [&](const char* n) { return item.key() == n; })) {
+      refuse(
+          fmt::format("{} has \"{}\", which version {} does not know", where, printable(item.key()), manifest_version));
     }
   }
 }

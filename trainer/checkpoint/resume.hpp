@@ -24,10 +24,10 @@ struct ResumePlan {
   bool found = false;                 ///< whether anything was saved before; false: a fresh run, without warnings
 };
 
-/// Finds where each block of `experiment` goes on. Digests are checked here, before HDF5 opens anything. A block whose
-/// newest file is damaged or missing falls back to the one before; one without a usable file starts at step 0. Blocks
-/// that are `coupled` (they share something while they train) start from their newest common step. Changes nothing on
-/// disk. Throws InputError as load_manifest and find_damage do.
+/// Finds where each block of `experiment` goes on. Digests are checked here, before anything inside a file is looked
+/// at. A block whose newest file is damaged or missing falls back to the one before; one without a usable file starts
+/// at step 0. Blocks that are `coupled` (they share something while they train) start from their newest common step.
+/// Changes nothing on disk. Throws InputError as load_manifest and find_damage do.
 ResumePlan find_resume_points(const std::filesystem::path& run_directory, const std::string& experiment, int blocks,
                               bool coupled);
 

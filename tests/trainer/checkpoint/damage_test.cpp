@@ -73,8 +73,8 @@ BOOST_FIXTURE_TEST_CASE(flipped_bits, Fixture) {
         BOOST_ERROR("not noticed: bit " << bit << " of byte " << byte);
     }
   }
-  // HDF5's own checksums cover its metadata: a reader that took nearly everything would not be one.
-  BOOST_TEST(refused > good.size() / 4);
+  // HDF5's own checksums cover all but the numbers: most of this small file.
+  BOOST_TEST(refused > good.size() / 2);
 }
 
 BOOST_FIXTURE_TEST_CASE(overwritten_pieces, Fixture) {

@@ -227,9 +227,9 @@ BOOST_FIXTURE_TEST_CASE(other_attributes, Fixture) {
   };
   edited({"its format is \"something\""}, [&](hid_t file) { replace_string(file, "format", "something", false); });
   edited({"format is not a string"}, [&](hid_t file) { replace_string(file, "format", "blocktrain-block", true); });
-  edited({"experiment is not a string"},
+  edited({"experiment is not 1 to 128 hex digits"},
          [&](hid_t file) { replace_string(file, "experiment", std::string(60000, 'a'), false); });
-  edited({"experiment is not in hex digits"},
+  edited({"experiment is not 1 to 128 hex digits"},
          [&](hid_t file) { replace_string(file, "experiment", "a\x1b[2J", false); });
   edited({"training is \"sideways\""}, [&](hid_t file) { replace_string(file, "training", "sideways", false); });
 }
