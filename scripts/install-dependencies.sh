@@ -9,7 +9,7 @@ usage: scripts/install-dependencies.sh [--tests] [--dry-run]
 As root on Debian 12 or Ubuntu 22.04 and later: installs by apt what is missing, and only that. Elsewhere, or
 without root: prints what is missing with its names in Debian, Spack and as environment modules.
 
-  --tests      also what the tests and checks want: HDF5's tools, clang with libFuzzer, Slurm, linters
+  --tests      also what the tests and checks want: HDF5's tools, clang with libFuzzer, Slurm, Python modules, linters
   --dry-run    says what would be installed, changes nothing
   -h, --help   this text
 
@@ -43,6 +43,9 @@ pkg:liblzma           | yes    | liblzma-dev        | xz             | xz
 pkg:libcrypto         | yes    | libssl-dev         | openssl        | openssl
 header:boost/test/unit_test.hpp | tests | libboost-test-dev | boost+test | boost
 command:h5dump        | tests  | hdf5-tools         | hdf5           | hdf5
+command:jq            | tests  | jq                 | jq             | jq
+python:pandas         | tests  | python3-pandas     | py-pandas      | (pip install pandas)
+python:h5py           | tests  | python3-h5py       | py-h5py        | (pip install h5py)
 libfuzzer:            | tests  | clang-14 libclang-rt-14-dev | llvm  | llvm
 command:slurmctld     | tests  | slurmctld          | slurm          | (the cluster has it)
 command:slurmd        | tests  | slurmd             | slurm          | (the cluster has it)
@@ -61,6 +64,7 @@ is_there() {
         printf '#if !__has_include(<%s>)\n#error missing\n#endif\n' "${one#header:}" |
           "${CXX:-c++}" -x c++ -std=c++17 -E - >/dev/null 2>&1
         ;;
+      python:*) python3 -c "import importlib.util as u, sys; sys.exit(u.find_spec('${one#python:}') is None)" 2>/dev/null ;;
       libfuzzer:) compgen -G '/usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a' >/dev/null ;;
     esac && return 0
   done
