@@ -2,25 +2,12 @@
 #include "trainer/ledger/record_ring.hpp"
 
 #include <boost/test/unit_test.hpp>
-#include <cstdlib>
-#include <new>
 #include <thread>
 
 #include "kernels/error.hpp"
+#include "tests/trainer/data/counting_new.hpp"
 
 using namespace blocktrain::trainer;
-
-namespace {
-thread_local long allocations = 0;
-}
-
-void* operator new(std::size_t size) {
-  ++allocations;
-  if (void* p = std::malloc(size == 0 ? 1 : size)) return p;
-  throw std::bad_alloc();
-}
-void operator delete(void* p) noexcept { std::free(p); }
-void operator delete(void* p, std::size_t) noexcept { std::free(p); }
 
 namespace {
 
@@ -133,12 +120,12 @@ BOOST_AUTO_TEST_CASE(a_full_ring_ends_in_an_error_not_in_a_hang) {
 
 BOOST_AUTO_TEST_CASE(the_training_thread_allocates_nothing) {
   RecordRing ring(1024, patience);
-  const long before = allocations;
+  const long before = test::allocations_of_this_thread();
   for (int i = 0; i < 1000; ++i) ring.push(record_of(i, ring.begin_step()));
-  BOOST_CHECK_EQUAL(allocations - before, 0);
+  BOOST_CHECK_EQUAL(test::allocations_of_this_thread() - before, 0);
   std::vector<StepRecord> records;
   ring.drain(records, 0);
-  BOOST_CHECK_GT(allocations - before, 0);  // so the count does count
+  BOOST_CHECK_GT(test::allocations_of_this_thread() - before, 0);  // so the count does count
 }
 
 BOOST_AUTO_TEST_SUITE_END()
