@@ -22,17 +22,20 @@ bt_find_binary() {
 }
 
 # bt_mpirun NP COMMAND...: COMMAND on NP ranks, more of them than cores if need be, none bound to a core (blocktrain
-# itself gives way while it waits). Ctrl-C, TERM, HUP and USR1 become the USR1 that asks a run to save (mpirun itself would kill its ranks a
-# second after TERM); a second Ctrl-C or TERM ends it at once. Returns the exit code: 75 means saved, resume it.
+# itself gives way while it waits). Ctrl-C, TERM, HUP and USR1 become the USR1 that asks a run to save; a second Ctrl-C
+# or TERM ends it at once. Returns the exit code: 75 means saved, resume it.
 bt_mpirun() {
   local np=$1
   shift
   local -a launch=(mpirun -np "$np")
   if mpirun --version 2>/dev/null | grep -q "Open MPI"; then
     launch+=(-q --map-by :OVERSUBSCRIBE --bind-to none)
+    # mpirun kills its ranks a second after TERM, and a batch system may send that to every process: hold it back.
+    # (The ranks get it all the same, and save.) coreutils before 8.31 cannot.
+    ! env --block-signal=TERM true 2>/dev/null || launch=(env --block-signal=TERM "${launch[@]}")
     launch=(env OMPI_MCA_btl_base_warn_component_unused=0 "${launch[@]}")
     [ "$(id -u)" -ne 0 ] ||
-      launch=("${launch[0]}" OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 "${launch[@]:1}")
+      launch=(env OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 "${launch[@]}")
   fi
   bt_run_saving "${launch[@]}" "$@"
 }
@@ -63,7 +66,8 @@ bt_pass_on() {
     echo "asked to stop: saving (once more stops without saving)" >&2
     kill -USR1 "$1" 2>/dev/null || true
   else
-    kill -TERM "$1" 2>/dev/null || true
+    kill -INT "$1" 2>/dev/null || true # mpirun
+    kill -TERM "$1" 2>/dev/null || true # others
   fi
 }
 

@@ -1,0 +1,149 @@
+#!/usr/bin/env bash
+# The scripts by themselves: their help and refusals, what install-dependencies.sh says and does not do, that digits are
+# fetched once, and that scripts/run.sh and scripts/quickstart.sh save when they are told to stop.
+set -euo pipefail
+
+source_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+scripts=$source_dir/scripts
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+mkdir "$work/a folder"
+cd "$work/a folder" # paths with blanks, and not the repository
+failures=0
+
+fail() {
+  echo "FAILED: $1" >&2
+  [ ! -s log ] || tail -n 15 log >&2
+  failures=$((failures + 1))
+}
+
+# expect CODE COMMAND...: runs it, its output to log.
+expect() {
+  local code=0 expected=$1
+  shift
+  "$@" >log 2>&1 </dev/null || code=$?
+  [ "$code" = "$expected" ] || fail "$* ended with $code, not $expected"
+}
+
+# says TEXT: whether the command before said so.
+says() { grep -qF -- "$1" log || fail "not said: $1"; }
+
+# within SECONDS COMMAND...: tries until it succeeds; false when the time is over.
+within() {
+  local deadline=$((SECONDS + $1))
+  shift
+  until "$@" >/dev/null 2>&1; do
+    [ "$SECONDS" -lt "$deadline" ] || return 1
+    sleep 0.1
+  done
+}
+
+help_and_refusals() {
+  local script
+  for script in install-dependencies quickstart run test lint data/fetch_digits; do
+    expect 0 "$scripts/$script.sh" --help
+    says "usage: scripts/$script.sh"
+    expect 2 "$scripts/$script.sh" --no-such-option
+    says "--no-such-option"
+  done
+  expect 2 "$scripts/run.sh"
+  expect 2 "$scripts/run.sh" config.yaml --np 0
+  expect 2 "$scripts/quickstart.sh" --steps 1e3
+  expect 2 "$scripts/quickstart.sh" --np
+  expect 2 "$scripts/test.sh" --fuzz-seconds -1
+  expect 2 env BLOCKTRAIN=/no/such/program "$scripts/run.sh" "$source_dir/configs/quickstart.yaml"
+  says "/no/such/program"
+}
+
+dependencies() {
+  # Nothing is found by pkg-config here, so what it should find is missing; a dry run only says so.
+  expect 0 env PKG_CONFIG_LIBDIR=/nonexistent PKG_CONFIG_PATH= "$scripts/install-dependencies.sh" --dry-run
+  says "libpng-dev"
+  says "apt-get install --no-install-recommends"
+  says "spack install"
+  if [ "$(id -u)" -eq 0 ]; then
+    # Without root it says the same, and that something required is missing.
+    cp "$scripts/install-dependencies.sh" "$work/copy.sh"
+    chmod 755 "$work" "$work/copy.sh"
+    expect 2 setpriv --reuid 65534 --clear-groups env PKG_CONFIG_LIBDIR=/nonexistent PKG_CONFIG_PATH= "$work/copy.sh"
+    says "libpng-dev"
+  fi
+}
+
+digits() {
+  echo "0,1,2" >digits.csv
+  expect 2 "$scripts/data/fetch_digits.sh" --csv digits.csv "the digits"
+  says "is not the expected file"
+  expect 2 "$scripts/data/fetch_digits.sh" --csv nowhere.csv "the digits"
+  [ ! -e "the digits" ] || fail "a wrong file left something behind"
+  if ! digits_are_there; then
+    echo "SKIPPED: fetching digits twice: none in data/digits (scripts/data/fetch_digits.sh)"
+    return
+  fi
+  cp -a "$source_dir/data/digits" "the digits"
+  expect 0 "$scripts/data/fetch_digits.sh" "the digits"
+  says "nothing to do"
+  diff -r "$source_dir/data/digits" "the digits" >/dev/null || fail "fetching again changed the digits"
+}
+digits_are_there() { python3 "$scripts/data/digits_to_idx.py" --check "$source_dir/data/digits" >/dev/null; }
+
+tiny=(--set "data.path=$source_dir/tests/fixtures/digits" --set data.batch=8 --set model.width=16
+  --set optimizer.decay_steps=0 --set parallel.threads=1)
+gone() { ! kill -0 "$1"; }
+has_steps() { grep -q '"type":"step"' "$1/ledger.jsonl"; }
+
+# stops_and_saves DIR COMMAND...: TERM to the script makes it save DIR and end with 75.
+stops_and_saves() {
+  local run=$1 code=0 pid
+  shift
+  "$@" >log 2>&1 </dev/null &
+  pid=$!
+  within 60 has_steps "$run" || fail "$run does not train"
+  kill -TERM "$pid"
+  within 60 gone "$pid" || { fail "$1 goes on after TERM"; kill -TERM "$pid"; } # the second one ends it
+  wait "$pid" || code=$?
+  [ "$code" = 75 ] || fail "after TERM $1 ended with $code, not 75"
+  says "saving"
+  grep -q '"status":"interrupted"' "$run/ledger.jsonl" || fail "$run was not saved"
+}
+
+training() {
+  local total run="$work/a folder/a run"
+  local train=("$scripts/run.sh" "$source_dir/configs/quickstart.yaml" "${tiny[@]}" --set "log.directory=a run")
+  stops_and_saves "$run" "${train[@]}" --set budget.steps=100000000
+  says "mpirun -np 4" # one rank per block
+  total=$(python3 - "$run" <<'PYTHON'
+import json, sys
+print(20 + max(row["step"] for row in map(json.loads, open(sys.argv[1] + "/ledger.jsonl")) if row["type"] == "checkpoint"))
+PYTHON
+  )
+  expect 2 "${train[@]}" --set "budget.steps=$total" # not without --resume
+  expect 0 "${train[@]}" --set "budget.steps=$total" --resume --np 3
+  says "mpirun -np 3"
+  grep -q '"status":"finished"' "$run/ledger.jsonl" || fail "the run did not finish"
+}
+
+quickstart() {
+  local first="$work/a folder/first"
+  mkdir -p "$first"
+  cp "$run_of_training/ledger.jsonl" "$first/" # a finished run
+  stops_and_saves "$work/a folder/first-2" "$scripts/quickstart.sh" --skip-install --run first --steps 100000000 "${tiny[@]}"
+  says "first-2"
+}
+
+help_and_refusals
+dependencies
+digits
+if [ -z "${BLOCKTRAIN:-}" ] || ! command -v mpirun >/dev/null; then
+  echo "SKIPPED: training by scripts/run.sh and scripts/quickstart.sh: no program with MPI"
+else
+  training
+  run_of_training="$work/a folder/a run"
+  if digits_are_there; then
+    quickstart
+  else
+    echo "SKIPPED: scripts/quickstart.sh: no digits in data/digits (scripts/data/fetch_digits.sh)"
+  fi
+fi
+[ "$failures" = 0 ] || exit 1
+echo "no errors"
