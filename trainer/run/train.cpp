@@ -15,6 +15,7 @@
 #include "comm/host.hpp"
 #include "kernels/error.hpp"
 #include "trainer/checkpoint/resume.hpp"
+#include "trainer/ledger/totals.hpp"
 #include "trainer/run/coordinator.hpp"
 #include "trainer/run/data_facts.hpp"
 #include "trainer/run/exit_status.hpp"
@@ -107,6 +108,7 @@ std::unique_ptr<RunLock> open_run_folder(comm::Communicator& world, const RunPat
                        "' was given a run by another process just now; nothing was changed. Choose another folder");
     }
     resume = find_resume_points(paths.root, experiment_identity(config), static_cast<int>(plan.blocks.size()), false);
+    if (std::filesystem::exists(paths.ledger())) read_totals(paths.ledger());  // refuses a damaged one
     create_run_folder(paths, config, to_json(data));
     token = paths.root + "/" + seen_by_all_prefix + std::to_string(getpid());
     const int file = open(token.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
