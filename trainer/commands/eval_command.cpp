@@ -1,0 +1,70 @@
+// blocktrain eval: the quality of the assembled network, as a table, as RUN/eval.json and as a row of the ledger.
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <optional>
+
+#include "trainer/commands/commands.hpp"
+#include "trainer/eval/eval_file.hpp"
+#include "trainer/eval/eval_table.hpp"
+#include "trainer/eval/evaluation.hpp"
+#include "trainer/eval/whole_file.hpp"
+#include "trainer/ledger/ledger.hpp"
+#include "trainer/run/run_folder.hpp"
+
+namespace blocktrain::trainer {
+namespace {
+
+/// Adds the result to the ledger, unless a training holds it or it needs recovery.
+void note_in_ledger(const EvalResult& result) {
+  const std::string folder = result.run.folder;
+  if (!std::filesystem::exists(ledger_path(folder))) return;
+  EvalRow row;
+  row.step = *std::min_element(result.run.steps.begin(), result.run.steps.end());
+  row.samples = result.run.denoising.images;
+  row.seconds = result.seconds;
+  row.metrics = {{"heldout_loss", result.run.denoising.loss}, {"heldout_mse", result.run.denoising.mse}};
+  for (const GenerationResult& g : result.run.generation) {
+    row.metrics.emplace_back(fmt::format("agreement_{}_steps", g.steps), g.agreement);
+    row.metrics.emplace_back(fmt::format("frechet_pixels_training_{}_steps", g.steps), g.frechet.pixels_training);
+    row.metrics.emplace_back(fmt::format("frechet_features_training_{}_steps", g.steps), g.frechet.features_training);
+  }
+  try {
+    LedgerWriter writer(folder);
+    writer.eval(row);
+    writer.sync();
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "blocktrain: no row was added to the ledger: %s\n", e.what());
+  }
+}
+
+}  // namespace
+
+int eval_command(const EvalArguments& arguments) {
+  TrainedNetwork run(arguments.run, arguments.overrides);
+  const std::string path = RunPaths{arguments.run}.eval();
+  require_writable(path, "RUN");
+  print_warnings(run);
+  std::optional<TrainedNetwork> twin;
+  if (!arguments.twin.empty()) {
+    // What is measured is the run's; only where and how fast is the twin's business too.
+    twin.emplace(arguments.twin, arguments.overrides);
+    print_warnings(*twin);
+    require_comparable(run, *twin);
+  }
+  EvalProgress progress(stderr, isatty(STDERR_FILENO) != 0);
+  const EvalResult result = evaluate_run(run, twin ? &*twin : nullptr, progress);
+
+  WholeFile file(path, "RUN");
+  file.write(to_json(result));
+  file.commit();
+  note_in_ledger(result);
+  fmt::print("{}\n{}\n", to_table(result), path);
+  return 0;
+}
+
+}  // namespace blocktrain::trainer

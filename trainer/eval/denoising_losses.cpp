@@ -1,0 +1,153 @@
+#include "trainer/eval/denoising_losses.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <optional>
+
+#include "kernels/error.hpp"
+#include "trainer/eval/image_features.hpp"
+#include "trainer/run/network.hpp"
+
+namespace blocktrain::trainer {
+namespace {
+
+using kernels::Arena;
+using kernels::DType;
+using kernels::Purpose;
+using kernels::Tensor;
+
+constexpr int grid_levels = 16;
+constexpr int draws_per_image = 4;
+/// Steps that key the noise: levels count from 0, draws from here.
+constexpr std::uint32_t first_draw = 1U << 20;
+
+struct Sums {
+  double loss = 0, mse = 0;
+};
+
+/// Held-out images in memory, and the evaluation of one block on them.
+class HeldOut {
+ public:
+  HeldOut(TrainedNetwork& network, const ImageDataset& data, std::int64_t count, std::uint64_t seed)
+      : network_(network), seed_(seed) {
+    const RealImages real = real_images(data, Split::heldout, count);
+    count_ = real.count();
+    const ImageShape s = network.image_shape();
+    const auto bind = [&](Arena& arena) {
+      images_ = arena.allocate(DType::float32, {count_, s.channels, s.height, s.width});
+      labels_ = arena.allocate(DType::int32, {count_});
+      sigma_ = arena.allocate(DType::float32, {network.batch()});
+    };
+    Arena sizing = Arena::measuring("held-out images");
+    bind(sizing);
+    arena_.emplace(Arena::host("held-out images", sizing.peak()));
+    bind(*arena_);
+    std::memcpy(images_.data, real.images.data(), images_.bytes());
+    std::memcpy(labels_.data, real.labels.data(), labels_.bytes());
+  }
+
+  std::int64_t count() const { return count_; }
+
+  /// Sums over all images of the losses of block `b`, sigma drawn from `interval` by the numbers of `stream`, noise by
+  /// those of `step`.
+  Sums evaluate(int b, const kernels::SigmaInterval& interval, std::uint32_t stream, std::uint32_t step) {
+    kernels::Ops& ops = network_.ops();
+    kernels::StepState state;
+    state.step = step;
+    blocks::EvaluationSettings settings;
+    settings.seed = seed_;
+    settings.state = &state;
+    Sums sums;
+    for (std::int64_t begin = 0; begin < count_; begin += network_.batch()) {
+      const std::int64_t end = std::min(begin + network_.batch(), count_);
+      const auto first_sample = static_cast<std::uint32_t>(begin);
+      const Tensor sigma = sigma_.rows(0, end - begin);
+      ops.draw_sigma(sigma, interval, {seed_, Purpose::evaluation, stream}, &state, first_sample);
+      const blocks::Batch batch{images_.rows(begin, end), labels_.rows(begin, end), first_sample};
+      const blocks::SampleLosses losses = network_.block(b).evaluate(ops, batch, sigma, settings);
+      ops.synchronize();
+      for (std::int64_t i = 0; i < end - begin; ++i) {
+        sums.loss += losses.loss.as<float>()[i];
+        sums.mse += losses.mse.as<float>()[i];
+      }
+    }
+    return sums;
+  }
+
+ private:
+  TrainedNetwork& network_;
+  std::uint64_t seed_;
+  std::int64_t count_ = 0;
+  std::optional<Arena> arena_;
+  Tensor images_, labels_, sigma_;
+};
+
+std::vector<LevelLoss> levels_of(const blocks::NoiseSchedule& partition) {
+  std::vector<LevelLoss> levels;
+  for (const double sigma : partition.sampling_edges(grid_levels - 1)) levels.push_back({sigma, 0, false, 0, 0});
+  for (int b = 1; b < partition.count(); ++b) {
+    const double edge = partition.edges()[static_cast<std::size_t>(b)];
+    const auto same = std::find_if(levels.begin(), levels.end(), [edge](const LevelLoss& l) {
+      return std::abs(l.sigma - edge) <= 1e-9 * edge;  // but for rounding
+    });
+    if (same != levels.end()) levels.erase(same);
+    levels.push_back({edge, 0, true, 0, 0});
+  }
+  std::sort(levels.begin(), levels.end(), [](const LevelLoss& a, const LevelLoss& b) { return a.sigma > b.sigma; });
+  for (LevelLoss& l : levels) l.block = partition.block_of(l.sigma);
+  return levels;
+}
+
+}  // namespace
+
+blocks::NoiseSchedule compared_partition(const Config& config) {
+  blocks::NoiseSettings settings = noise_schedule(config).settings();
+  settings.overlap = 0;
+  return {settings, config.blocks.count};
+}
+
+DenoisingLosses measure_denoising(TrainedNetwork& network, const ImageDataset& data, const Config& config,
+                                  std::int64_t images, const ReportProgress& report) {
+  const blocks::NoiseSchedule partition = compared_partition(config);
+  BLOCKTRAIN_EXPECTS(network.blocks() == 1 || network.blocks() == partition.count());
+  HeldOut heldout(network, data, images, config.seed);
+  const auto owner = [&](int b) { return network.blocks() == 1 ? 0 : b; };
+
+  DenoisingLosses out;
+  out.images = heldout.count();
+  out.draws_per_image = draws_per_image;
+  out.levels = levels_of(partition);
+  const auto n = static_cast<double>(heldout.count());
+  const auto total = static_cast<std::int64_t>(out.levels.size()) + partition.count() * draws_per_image;
+  std::int64_t done = 0;
+  const auto tell = [&] {
+    if (report) report(++done, total);
+  };
+  for (std::size_t i = 0; i < out.levels.size(); ++i) {
+    LevelLoss& level = out.levels[i];
+    const Sums sums =
+        heldout.evaluate(owner(level.block), blocks::single_level(level.sigma), 1, static_cast<std::uint32_t>(i));
+    level.loss = sums.loss / n;
+    level.mse = sums.mse / n;
+    tell();
+  }
+  for (int b = 0; b < partition.count(); ++b) {
+    IntervalLoss interval{b, partition.owned(b).lo, partition.owned(b).hi, 0, 0};
+    for (int draw = 0; draw < draws_per_image; ++draw) {
+      // Streams from 1: 0 is the noise's own.
+      const Sums sums =
+          heldout.evaluate(owner(b), training_interval(config, partition, b), static_cast<std::uint32_t>(b) + 1,
+                           first_draw + static_cast<std::uint32_t>(b * draws_per_image + draw));
+      interval.loss += sums.loss / (n * draws_per_image);
+      interval.mse += sums.mse / (n * draws_per_image);
+      tell();
+    }
+    out.loss += interval.loss / partition.count();
+    out.mse += interval.mse / partition.count();
+    out.intervals.push_back(interval);
+  }
+  return out;
+}
+
+}  // namespace blocktrain::trainer

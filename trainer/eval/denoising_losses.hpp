@@ -1,0 +1,46 @@
+#pragma once
+/// How well a network denoises held-out images, noise level by noise level. Images, levels and noise are the same for
+/// every network that is measured with the same seed, so two networks compare number by number.
+
+#include <cstdint>
+#include <vector>
+
+#include "blocks/noise_schedule.hpp"
+#include "trainer/data/image_dataset.hpp"
+#include "trainer/eval/image_generator.hpp"
+#include "trainer/eval/trained_network.hpp"
+
+namespace blocktrain::trainer {
+
+/// Mean loss at one noise level. `loss` has the EDM weight (method: section 1, weight), `mse` none.
+struct LevelLoss {
+  double sigma = 0;
+  int block = 0;      ///< of the partition; the level's owner
+  bool edge = false;  ///< where two blocks meet
+  double loss = 0, mse = 0;
+};
+
+/// Mean loss over the noise levels that a block owns, drawn as in training, without overlap.
+struct IntervalLoss {
+  int block = 0;
+  double sigma_lo = 0, sigma_hi = 0;
+  double loss = 0, mse = 0;
+};
+
+struct DenoisingLosses {
+  std::int64_t images = 0, draws_per_image = 0;
+  std::vector<LevelLoss> levels;  ///< from the highest sigma
+  std::vector<IntervalLoss> intervals;
+  double loss = 0, mse = 0;  ///< means over the intervals
+};
+
+/// The partition of a run into blocks.count blocks, without overlap; for an end-to-end run that of the block-local run
+/// it is compared with.
+blocks::NoiseSchedule compared_partition(const Config& config);
+
+/// Measures `network`, of one block or as many as `partition`, on `images` held-out images (all, when there are
+/// fewer).
+DenoisingLosses measure_denoising(TrainedNetwork& network, const ImageDataset& data, const Config& config,
+                                  std::int64_t images, const ReportProgress& report = {});
+
+}  // namespace blocktrain::trainer

@@ -1,0 +1,39 @@
+#include "trainer/eval/eval_progress.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace blocktrain::trainer {
+
+void EvalProgress::draw(const std::string& text) {
+  fmt::print(out_, "\r{:<{}}", text, drawn_);
+  std::fflush(out_);
+  drawn_ = text.size();
+}
+
+ReportProgress EvalProgress::phase(const std::string& name) {
+  name_ = name;
+  if (out_ == nullptr) return {};
+  if (!terminal_) {
+    fmt::print(out_, "{} ...\n", name);
+    std::fflush(out_);
+    return {};
+  }
+  draw(name);
+  return [this](std::int64_t done, std::int64_t total) {
+    const auto now = std::chrono::steady_clock::now();
+    if (done < total && now - last_ < std::chrono::milliseconds(200)) return;
+    last_ = now;
+    draw(fmt::format("{}  {} of {}", name_, done, total));
+  };
+}
+
+void EvalProgress::end() {
+  if (out_ == nullptr || !terminal_) return;
+  draw("");
+  fmt::print(out_, "\r");
+  std::fflush(out_);
+}
+
+}  // namespace blocktrain::trainer

@@ -1,0 +1,32 @@
+#pragma once
+/// What a user sees while `eval` works: on a terminal one line that is redrawn, else one line per phase.
+
+#include <chrono>
+#include <cstdio>
+#include <string>
+
+#include "trainer/eval/image_generator.hpp"
+
+namespace blocktrain::trainer {
+
+class EvalProgress {
+ public:
+  /// Writes to `out`; null: says nothing.
+  EvalProgress(std::FILE* out, bool terminal) : out_(out), terminal_(terminal) {}
+
+  /// Starts a phase; what it returns is told how far the phase is, and must not outlive this object.
+  ReportProgress phase(const std::string& name);
+  /// Clears the line.
+  void end();
+
+ private:
+  void draw(const std::string& text);
+
+  std::FILE* out_;
+  bool terminal_;
+  std::size_t drawn_ = 0;
+  std::string name_;
+  std::chrono::steady_clock::time_point last_{};
+};
+
+}  // namespace blocktrain::trainer
