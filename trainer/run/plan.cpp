@@ -16,7 +16,11 @@ namespace {
 std::int64_t automatic_micro_batch(const Config& config, std::int64_t tokens_per_image) {
   constexpr std::int64_t cache_bytes = 12 << 20;
   const std::int64_t bytes_per_image = tokens_per_image * config.model.width * config.model.mlp_ratio * 4;
-  return std::clamp<std::int64_t>(cache_bytes / std::max<std::int64_t>(bytes_per_image, 1), 1, config.data.batch);
+  const std::int64_t most =
+      std::clamp<std::int64_t>(cache_bytes / std::max<std::int64_t>(bytes_per_image, 1), 1, config.data.batch);
+  // Passes of equal size: a small last one would waste what the others gain.
+  const std::int64_t passes = (config.data.batch + most - 1) / most;
+  return (config.data.batch + passes - 1) / passes;
 }
 
 ArenaBytes rank_bytes(const Config& config, const DataShape& data, const std::vector<BlockPlan>& blocks,

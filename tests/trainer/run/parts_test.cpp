@@ -66,6 +66,17 @@ BOOST_AUTO_TEST_CASE(uneven_blocks_and_ranks_are_planned) {
   BOOST_TEST(plan.flops_per_step() < 1.2 * twin.flops_per_step());
 }
 
+BOOST_AUTO_TEST_CASE(passes_are_chosen_of_equal_size) {
+  Config c = small_config();
+  c.data.batch = 128;
+  c.model.width = 128;
+  c.model.patch = 4;
+  const Plan plan = make_plan(c, {1, 28, 28, 10}, 1);
+  BOOST_TEST(plan.micro_batch == 64);  // 125 images would fill 12 MiB: two passes
+  c.data.micro_batch = 100;
+  BOOST_TEST(make_plan(c, {1, 28, 28, 10}, 1).micro_batch == 100);
+}
+
 BOOST_AUTO_TEST_CASE(what_does_not_fit_is_refused_by_name) {
   Config c = small_config();
   const auto names = [](const std::string& key) {
