@@ -272,14 +272,16 @@ int train(comm::Communicator& world, const TrainRequest& request) {
   settings.powercap_root = config.energy.powercap_root;
   settings.sample_seconds = config.energy.sample_seconds;
   settings.arena_bytes = mine.bytes.total();
-  Reporter reporter(world, settings);
+  std::optional<Reporter> reporter;
+  // Together: no step anywhere begins before the sensors of its host are read.
+  all_or_none(world, [&] { reporter.emplace(world, settings); });
   if (coordinator) coordinator->start();
 
   int code = 0;
   std::string message;
   try {
     Worker worker({config, plan, intervals, world, replicas.get(), *ops, *arenas, owned, *loader, *data,
-                   config.eval.every_steps > 0 ? &heldout : nullptr, reporter, host, request.after_step});
+                   config.eval.every_steps > 0 ? &heldout : nullptr, *reporter, host, request.after_step});
     worker.run();
   } catch (const QuietExit& e) {
     code = e.code();
@@ -290,7 +292,7 @@ int train(comm::Communicator& world, const TrainRequest& request) {
     code = 1;
     message = e.what();
   }
-  const int run_code = reporter.finish(code, message);
+  const int run_code = reporter->finish(code, message);
   if (coordinator) coordinator->join();
   return run_code;
 }
