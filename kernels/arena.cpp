@@ -25,7 +25,8 @@ Arena Arena::host(std::string purpose, std::size_t bytes) {
   Arena a;
   a.purpose_ = std::move(purpose);
   a.capacity_ = bytes;
-  // At least one page, so that an arena nothing is bound in still has an address and does not look like a measuring one.
+  // At least one page, so that an arena nothing is bound in still has an address and does not look like a measuring
+  // one.
   const std::size_t mapped = std::max(round_up(bytes, page_size()), page_size());
   void* p = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (p == MAP_FAILED) {

@@ -17,10 +17,10 @@ enum class Purpose : std::uint8_t {
   label_dropout = 4,
   shuffle = 5,
   flip = 6,
-  sampling = 7,       ///< initial noise of generated samples
-  ancestral = 8,      ///< noise added between sampling steps
-  evaluation = 9,     ///< noise of held-out losses
-  classifier = 10,    ///< everything random in the evaluation's classifier
+  sampling = 7,     ///< initial noise of generated samples
+  ancestral = 8,    ///< noise added between sampling steps
+  evaluation = 9,   ///< noise of held-out losses
+  classifier = 10,  ///< everything random in the evaluation's classifier
   test = 11,
 };
 
@@ -35,7 +35,8 @@ struct RandomKey {
 /// Layout, shared by every device: key = (seed low, seed high); counter = (group, sample, step, purpose<<24 | block).
 inline r123::Philox4x32::ctr_type random_words(const RandomKey& key, std::uint32_t step, std::uint32_t sample,
                                                std::uint32_t group) {
-  const r123::Philox4x32::key_type k{{static_cast<std::uint32_t>(key.seed), static_cast<std::uint32_t>(key.seed >> 32)}};
+  const r123::Philox4x32::key_type k{
+      {static_cast<std::uint32_t>(key.seed), static_cast<std::uint32_t>(key.seed >> 32)}};
   const r123::Philox4x32::ctr_type c{
       {group, sample, step, (static_cast<std::uint32_t>(key.purpose) << 24) | (key.block & 0xffffffu)}};
   return r123::Philox4x32{}(c, k);

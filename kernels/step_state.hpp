@@ -12,15 +12,15 @@ namespace blocktrain::kernels {
 /// the results.
 struct StepState {
   // inputs
-  std::uint32_t step = 0;            ///< counts from 0; the random numbers of a step are keyed by it
-  float learning_rate = 0;           ///< of this step, schedule applied
-  float bias_correction1 = 1;        ///< 1 - beta1^(step+1)
-  float bias_correction2 = 1;        ///< 1 - beta2^(step+1)
-  float clip_norm = 0;               ///< largest norm of the gradient; 0: no clipping
+  std::uint32_t step = 0;      ///< counts from 0; the random numbers of a step are keyed by it
+  float learning_rate = 0;     ///< of this step, schedule applied
+  float bias_correction1 = 1;  ///< 1 - beta1^(step+1)
+  float bias_correction2 = 1;  ///< 1 - beta2^(step+1)
+  float clip_norm = 0;         ///< largest norm of the gradient; 0: no clipping
   // results
-  double gradient_square_sum = 0;    ///< by sum_squares, over the whole gradient of the block
-  float gradient_scale = 1;          ///< by clip_gradient: min(1, clip_norm / norm)
-  std::int32_t finite = 1;           ///< by clip_gradient: 0 when the norm is not finite; adamw then does nothing
+  double gradient_square_sum = 0;  ///< by sum_squares, over the whole gradient of the block
+  float gradient_scale = 1;        ///< by clip_gradient: min(1, clip_norm / norm)
+  std::int32_t finite = 1;         ///< by clip_gradient: 0 when the norm is not finite; adamw then does nothing
 };
 
 /// Coordinate in which a noise level is drawn uniformly (method: section 1, sampling within an interval).
@@ -36,9 +36,9 @@ struct SigmaInterval {
   double lo = 0, hi = 0;
   SigmaCoordinate coordinate = SigmaCoordinate::normal;
   double p_mean = 0, p_std = 1;
-  double cdf_lo = 0, cdf_hi = 1;        ///< lower-tail probability at lo and hi (coordinate normal)
-  double tail_lo = 1, tail_hi = 0;      ///< upper-tail probability, exact where cdf rounds to 1
-  double at_hi_fraction = 0;            ///< share of draws that are exactly hi (noise.sigma_max_fraction)
+  double cdf_lo = 0, cdf_hi = 1;    ///< lower-tail probability at lo and hi (coordinate normal)
+  double tail_lo = 1, tail_hi = 0;  ///< upper-tail probability, exact where cdf rounds to 1
+  double at_hi_fraction = 0;        ///< share of draws that are exactly hi (noise.sigma_max_fraction)
 };
 
 }  // namespace blocktrain::kernels

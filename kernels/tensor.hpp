@@ -18,11 +18,17 @@ constexpr std::size_t size_of(DType t) { return t == DType::float64 ? 8 : 4; }
 template <class T>
 constexpr DType dtype_of();
 template <>
-constexpr DType dtype_of<float>() { return DType::float32; }
+constexpr DType dtype_of<float>() {
+  return DType::float32;
+}
 template <>
-constexpr DType dtype_of<double>() { return DType::float64; }
+constexpr DType dtype_of<double>() {
+  return DType::float64;
+}
 template <>
-constexpr DType dtype_of<std::int32_t>() { return DType::int32; }
+constexpr DType dtype_of<std::int32_t>() {
+  return DType::int32;
+}
 
 /// View of up to four dimensions, row-major. Dimensions 1.. are contiguous; `row_stride` is the distance in
 /// elements between neighbours of dimension 0, so a range of columns of a matrix is a view as well.

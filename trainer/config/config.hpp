@@ -171,8 +171,9 @@ std::string to_yaml(const Config& config, YamlComments comments = YamlComments::
 std::string config_reference_markdown();
 
 /// SHA-256 (hex) of what defines the experiment's numbers: everything but log, budget, eval, checkpoint, parallel,
-/// energy, and where the data lie (their digest is compared besides). Two runs with the same identity train the same weights, so one may resume the other. What has a default
-/// made from other keys (optimizer.decay_steps, blocks.layers, blocks.seeds) counts with its resolved value.
+/// energy, and where the data lie (their digest is compared besides). Two runs with the same identity train the same
+/// weights, so one may resume the other. What has a default made from other keys (optimizer.decay_steps, blocks.layers,
+/// blocks.seeds) counts with its resolved value.
 std::string experiment_identity(const Config& config);
 
 /// Layers of each block, blocks.count of them: blocks.layers, or the even split in which block b owns layers

@@ -370,8 +370,7 @@ int Coordinator::finish() {
     print_end(settings_.config, settings_.plan, settings_.data, settings_.paths, end.status, first_step_seconds_);
   }
   if (code == exit_interrupted) {
-    say("interrupted and saved in '" + settings_.paths.root +
-        "'; to go on, give the same command again with --resume");
+    say("interrupted and saved in '" + settings_.paths.root + "'; to go on, give the same command again with --resume");
   }
   return code;
 }
