@@ -32,7 +32,6 @@ command:mpicc         | yes    | libopenmpi-dev     | openmpi        | openmpi
 pkg:hdf5 command:h5cc | yes    | libhdf5-dev        | hdf5~mpi       | hdf5
 pkg:yaml-cpp          | yes    | libyaml-cpp-dev    | yaml-cpp       | yaml-cpp
 header:boost/version.hpp | yes | libboost-dev       | boost          | boost
-pkg:openblas          | yes    | libopenblas-dev    | openblas       | openblas
 header:Random123/philox.h | yes | librandom123-dev  | random123      | (Spack, or its headers in CPATH)
 header:CLI/CLI.hpp    | yes    | libcli11-dev       | cli11          | cli11
 header:nlohmann/json.hpp | yes | nlohmann-json3-dev | nlohmann-json  | nlohmann_json

@@ -22,12 +22,15 @@ def reasons(output):
 def from_junit(path):
     for case in tree.parse(path).getroot().iter("testcase"):
         said = reasons(case.findtext("system-out"))
-        if case.find("skipped") is not None:
-            missing = case.get("status") == "notrun" and not said
-            yield case.get("name"), "failed" if missing else "skipped", "; ".join(said) or "not run: is it built?"
-        elif case.find("failure") is not None or case.get("status") != "run":
-            failure = case.find("failure")
-            yield case.get("name"), "failed", (failure.get("message") if failure is not None else "") or "failed"
+        skipped = case.find("skipped")
+        if skipped is not None and skipped.get("message", "").startswith("SKIP_"):
+            yield case.get("name"), "skipped", "; ".join(said) or "it gives no reason"
+        elif skipped is not None or case.get("status") == "notrun":
+            yield case.get("name"), "failed", "not run: " + (skipped.get("message") if skipped is not None else "why?")
+        elif case.get("status") == "disabled":
+            yield case.get("name"), "skipped", "disabled"
+        elif case.get("status") != "run":
+            yield case.get("name"), "failed", ""
         else:
             yield case.get("name"), "passed", "; ".join(said)
 

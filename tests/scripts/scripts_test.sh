@@ -87,6 +87,38 @@ digits() {
 }
 digits_are_there() { python3 "$scripts/data/digits_to_idx.py" --check "$source_dir/data/digits" >/dev/null; }
 
+# scripts/test.sh in a project of four tests, of which one fails, one is skipped and one says that it left out a part.
+counts() {
+  if ! command -v ninja >/dev/null; then
+    echo "SKIPPED: scripts/test.sh: ninja is not installed"
+    return
+  fi
+  mkdir -p project/scripts project/tests/fuzz
+  cp -R "$scripts/lib" "$scripts/test.sh" project/scripts
+  cp "$source_dir/CMakePresets.json" project
+  cat >project/CMakeLists.txt <<'CMAKE'
+cmake_minimum_required(VERSION 3.22)
+project(counted LANGUAGES NONE)
+enable_testing()
+add_test(NAME good COMMAND sh -c "exit 0")
+add_test(NAME bad COMMAND sh -c "exit 3")
+add_test(NAME absent COMMAND sh -c "echo SKIPPED: no thing here; exit 77")
+add_test(NAME part COMMAND sh -c "echo SKIPPED: half of it")
+set_tests_properties(absent PROPERTIES SKIP_RETURN_CODE 77)
+CMAKE
+  expect 1 project/scripts/test.sh --quick
+  [ "$(tail -n 1 log)" = "2 passed, 1 failed, 1 skipped" ] || fail "wrong counts: $(tail -n 1 log)"
+  says "release: absent (no thing here)"
+  says "release: part (half of it)"
+  says "release: bad"
+  sed -i 's/exit 3/exit 0/' project/CMakeLists.txt
+  expect 0 project/scripts/test.sh --presets "release debug" --fuzz-seconds 0
+  [ "$(tail -n 1 log)" = "6 passed, 0 failed, 2 skipped" ] || fail "wrong counts: $(tail -n 1 log)"
+  echo 'message(FATAL_ERROR "cannot be configured")' >>project/CMakeLists.txt
+  expect 1 project/scripts/test.sh --quick
+  [ "$(tail -n 1 log)" = "0 passed, 1 failed, 0 skipped" ] || fail "wrong counts: $(tail -n 1 log)"
+}
+
 tiny=(--set "data.path=$source_dir/tests/fixtures/digits" --set data.batch=8 --set model.width=16
   --set optimizer.decay_steps=0 --set parallel.threads=1)
 gone() { ! kill -0 "$1"; }
@@ -134,6 +166,7 @@ quickstart() {
 help_and_refusals
 dependencies
 digits
+counts
 if [ -z "${BLOCKTRAIN:-}" ] || ! command -v mpirun >/dev/null; then
   echo "SKIPPED: training by scripts/run.sh and scripts/quickstart.sh: no program with MPI"
 else
