@@ -1,0 +1,118 @@
+"""python loader_test.py FOLDER: tests the blocktrain_dit.py in an exported folder, whose files it spoils on the way."""
+
+import contextlib
+import io
+import json
+import os
+import struct
+import sys
+
+import torch
+
+folder = sys.argv[1]
+sys.dont_write_bytecode = True
+sys.path.insert(0, folder)
+import blocktrain_dit  # noqa: E402
+
+model_path = os.path.join(folder, "model.safetensors")
+with open(model_path, "rb") as file:
+    original = file.read()
+
+
+def write(data):
+    with open(model_path, "wb") as file:
+        file.write(data)
+
+
+def check():
+    """(exit code, what was said) of --check."""
+    said = io.StringIO()
+    sys.argv = ["blocktrain_dit.py", "--check", folder]
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        code = blocktrain_dit.main()
+    return code, said.getvalue()
+
+
+def expect(condition, what):
+    if not condition:
+        sys.exit(f"loader_test.py: {what}")
+
+
+def refused(call, *arguments, **named):
+    try:
+        call(*arguments, **named)
+    except ValueError:
+        return True
+    return False
+
+
+code, said = check()
+print(said, end="")
+expect(code == 0 and said.count("ok") == 4, "the export as it is does not pass")
+
+# Each tensor changed alone: the check sees it.
+(length,) = struct.unpack("<Q", original[:8])
+header = json.loads(original[8 : 8 + length])
+names = [name for name in header if name != "__metadata__"]
+for name in names:
+    begin, end = (8 + length + offset for offset in header[name]["data_offsets"])
+    values = torch.frombuffer(bytearray(original[begin:end]), dtype=torch.float32)
+    values = values + 0.05 * torch.cos(torch.arange(len(values), dtype=torch.float32))
+    write(original[:begin] + struct.pack(f"<{len(values)}f", *values.tolist()) + original[end:])
+    code, said = check()
+    expect(code == 1 and "DIFFERS" in said, f"a change of {name} went unnoticed: {said}")
+
+
+def with_header(changed):
+    text = json.dumps(changed).encode()
+    return struct.pack("<Q", len(text)) + text + original[8 + length :]
+
+
+def with_metadata(**changed):
+    return with_header({**header, "__metadata__": {**header["__metadata__"], **changed}})
+
+
+# A damaged file is an error, never a traceback.
+damaged = {
+    "an empty file": b"",
+    "a file cut in its header": original[: 8 + length // 2],
+    "a file cut in its numbers": original[:-4],
+    "no JSON": original[:8] + b"x" * length + original[8 + length :],
+    "another format": with_metadata(format="other"),
+    "a newer version": with_metadata(format_version="2"),
+    "a wrong width": with_metadata(width="20"),
+    "no edges": with_metadata(sigma_edges=""),
+    "a tensor missing": with_header({name: header[name] for name in header if name != names[0]}),
+    "a tensor too many": with_header({**header, "more": header[names[0]]}),
+    "an unknown type": with_header({**header, names[0]: {**header[names[0]], "dtype": "F16"}}),
+    "a tensor outside": with_header({**header, names[0]: {**header[names[0]], "data_offsets": [0, 1 << 40]}}),
+}
+for what, data in damaged.items():
+    write(data)
+    code, said = check()
+    expect(code == 1 and "blocktrain_dit.py: " in said and "model.safetensors" in said, f"{what}: {said}")
+write(original)
+with open(os.path.join(folder, "reference.safetensors"), "r+b") as file:
+    file.truncate(100)
+expect(check()[0] == 1, "a damaged reference passes")
+
+# What --check does not use.
+model = blocktrain_dit.Model.load(folder)
+settings = model.settings
+torch.manual_seed(1)
+images = model.sample([0, 1, -1], steps=4, guidance=1.5)
+expect(tuple(images.shape) == (3, *settings.image_shape) and bool(images.isfinite().all()), "sample without noise")
+z, high, low = torch.randn(4, *settings.image_shape), settings.sigma_edges[0], settings.sigma_edges[-1]
+mixed = model.denoise(z, [high, low, high, low], [0, 1, 2, -1])
+for i, sigma in enumerate([high, low, high, low]):
+    alone = model.denoise(z[i : i + 1], sigma, [i if i < 3 else -1])
+    expect(torch.allclose(mixed[i], alone[0], rtol=1e-4, atol=1e-5), "an image depends on others of its batch")
+none = model.denoise(z, high, -1)
+expect(torch.equal(model.denoise(z, high, 0, guidance=0), none), "guidance 0 is not the estimate of no class")
+expect(not torch.equal(model.denoise(z, high, 0), none), "the label has no effect")
+for b, edge in enumerate(settings.sigma_edges[:-1]):
+    expect(model.owner(edge) == b, f"edge {b} belongs to block {model.owner(edge)}")
+expect(refused(model.denoise, z, 2 * high, 0), "a noise level above all was taken")
+expect(refused(model.denoise, z, high, settings.classes), "a class too many was taken")
+expect(refused(model.sample, [0], steps=0), "no steps were taken")
+blocktrain_dit.Model.load(folder).denoise(z, high, 0).mean().backward()  # can be trained further
