@@ -1,16 +1,17 @@
 #!/usr/bin/env python3
-"""A trained blocktrain network of architecture `dit` in PyTorch. Needs PyTorch 1.13 or newer and nothing else.
+"""A network written by `blocktrain export`, in PyTorch. Needs torch 1.13 or newer and Python 3.8 or newer.
 
-    python3 blocktrain_dit.py --check                      compare with the outputs that blocktrain wrote beside the weights
-    python3 blocktrain_dit.py --sample 3,1,4 --steps 18    draw images of these classes as text, or --save FILE.pt
+    from blocktrain_dit import Model
 
-    from blocktrain_dit import load
-    network = load("model.safetensors")
-    images = network.sample([3, 1, 4], steps=18)           # [3, channels, height, width], about [-1, 1]
-    d = network.denoise(z, sigma, label)                   # the estimate of the clean image
+    model = Model.load("RUN/export")                  # or Model.load(folder, device="cuda")
+    images = model.sample([0, 1, 2, -1], steps=18)    # [4, channels, height, width], -1 is black and 1 is white
+    estimate = model.denoise(z, sigma, labels)        # what the network takes noisy images for
 
-The network is a chain of blocks that were trained independently. Each owns an interval of noise levels and denoises there
-alone, so at any noise level exactly one block runs. Blocks count from 0, which has the highest noise.
+    python blocktrain_dit.py --check [FOLDER]         # does it compute what blocktrain computed? exit code 0 or 1
+
+The network is a row of blocks, each with an interval of noise levels of its own; a noisy image goes through the one block
+that owns its level, and no other. A network trained end to end is one block that owns all levels. Labels are classes
+counted from 0; -1 stands for no class. Every block is a torch.nn.Module and can be trained further.
 """
 
 import argparse
@@ -25,47 +26,86 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-TORCH_TYPES = {"F32": torch.float32, "F64": torch.float64, "I32": torch.int32}
+FORMAT, FORMAT_VERSION = "blocktrain-dit", "1"
+NORM_EPSILON = 1e-6
+LARGEST_ERROR = 1e-4  # of --check, relative to the size of the values
 
 
 def read_safetensors(path):
-    """Tensors by name, and the metadata: 8 bytes length, a JSON header, then the numbers."""
+    """(tensors by name, metadata) of a file: 8 bytes with the length of a JSON header, the header, the numbers."""
+    types = {"F32": torch.float32, "F64": torch.float64, "I32": torch.int32}
     with open(path, "rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        header = json.loads(file.read(length))
-        data = bytearray(file.read())
-    metadata = header.pop("__metadata__", {})
-    tensors = {}
-    for name, entry in header.items():
-        begin, end = entry["data_offsets"]
-        flat = torch.frombuffer(data, dtype=TORCH_TYPES[entry["dtype"]], count=math.prod(entry["shape"]), offset=begin)
-        if flat.numel() * flat.element_size() != end - begin:
-            raise ValueError(f"{path}: the size of {name} does not fit its shape")
-        tensors[name] = flat.reshape(entry["shape"]).clone()
+        start = file.read(8)
+        left = os.path.getsize(path) - 8
+        length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+        if not 0 < length <= left:
+            raise ValueError(f"{path}: not a safetensors file")
+        header, data = file.read(length), bytearray(file.read())
+    try:
+        entries = json.loads(header.decode("utf-8"))
+        metadata = entries.pop("__metadata__", {})
+        tensors = {}
+        for name, entry in entries.items():
+            dtype, shape, (begin, end) = types[entry["dtype"]], entry["shape"], entry["data_offsets"]
+            count = math.prod(shape)
+            size = torch.empty(0, dtype=dtype).element_size()
+            if not 0 <= begin <= end <= len(data) or end - begin != count * size:
+                raise ValueError(f"tensor {name} lies outside the file")
+            tensors[name] = torch.frombuffer(data, dtype=dtype, count=count, offset=begin).reshape(shape)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: damaged: {error!r}") from error
+    if metadata.get("format") != FORMAT or metadata.get("format_version") != FORMAT_VERSION:
+        raise ValueError(f"{path}: not of the format {FORMAT}, version {FORMAT_VERSION}")
     return tensors, metadata
 
 
+class Settings:
+    """What the metadata of model.safetensors say of the network."""
+
+    def __init__(self, metadata):
+        self.channels, self.height, self.width_px = (
+            int(metadata[key]) for key in ("image_channels", "image_height", "image_width")
+        )
+        self.classes, self.patch = int(metadata["classes"]), int(metadata["patch"])
+        self.width, self.heads = int(metadata["width"]), int(metadata["heads"])
+        self.mlp_ratio, self.noise_features = int(metadata["mlp_ratio"]), int(metadata["noise_features"])
+        self.layers_per_block = [int(n) for n in metadata["layers_per_block"].split(",")]
+        self.sigma_data = float(metadata["sigma_data"])
+        self.target_deviation = float(metadata["target_deviation"])
+        self.partition = metadata["partition"]
+        self.p_mean, self.p_std = float(metadata["p_mean"]), float(metadata["p_std"])
+        # From the highest noise to the lowest; block b owns sigma_edges[b + 1] < sigma <= sigma_edges[b].
+        self.sigma_edges = [float(edge) for edge in metadata["sigma_edges"].split(",")]
+
+    @property
+    def image_shape(self):
+        return (self.channels, self.height, self.width_px)
+
+
 def grid_positions(rows, columns, width):
-    """Sines and cosines of row and column, [rows * columns, width]."""
-    frequency = 10000.0 ** (-torch.arange(width // 4, dtype=torch.float64) / (width // 4))
-
-    def along(places):
-        angle = places.reshape(-1, 1).to(torch.float64) * frequency
-        return torch.cat([angle.sin(), angle.cos()], dim=1)
-
-    row, column = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
-    return torch.cat([along(row), along(column)], dim=1).to(torch.float32)
+    """[rows * columns, width]: half of the channels tell the row, half the column; each sines, then cosines."""
+    quarter = width // 4
+    frequency = torch.tensor([10000.0 ** (-i / quarter) for i in range(quarter)], dtype=torch.float64)
+    row = torch.arange(rows, dtype=torch.float64).repeat_interleave(columns).outer(frequency)
+    column = torch.arange(columns, dtype=torch.float64).repeat(rows).outer(frequency)
+    return torch.cat([row.sin(), row.cos(), column.sin(), column.cos()], dim=1).float()
 
 
 def noise_features(sigma, count):
-    """Cosines and sines of c_noise = ln(sigma) / 4, [N, count]."""
-    frequency = 100.0 * 10000.0 ** (-torch.arange(count // 2, dtype=torch.float64, device=sigma.device) / (count // 2))
-    angle = (sigma.to(torch.float64).log() / 4).unsqueeze(1) * frequency
-    return torch.cat([angle.cos(), angle.sin()], dim=1)
+    """[N, count] from sigma [N], in double because the angles reach hundreds of radians."""
+    half = count // 2
+    frequency = torch.tensor([100 * 10000.0 ** (-i / half) for i in range(half)], dtype=torch.float64)
+    angle = (sigma.double().log() / 4).outer(frequency.to(sigma.device))
+    return torch.cat([angle.cos(), angle.sin()], dim=1).float()
 
 
-def modulate(x, shift, scale):
-    return functional.layer_norm(x, x.shape[-1:], eps=1e-6) * (1 + scale.unsqueeze(1)) + shift.unsqueeze(1)
+def modulated_norm(x, shift, scale):
+    normal = functional.layer_norm(x, x.shape[-1:], eps=NORM_EPSILON)
+    return normal * (1 + scale[:, None]) + shift[:, None]
+
+
+def per_image(values):
+    return values[:, None, None, None]
 
 
 class Attention(nn.Module):
@@ -77,10 +117,11 @@ class Attention(nn.Module):
 
     def forward(self, x):
         samples, tokens, width = x.shape
-        split = (samples, tokens, self.heads, width // self.heads)
-        q, k, v = (part.reshape(split).transpose(1, 2) for part in self.qkv(x).chunk(3, dim=2))
-        weights = (q @ k.transpose(2, 3) / math.sqrt(width // self.heads)).softmax(dim=-1)
-        return self.projection((weights @ v).transpose(1, 2).flatten(2))
+        # [3, N, heads, T, D]
+        q, k, v = self.qkv(x).view(samples, tokens, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        scores = q @ k.transpose(-2, -1) / math.sqrt(width // self.heads)
+        mixed = scores.softmax(dim=-1) @ v
+        return self.projection(mixed.transpose(1, 2).reshape(samples, tokens, width))
 
 
 class Mlp(nn.Module):
@@ -94,213 +135,290 @@ class Mlp(nn.Module):
 
 
 class Layer(nn.Module):
-    """Attention and MLP, each shifted, scaled and gated by what the block is conditioned on (adaLN)."""
+    """A transformer layer whose norms and residuals are steered by the condition (adaLN)."""
 
-    def __init__(self, width, heads, mlp_ratio):
+    def __init__(self, settings):
         super().__init__()
-        self.modulation = nn.Linear(width, 6 * width)
-        self.attention = Attention(width, heads)
-        self.mlp = Mlp(width, mlp_ratio * width)
+        self.modulation = nn.Linear(settings.width, 6 * settings.width)
+        self.attention = Attention(settings.width, settings.heads)
+        self.mlp = Mlp(settings.width, settings.mlp_ratio * settings.width)
 
     def forward(self, x, condition):
         shift1, scale1, gate1, shift2, scale2, gate2 = self.modulation(condition).chunk(6, dim=1)
-        x = x + gate1.unsqueeze(1) * self.attention(modulate(x, shift1, scale1))
-        return x + gate2.unsqueeze(1) * self.mlp(modulate(x, shift2, scale2))
+        x = x + gate1[:, None] * self.attention(modulated_norm(x, shift1, scale1))
+        return x + gate2[:, None] * self.mlp(modulated_norm(x, shift2, scale2))
+
+
+class NoiseEmbedding(nn.Module):
+    def __init__(self, settings):
+        super().__init__()
+        self.features = settings.noise_features
+        self.input = nn.Linear(settings.noise_features, settings.width)
+        self.output = nn.Linear(settings.width, settings.width)
+
+    def forward(self, sigma):
+        features = noise_features(sigma, self.features).to(self.input.weight.dtype)
+        return self.output(functional.silu(self.input(features)))
+
+
+class ClassEmbedding(nn.Module):
+    """The last row of the table stands for no class."""
+
+    def __init__(self, settings):
+        super().__init__()
+        self.table = nn.Parameter(torch.zeros(settings.classes + 1, settings.width))
+
+    def forward(self, labels):
+        return self.table[torch.where(labels < 0, len(self.table) - 1, labels)]
+
+
+class Output(nn.Module):
+    def __init__(self, settings):
+        super().__init__()
+        self.modulation = nn.Linear(settings.width, 2 * settings.width)
+        self.linear = nn.Linear(settings.width, settings.channels * settings.patch**2)
+
+    def forward(self, x, condition):
+        shift, scale = self.modulation(condition).chunk(2, dim=1)
+        return self.linear(modulated_norm(x, shift, scale))
 
 
 class Block(nn.Module):
-    """A denoiser of its own: layers, and private embeddings and output."""
+    """A denoiser for one interval of noise levels: D(z; sigma, label) = c_skip z + c_out F(c_in z, sigma, label)."""
 
-    def __init__(self, spec, layers):
+    def __init__(self, settings, layers):
         super().__init__()
-        width, patch = spec["model_width"], spec["patch"]
-        patch_elements = spec["channels"] * patch * patch
-        self.spec = spec
-        self.patch_embedding = nn.Linear(patch_elements, width)
-        self.noise_embedding = nn.ModuleDict(
-            {"input": nn.Linear(spec["noise_features"], width), "output": nn.Linear(width, width)}
+        self.settings = settings
+        self.patch_embedding = nn.Linear(settings.channels * settings.patch**2, settings.width)
+        self.noise_embedding = NoiseEmbedding(settings)
+        self.class_embedding = ClassEmbedding(settings)
+        self.layers = nn.ModuleList([Layer(settings) for _ in range(layers)])
+        self.output = Output(settings)
+        rows, columns = settings.height // settings.patch, settings.width_px // settings.patch
+        self.register_buffer("positions", grid_positions(rows, columns, settings.width), persistent=False)
+
+    def cut(self, images):
+        """[N, T, channels * patch * patch] from images: patches row by row, inside them channel, row, column."""
+        channels, height, width = self.settings.image_shape
+        p = self.settings.patch
+        parts = images.reshape(-1, channels, height // p, p, width // p, p)
+        return parts.permute(0, 2, 4, 1, 3, 5).reshape(len(images), -1, channels * p * p)
+
+    def join(self, patches):
+        """The inverse of cut."""
+        channels, height, width = self.settings.image_shape
+        p = self.settings.patch
+        parts = patches.reshape(-1, height // p, width // p, channels, p, p)
+        return parts.permute(0, 3, 1, 4, 2, 5).reshape(-1, channels, height, width)
+
+    def forward(self, z, sigma, labels):
+        """The denoised estimate of z [N, channels, height, width]; sigma [N], labels [N]."""
+        data = self.settings.sigma_data
+        total = sigma.double() ** 2 + data**2
+        c_skip, c_out, c_in = (
+            per_image(c).to(z.dtype) for c in (data**2 / total, sigma.double() * data / total.sqrt(), total.rsqrt())
         )
-        # The last row stands for "no class".
-        self.class_embedding = nn.ParameterDict({"table": nn.Parameter(torch.zeros(spec["classes"] + 1, width))})
-        self.layers = nn.ModuleList(Layer(width, spec["heads"], spec["mlp_ratio"]) for _ in range(layers))
-        self.output = nn.ModuleDict(
-            {"modulation": nn.Linear(width, 2 * width), "linear": nn.Linear(width, patch_elements)}
-        )
-        positions = grid_positions(spec["height"] // patch, spec["width"] // patch, width)
-        self.register_buffer("positions", positions, persistent=False)
-
-    def forward(self, z, sigma, label):
-        """D(z; sigma, label). z [N, channels, height, width]; sigma [N]; label [N], -1 for none."""
-        spec, patch, deviation = self.spec, self.spec["patch"], self.spec["sigma_data"]
-
-        def per_image(values):
-            return values.reshape(-1, 1, 1, 1)
-
-        total = sigma**2 + deviation**2
-        patches = functional.unfold(z / per_image(total.sqrt()), kernel_size=patch, stride=patch).transpose(1, 2)
-        x = self.patch_embedding(patches) + self.positions
-
-        features = noise_features(sigma, spec["noise_features"]).to(z.dtype)
-        condition = self.noise_embedding["output"](functional.silu(self.noise_embedding["input"](features)))
-        rows = label.long().masked_fill(label < 0, spec["classes"])
-        condition = functional.silu(condition + self.class_embedding["table"][rows])
+        condition = functional.silu(self.noise_embedding(sigma) + self.class_embedding(labels))
+        x = self.patch_embedding(self.cut(c_in * z)) + self.positions
         for layer in self.layers:
             x = layer(x, condition)
-
-        shift, scale = self.output["modulation"](condition).chunk(2, dim=1)
-        f = self.output["linear"](modulate(x, shift, scale)).transpose(1, 2)
-        f = functional.fold(f, output_size=(spec["height"], spec["width"]), kernel_size=patch, stride=patch)
-        return per_image(deviation**2 / total) * z + per_image(sigma * deviation / total.sqrt()) * f
+        return c_skip * z + c_out * self.join(self.output(x, condition))
 
 
-class Network(nn.Module):
-    """All blocks."""
+class Model(nn.Module):
+    """The whole network: blocks[0] owns the highest noise."""
 
-    def __init__(self, spec):
+    def __init__(self, settings):
         super().__init__()
-        self.spec = spec
-        self.edges = spec["edges"]  # sigma_max = edges[0] > ... > edges[B] = sigma_min
-        self.blocks = nn.ModuleList(Block(spec, layers) for layers in spec["layers"])
+        self.settings = settings
+        self.blocks = nn.ModuleList([Block(settings, layers) for layers in settings.layers_per_block])
 
-    def block_of(self, sigma):
-        """The block that owns a noise level: b with edges[b + 1] < sigma <= edges[b], the last one sigma_min too."""
-        if not self.edges[-1] <= sigma <= self.edges[0]:
-            raise ValueError(f"sigma {sigma} is outside {self.edges[-1]} .. {self.edges[0]}")
-        return next((b for b, low in enumerate(self.edges[1:]) if sigma > low), len(self.blocks) - 1)
+    @staticmethod
+    def load(folder, device="cpu"):
+        """The network in FOLDER/model.safetensors."""
+        path = os.path.join(folder, "model.safetensors")
+        tensors, metadata = read_safetensors(path)
+        try:
+            model = Model(Settings(metadata))
+            model.load_parameters(tensors)
+        except (KeyError, ValueError, RuntimeError, ZeroDivisionError) as error:
+            raise ValueError(f"{path}: damaged: {error}") from error
+        return model.to(device).eval()
+
+    def load_parameters(self, tensors):
+        """Names in the file: blocks.B.PART of what a block has alone, layers.L.PART counted through the network."""
+        first, taken = 0, set()
+        for b, block in enumerate(self.blocks):
+            state = {}
+            for name in block.state_dict():
+                stored = f"blocks.{b}.{name}"
+                if name.startswith("layers."):
+                    _, layer, part = name.split(".", 2)
+                    stored = f"layers.{first + int(layer)}.{part}"
+                state[name] = tensors[stored]
+                taken.add(stored)
+            block.load_state_dict(state)
+            first += len(block.layers)
+        unknown = sorted(set(tensors) - taken)
+        if unknown:
+            raise ValueError(f"tensors that no block has: {', '.join(unknown[:3])}")
+
+    def owner(self, sigma):
+        """Index of the block that owns a noise level."""
+        edges = self.settings.sigma_edges
+        if not edges[-1] * (1 - 1e-6) <= sigma <= edges[0] * (1 + 1e-6):
+            raise ValueError(f"sigma {sigma}: this network knows noise levels from {edges[-1]} to {edges[0]}")
+        return sum(edge >= sigma for edge in edges[1:-1])
+
+    def denoise(self, z, sigma, labels, guidance=1.0):
+        """D(z; sigma, label), each image by the block that owns its noise level.
+
+        z [N, channels, height, width]; sigma a number or N of them; labels N integers, -1 for no class. guidance g
+        other than 1 gives D_none + g (D_label - D_none) (classifier-free guidance).
+        """
+        count, device = len(z), z.device
+        # As Python's numbers, which are double: where blocks meet, float32 might fall to the neighbour.
+        levels = torch.as_tensor(sigma, dtype=torch.float64).reshape(-1).expand(count).tolist()
+        labels = torch.as_tensor(labels, dtype=torch.long, device=device).reshape(-1).expand(count)
+        if any(label >= self.settings.classes for label in labels.tolist()):
+            raise ValueError(f"labels: this network knows classes 0 to {self.settings.classes - 1}, and -1 for none")
+        if guidance == 0:
+            labels = torch.full_like(labels, -1)
+        elif guidance != 1:
+            none = self.denoise(z, sigma, -1)
+            return none + guidance * (self.denoise(z, sigma, labels) - none)
+
+        owners = [self.owner(level) for level in levels]
+        sigma = torch.tensor(levels, dtype=torch.float32, device=device)
+        out = torch.empty_like(z)
+        for b in sorted(set(owners)):
+            rows = torch.tensor([i for i, owner in enumerate(owners) if owner == b], device=device)
+            out[rows] = self.blocks[b](z[rows], sigma[rows], labels[rows])
+        return out
 
     def levels(self, steps):
-        """steps + 1 noise levels from sigma_max to sigma_min, equally spaced in the partition's coordinate."""
-        high, low, partition = self.edges[0], self.edges[-1], self.spec["partition"]
-        mean, std = self.spec["p_mean"], self.spec["p_std"]
+        """steps + 1 noise levels from the highest to the lowest, equally spaced as the blocks' edges are."""
+        s, blocks = self.settings, len(self.blocks)
+        return [
+            # Where blocks meet, exactly the edge: it decides who owns the level.
+            s.sigma_edges[i * blocks // steps] if i * blocks % steps == 0 else self._level(i / steps)
+            for i in range(steps + 1)
+        ]
 
-        def tails(sigma):  # probability below and above
-            x = (math.log(sigma) - mean) / std / math.sqrt(2)
-            return 0.5 * math.erfc(-x), 0.5 * math.erfc(x)
+    def _level(self, fraction):
+        s = self.settings
+        high, low = s.sigma_edges[0], s.sigma_edges[-1]
+        if s.partition == "uniform":
+            return high + fraction * (low - high)
+        if s.partition == "uniform_log":
+            return math.exp(math.log(high) + fraction * (math.log(low) - math.log(high)))
+        if s.partition != "equal_probability":
+            raise ValueError(f"unknown partition '{s.partition}'")
 
-        levels = []
-        for i in range(1, steps):
-            t = i / steps
-            if partition == "uniform":
-                levels.append(high + t * (low - high))
-            elif partition == "uniform_log":
-                levels.append(math.exp(math.log(high) + t * (math.log(low) - math.log(high))))
-            else:  # through the smaller tail, where double keeps its digits
-                below, above = ((1 - t) * a + t * b for a, b in zip(tails(high), tails(low)))
-                x = NormalDist().inv_cdf(below) if below < above else -NormalDist().inv_cdf(above)
-                levels.append(math.exp(mean + std * x))
-        return [high, *levels, low]
+        def place(sigma):
+            return (math.log(sigma) - s.p_mean) / (s.p_std * math.sqrt(2))
 
-    @torch.no_grad()
-    def denoise(self, z, sigma, label, guidance=1.0):
-        """The estimate of the clean images [N, ...] in z = clean + sigma * noise. One sigma (a number); label [N] or a
-        list, -1 for none. guidance g: D_none + g (D_label - D_none)."""
-        label = torch.as_tensor(label, device=z.device)
-        sigmas = torch.full((z.shape[0],), float(sigma), dtype=z.dtype, device=z.device)
-        block = self.blocks[self.block_of(sigma)]
-        d = block(z, sigmas, label)
-        if guidance == 1:
-            return d
-        none = block(z, sigmas, torch.full_like(label, -1))
-        return none + guidance * (d - none)
+        # Probability below the level and above it: near 1 only the other one still tells levels apart.
+        top, bottom = place(high), place(low)
+        below = (math.erfc(-top) + fraction * (math.erfc(-bottom) - math.erfc(-top))) / 2
+        above = (math.erfc(top) + fraction * (math.erfc(bottom) - math.erfc(top))) / 2
+        quantile = NormalDist().inv_cdf(below) if below <= 0.5 else -NormalDist().inv_cdf(above)
+        return math.exp(s.p_mean + s.p_std * quantile)
 
     @torch.no_grad()
-    def sample(self, labels, steps=18, guidance=1.0, noise=None, generator=None):
-        """One image per label, by Euler steps. noise: unit normal numbers to start from; drawn when not given."""
-        spec, reference = self.spec, self.blocks[0].positions
-        shape = (len(labels), spec["channels"], spec["height"], spec["width"])
+    def sample(self, labels, steps, noise=None, guidance=1.0):
+        """Generates an image for each label, by Euler steps from noise. With as many steps as blocks, or a multiple,
+        every block works equally often. `noise`: standard normal [N, channels, height, width]; drawn by torch.randn
+        when left out.
+        """
+        if steps < 1:
+            raise ValueError(f"steps: found {steps}; accepted: 1 or more")
+        device = self.blocks[0].positions.device
+        labels = torch.as_tensor(labels, dtype=torch.long).reshape(-1)
         if noise is None:
-            noise = torch.randn(shape, generator=generator).to(reference.device)
+            noise = torch.randn(len(labels), *self.settings.image_shape, device=device)
         levels = self.levels(steps)
-        z = noise * math.hypot(spec["target_deviation"], levels[0])
-        for sigma, following in zip(levels[:-2], levels[1:-1]):
-            d = self.denoise(z, sigma, labels, guidance)
-            z = d + following / sigma * (z - d)
+        z = noise.to(device) * math.hypot(self.settings.target_deviation, levels[0])
+        for sigma, after in zip(levels[:-2], levels[1:]):
+            kept = after / sigma
+            z = kept * z + (1 - kept) * self.denoise(z, sigma, labels, guidance)
         return self.denoise(z, levels[-2], labels, guidance)
 
 
-def load(path):
-    """The network in a model.safetensors that `blocktrain export` wrote."""
-    tensors, metadata = read_safetensors(path)
-    if metadata.get("format") != "blocktrain-dit" or metadata.get("version") != "1":
-        raise ValueError(f"{path}: found format {metadata.get('format')!r} version {metadata.get('version')!r}, "
-                         "expected blocktrain-dit version 1")
-    network = Network(json.loads(metadata["network"]))
-    # The file counts layers through the whole network, a block from its first.
-    place = {}
-    for b, layers in enumerate(network.spec["layers"]):
-        for i in range(layers):
-            place[len(place)] = f"blocks.{b}.layers.{i}."
-    state = {}
-    for name, tensor in tensors.items():
-        if name.startswith("layers."):
-            _, layer, rest = name.split(".", 2)
-            name = place[int(layer)] + rest
-        state[name] = tensor
-    network.load_state_dict(state)
-    return network.eval()
+def relative_error(found, expected, least_scale):
+    """The largest difference of any row, relative to the row's largest value (at least least_scale)."""
+    if found.shape != expected.shape:
+        return math.inf
+    error = (found.double() - expected.double()).abs().flatten(1).amax(dim=1)
+    scale = expected.double().abs().flatten(1).amax(dim=1).clamp(min=least_scale)
+    worst = (error / scale).max().item()
+    return math.inf if math.isnan(worst) else worst
 
 
-def check(network, folder):
-    """Compares with reference.safetensors; True when all agrees."""
-    tensors, metadata = read_safetensors(os.path.join(folder, "reference.safetensors"))
-    tolerance = float(metadata["tolerance"])
-    agrees = True
-
-    def compare(what, ours, theirs, limit):
-        nonlocal agrees
-        difference = (ours - theirs).abs().max().item()
-        good = difference <= limit  # a NaN is not
-        agrees = agrees and good
-        print(f"{what:<44} largest difference {difference:.2e}  (limit {limit:.0e})  {'ok' if good else 'WRONG'}")
-
-    edges = torch.tensor(network.edges, dtype=torch.float64)
-    levels = torch.tensor(network.levels(len(network.blocks)), dtype=torch.float64)
-    compare("noise levels of one step per block, relative", levels / edges, torch.ones_like(edges), 1e-9)
-    label, sigma = tensors["denoise/label"], tensors["denoise/sigma"]
-    for i, s in enumerate(sigma.tolist()):
-        d = network.denoise(tensors["denoise/z"][i : i + 1], s, label[i : i + 1])
-        what = f"D at sigma {s:.4g}, label {label[i].item()}, block {network.block_of(s)}"
-        compare(what, d, tensors["denoise/d"][i : i + 1], tolerance)
-    steps = int(metadata["sample_steps"])
-    made = network.sample(tensors["sample/label"].tolist(), steps, noise=tensors["sample/noise"])
-    compare(f"images after {steps} Euler steps", made, tensors["sample/images"], tolerance * 10)
-    return agrees
-
-
-def draw(images):
-    """Images as text, one channel after the other side by side."""
-    shades = " .:-=+*#%@"
-    for image in images:
-        for row in torch.cat(list(image), dim=1).tolist():
-            print("".join(2 * shades[min(9, max(0, int((value + 1) * 5)))] for value in row))
-        print()
+@torch.no_grad()
+def check(folder, device="cpu"):
+    """Compares with FOLDER/reference.safetensors, what blocktrain itself computed. Prints and returns 0, or 1."""
+    model = Model.load(folder, device)
+    settings = model.settings
+    path = os.path.join(folder, "reference.safetensors")
+    reference, metadata = read_safetensors(path)
+    try:
+        guidance, steps = float(metadata["guidance"]), int(metadata["steps"])
+        z, sigma = reference["denoise.z"].to(device), reference["denoise.sigma"]
+        labels, noise = reference["denoise.label"], reference["sample.noise"]
+        sample_labels, levels = reference["sample.label"], model.levels(steps)
+        blocks = len({model.owner(level) for level in sigma.tolist()})
+        comparisons = [
+            (
+                f"noise levels of {steps} steps",
+                torch.tensor(levels, dtype=torch.float64).reshape(-1, 1),
+                reference["sample.levels"].reshape(-1, 1),
+                0.0,
+            ),
+            (
+                f"{len(z)} estimates by {blocks} block{'' if blocks == 1 else 's'}",
+                model.denoise(z, sigma, labels),
+                reference["denoise.estimate"],
+                settings.sigma_data,
+            ),
+            (
+                f"{len(z)} estimates with guidance {guidance:g}",
+                model.denoise(z, sigma, labels, guidance),
+                reference["denoise.guided"],
+                settings.sigma_data,
+            ),
+            (
+                f"{len(sample_labels)} images generated in {steps} steps",
+                model.sample(sample_labels, steps, noise),
+                reference["sample.image"],
+                settings.sigma_data,
+            ),
+        ]
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{path}: does not fit model.safetensors: {error}") from error
+    failed = 0
+    for what, found, expected, least_scale in comparisons:
+        error = relative_error(found.cpu(), expected, least_scale)
+        right = error < LARGEST_ERROR
+        failed += not right
+        print(f"{'ok    ' if right else 'DIFFERS'} {what}: relative error {error:.1e} (below {LARGEST_ERROR:g})")
+    return 1 if failed else 0
 
 
 def main():
-    here = os.path.dirname(os.path.abspath(__file__))
-    parser = argparse.ArgumentParser(description="A trained blocktrain network in PyTorch.")
-    parser.add_argument("--model", default=os.path.join(here, "model.safetensors"), help="default: beside this script")
-    parser.add_argument("--check", action="store_true", help="compare with reference.safetensors; exit 1 when it differs")
-    parser.add_argument("--sample", metavar="LABELS", help="classes, e.g. 3,1,4")
-    parser.add_argument("--steps", type=int, default=18)
-    parser.add_argument("--guidance", type=float, default=1.0)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--save", metavar="FILE.pt", help="save the images [N, channels, height, width] instead of drawing them")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", nargs="?", default=os.path.dirname(os.path.abspath(__file__)), metavar="FOLDER",
+                        help="what blocktrain export wrote (default: where this file is)")  # fmt: skip
+    parser.add_argument("--check", action="store_true", help="compare with what blocktrain computed")
+    parser.add_argument("--device", default="cpu", help="of PyTorch, such as cuda (default: cpu)")
     arguments = parser.parse_args()
-    network = load(arguments.model)
-    if arguments.sample:
-        labels = [int(label) for label in arguments.sample.split(",")]
-        generator = torch.Generator().manual_seed(arguments.seed)
-        images = network.sample(labels, arguments.steps, arguments.guidance, generator=generator)
-        if arguments.save:
-            torch.save(images, arguments.save)
-        else:
-            draw(images)
-    if arguments.check:
-        return 0 if check(network, os.path.dirname(os.path.abspath(arguments.model))) else 1
-    if not arguments.sample:
-        print(json.dumps(network.spec, indent=2))
-    return 0
+    if not arguments.check:
+        parser.error("say --check, or import this file: see --help")
+    try:
+        return check(arguments.folder, arguments.device)
+    except (OSError, ValueError) as error:
+        print(f"blocktrain_dit.py: {error}", file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-// blocktrain export: the weights as safetensors, with a PyTorch loader that reproduces the outputs.
+// blocktrain export: the weights as safetensors, what they compute, and a loader for PyTorch.
 
 #include <fmt/format.h>
 
-#include <filesystem>
+#include <string>
 
 #include "trainer/commands/commands.hpp"
 #include "trainer/eval/trained_network.hpp"
-#include "trainer/export/export.hpp"
+#include "trainer/export/network_export.hpp"
 #include "trainer/run/units.hpp"
 
 namespace blocktrain::trainer {
@@ -14,15 +14,24 @@ namespace blocktrain::trainer {
 int export_command(const ExportArguments& arguments) {
   const std::string out = arguments.out.empty() ? arguments.run + "/export" : arguments.out;
   TrainedNetwork network(arguments.run, {});
+  require_export_folder(out);
   print_warnings(network);
-  export_weights(network, out);
-  fmt::print("{}: {} parameters of {} as safetensors\n", out + "/model.safetensors",
-             count(static_cast<double>(network.parameter_count())), network.summary());
-  if (!arguments.weights_only) {
-    export_loader(network, out);
-    fmt::print("{}: PyTorch, nothing else needed; compare it with this program's outputs:\n  python3 {} --check\n",
-               out + "/blocktrain_dit.py", out + "/blocktrain_dit.py");
+  const ExportedFolder written = export_network(network, out, arguments.weights_only);
+
+  fmt::print("{}: {}, {} parameters\n", out, network.summary(), count(static_cast<double>(network.parameter_count())));
+  for (const ExportedFile& file : written.files) {
+    fmt::print("  {:<22}  {:>10}{}\n", file.name, bytes(static_cast<double>(file.bytes)),
+               file.replaced ? "  (replaced)" : "");
   }
+  if (!written.removed.empty()) {
+    fmt::print("  {:<22}  removed: it belonged to the weights that were replaced\n", written.removed);
+  }
+  if (arguments.weights_only) return 0;
+  fmt::print(
+      "Compare with PyTorch (1.13 or newer):  python {0}/{1} --check\n"
+      "Use, with {0} in PYTHONPATH:           from blocktrain_dit import Model\n"
+      "                                       images = Model.load(\"{0}\").sample([0, 1, 2], steps=18)\n",
+      out, loader_file);
   return 0;
 }
 

@@ -1,35 +1,33 @@
 #pragma once
-/// Writes the safetensors format: 8 bytes little-endian length of the header; the header, a JSON object
-/// {"__metadata__": {KEY: TEXT, ..}, NAME: {"dtype", "shape", "data_offsets": [begin, end]}, ..} padded with spaces to
-/// a multiple of 8; then the numbers, little-endian, row-major, in the order of the header without gaps.
+/// The safetensors format: 8 bytes (little-endian) with the length of a JSON header, the header, the numbers. The
+/// header is {NAME: {"dtype": "F32" | "F64" | "I32", "shape": [..], "data_offsets": [begin, end]}, "__metadata__":
+/// {KEY: TEXT}}; offsets count from the end of the header. Spaces at its end bring the numbers to a multiple of 64
+/// bytes; between them there are no gaps. Types of eight bytes come first, so that every tensor is aligned to its type;
+/// then names in order. Equal tensors and metadata give equal bytes.
 
 #include <cstddef>
-#include <cstdint>
-#include <span>
+#include <map>
 #include <string>
-#include <utility>
 #include <vector>
 
+#include "kernels/tensor.hpp"
 #include "trainer/eval/whole_file.hpp"
 
 namespace blocktrain::trainer {
 
-/// One tensor to write; the bytes stay with the caller.
 struct NamedTensor {
   std::string name;
-  const char* dtype = "F32";  ///< "F32", "F64" or "I32"
-  std::vector<std::int64_t> shape;
-  std::span<const std::byte> data;
+  kernels::Tensor tensor;  ///< contiguous, in host memory
 };
 
-template <class T>
-NamedTensor named_tensor(std::string name, const char* dtype, std::vector<std::int64_t> shape,
-                         std::span<const T> values) {
-  return {std::move(name), dtype, std::move(shape), std::as_bytes(values)};
-}
+/// Text by key; UTF-8.
+using Metadata = std::map<std::string, std::string>;
 
-/// Writes all of it to `file`; the caller commits. Names have to be unique. Throws RunError as WholeFile::write.
-void write_safetensors(WholeFile& file, const std::vector<NamedTensor>& tensors,
-                       const std::vector<std::pair<std::string, std::string>>& metadata);
+/// Writes `tensors` (of different names) into `file`, which the caller commits. Throws RunError when the system
+/// refuses.
+void write_safetensors(WholeFile& file, std::vector<NamedTensor> tensors, const Metadata& metadata);
+
+/// The metadata of the file at `path`; empty when it is no safetensors file or cannot be read.
+Metadata read_safetensors_metadata(const std::string& path);
 
 }  // namespace blocktrain::trainer

@@ -1,0 +1,126 @@
+#include "trainer/export/reference_batch.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "kernels/random.hpp"
+
+namespace blocktrain::trainer {
+namespace {
+
+using kernels::Arena;
+using kernels::DType;
+using kernels::Purpose;
+using kernels::RandomKey;
+using kernels::Tensor;
+
+constexpr std::int64_t generated = 4;
+constexpr RandomKey noise_key{0, Purpose::sampling, 0};
+
+/// For each block: the upper end of its interval, which is its own, and two levels inside; and sigma_min.
+std::vector<double> reference_levels(const blocks::NoiseSchedule& schedule) {
+  std::vector<double> sigmas;
+  for (int b = 0; b < schedule.count(); ++b) {
+    const blocks::NoiseRange own = schedule.owned(b);
+    for (const double fraction : {0.0, 0.4, 0.8}) {
+      const double sigma = std::exp(std::log(own.hi) + fraction * (std::log(own.lo) - std::log(own.hi)));
+      sigmas.push_back(fraction == 0 ? own.hi : sigma);
+    }
+  }
+  sigmas.push_back(schedule.settings().sigma_min);
+  return sigmas;
+}
+
+/// Every third input has no class: the second of the three of each block.
+std::int32_t label_of(std::int64_t i, std::int64_t classes) {
+  return i % 3 == 1 ? -1 : static_cast<std::int32_t>((i - i / 3) % classes);
+}
+
+Tensor flat_rows(const Tensor& t) { return t.reshaped({t.dim(0), t.row_size()}); }
+
+}  // namespace
+
+ReferenceBatch::ReferenceBatch(TrainedNetwork& network) {
+  const std::vector<double> sigmas = reference_levels(network.network().schedule());
+  const ImageShape shape = network.image_shape();
+  Arena sizing = Arena::measuring("reference batch");
+  allocate(sizing, shape, static_cast<std::int64_t>(sigmas.size()));
+  arena_.emplace(Arena::host("reference batch", sizing.peak()));
+  allocate(*arena_, shape, static_cast<std::int64_t>(sigmas.size()));
+
+  draw_inputs(network, sigmas);
+  denoise(network);
+  sample(network);
+}
+
+void ReferenceBatch::allocate(Arena& arena, const ImageShape& shape, std::int64_t levels) {
+  const auto images = [&](std::int64_t n) {
+    return arena.allocate(DType::float32, {n, shape.channels, shape.height, shape.width});
+  };
+  for (Tensor* t : {&z_, &estimate_, &guided_}) *t = images(levels);
+  for (Tensor* t : {&noise_, &image_}) *t = images(generated);
+  sampler_.bind(arena, DType::float32, generated, shape.channels, shape.height, shape.width);
+  sigma_ = arena.allocate(DType::float64, {levels});
+  label_ = arena.allocate(DType::int32, {levels});
+  sample_label_ = arena.allocate(DType::int32, {generated});
+  sample_levels_ = arena.allocate(DType::float64, {steps() + 1});
+}
+
+void ReferenceBatch::draw_inputs(TrainedNetwork& network, const std::vector<double>& sigmas) {
+  kernels::Ops& ops = network.ops();
+  // The numbers after those that the sampler takes below.
+  ops.random_normal(flat_rows(z_), noise_key, 0, static_cast<std::uint32_t>(generated));
+  std::copy(sigmas.begin(), sigmas.end(), sigma_.as<double>());
+  for (std::int64_t i = 0; i < z_.dim(0); ++i) {
+    const Tensor z = z_.rows(i, i + 1);
+    ops.axpby(z, std::hypot(network.data().deviation, sigma_.as<double>()[i]), z, 0, z);
+    label_.as<std::int32_t>()[i] = label_of(i, network.data().shape.classes);
+  }
+}
+
+void ReferenceBatch::denoise(TrainedNetwork& network) {
+  for (std::int64_t i = 0; i < z_.dim(0); ++i) {
+    const auto row = [i](const Tensor& t) { return t.rows(i, i + 1); };
+    const double sigma = sigma_.as<double>()[i];
+    network.network().denoise(network.ops(), row(estimate_), row(z_), sigma, row(label_));
+    network.network().denoise(network.ops(), row(guided_), row(z_), sigma, row(label_), guidance());
+  }
+  network.ops().synchronize();
+}
+
+void ReferenceBatch::sample(TrainedNetwork& network) {
+  kernels::Ops& ops = network.ops();
+  for (std::int64_t i = 0; i < generated; ++i) {
+    // The last one of no class.
+    sample_label_.as<std::int32_t>()[i] =
+        i + 1 == generated ? -1 : static_cast<std::int32_t>(i % network.data().shape.classes);
+  }
+  const std::vector<double> levels = network.network().schedule().sampling_edges(steps());
+  std::copy(levels.begin(), levels.end(), sample_levels_.as<double>());
+  ops.random_normal(flat_rows(noise_), noise_key, 0, 0);  // as the sampler draws it
+
+  blocks::SamplerSettings settings;
+  settings.seed = noise_key.seed;
+  settings.target_deviation = network.data().deviation;
+  const auto by_network = [&](const Tensor& d, const Tensor& z, double sigma, const Tensor& label) {
+    network.network().denoise(ops, d, z, sigma, label);
+  };
+  const Tensor made = sampler_.run(ops, by_network, levels, sample_label_, settings, 0);
+  ops.synchronize();
+  std::memcpy(image_.data, made.data, made.bytes());
+}
+
+std::vector<NamedTensor> ReferenceBatch::tensors() const {
+  return {{"denoise.z", z_},
+          {"denoise.sigma", sigma_},
+          {"denoise.label", label_},
+          {"denoise.estimate", estimate_},
+          {"denoise.guided", guided_},
+          {"sample.noise", noise_},
+          {"sample.label", sample_label_},
+          {"sample.levels", sample_levels_},
+          {"sample.image", image_}};
+}
+
+}  // namespace blocktrain::trainer
