@@ -71,7 +71,7 @@ class BadInputTest(ProgramTest):
         ]
         for arguments, named in cases:
             with self.subTest(arguments=arguments):
-                self.check(*named, arguments=arguments, timeout=30)
+                self.check(*named, arguments=arguments)
 
     # ---- the config ----
 
@@ -97,7 +97,7 @@ class BadInputTest(ProgramTest):
         }
         for value, named in cases.items():
             with self.subTest(set=value):
-                self.check(*named, extra=["--set", value], timeout=30)
+                self.check(*named, extra=["--set", value])
         self.check("parallel.ranks", "parallel.transport",
                    extra=["--set", "parallel.transport=mpi", "--set", "parallel.ranks=3"])
 
@@ -123,7 +123,7 @@ class BadInputTest(ProgramTest):
         for title, (text, named) in cases.items():
             with self.subTest(title):
                 self.tiny.config.write_text(text)
-                self.check(*named, timeout=30)
+                self.check(*named)
         with self.subTest("not UTF-8"):
             self.tiny.config.write_bytes(good.encode() + b"# \xff\xfe\nx\xff: 1\n")
             self.check(self.tiny.config)
@@ -168,7 +168,7 @@ class BadInputTest(ProgramTest):
                         (data / name).mkdir()
                     elif content is not None:
                         (data / name).write_bytes(content)
-                self.check(data, extra=["--set", f"data.path={data}"], timeout=30)
+                self.check(data, extra=["--set", f"data.path={data}"])
         self.check("not_a_folder", extra=["--set", f"data.path={self.file('not_a_folder')}"])
 
     def file(self, name, text="by somebody else\n"):

@@ -14,7 +14,7 @@ from program import ProgramTest, needs_mpirun, newest_files, rows, steps_written
 
 STEPS = 120
 # From the first failed write to the end of the process.
-GIVE_UP = 60
+GIVE_UP = 60 * program.SLOWNESS
 
 
 class DiskFullTest(ProgramTest):

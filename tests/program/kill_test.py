@@ -20,7 +20,7 @@ SEED = int(os.environ.get("BLOCKTRAIN_KILL_SEED", "1"))
 STEPS = 200
 # A job that has lost a rank has to end within this time: Open MPI tells at once, parallel.timeout_seconds is the
 # bound where nobody tells.
-GIVE_UP = 30
+GIVE_UP = 30 * program.SLOWNESS
 
 
 class KillTest(ProgramTest):

@@ -29,7 +29,7 @@ class SignalTest(ProgramTest):
             self.assertTrue(program.wait_until(lambda: steps_written(tiny.run) > before + 50, process))
             os.kill(process.pid, sign)
             result = process.wait()
-            self.assertTrue(process.wait_gone(10), "processes are left over")
+            self.assertTrue(process.wait_gone(30 * program.SLOWNESS), "processes are left over")
         return result
 
     def check_saved(self, tiny, result):
