@@ -61,10 +61,13 @@ DataFacts load_data_facts(const std::string& path) {
   } catch (const nlohmann::json::exception& e) {
     throw fail(std::string("is damaged (") + e.what() + ")");
   }
-  constexpr std::int64_t most = 1 << 20;
+  // Far above any image that is trained on, and far below what would overflow or exhaust memory.
+  constexpr std::int64_t most = 1 << 16, most_pixels = 1 << 24;
   for (const std::int64_t n : {f.shape.channels, f.shape.height, f.shape.width, f.shape.classes}) {
-    if (n < 1 || n > most) throw fail("has a size out of range");
+    if (n < 1 || n > most) throw fail("has a size of " + std::to_string(n) + " (accepted: 1 to 65536)");
   }
+  if (f.shape.channels * f.shape.height > most_pixels / f.shape.width)
+    throw fail("has images of more than 2^24 numbers");
   return f;
 }
 
