@@ -62,12 +62,15 @@ class BadInputTest(ProgramTest):
             ([], ["accepted: plan, train"]), (["trian", config], ["trian", "train?"]), (["--verson"], ["--verson"]),
             (["train"], ["CONFIG"]), (["train", config, "more"], ["more"]), (["train", config, "--bogus"], ["--bogus"]),
             (["train", config, "--set"], ["--set"]), (["train", config, "--set", "model.width"], ["model.width", "="]),
-            (["train", config, "--set", "=3"], ["--set"]), (["train", config, "--set", "model.widht=3"], ["model.width"]),
+            (["train", config, "--set", "=3"], ["--set"]),
+            (["train", config, "--set", "model.widht=3"], ["model.width"]),
             (["train", config, "--set", "model=3"], ["model"]), (["train", config, "--set", "a.b.c=3"], ["a.b.c"]),
-            (["plan", config, "--world", "many"], ["--world", "many"]), (["plan", config, "--world", "-1"], ["--world"]),
+            (["plan", config, "--world", "many"], ["--world", "many"]),
+            (["plan", config, "--world", "-1"], ["--world"]),
             (["plan", config, "--world", "99999999999"], ["--world"]),
             (["train", self.folder / "none.yaml"], ["none.yaml"]), (["train", self.folder], [self.folder, "folder"]),
-            (["train", "/dev/zero"], ["/dev/zero"]), (["train", ""], []), (["plan", self.folder / "none.yaml"], ["none"]),
+            (["train", "/dev/zero"], ["/dev/zero"]), (["train", ""], []),
+            (["plan", self.folder / "none.yaml"], ["none"]),
         ]
         for arguments, named in cases:
             with self.subTest(arguments=arguments):
@@ -110,7 +113,8 @@ class BadInputTest(ProgramTest):
             "unknown section": (good.replace("optimizer:", "optimiser:"), ["optimiser", "did you mean optimizer"]),
             "duplicate key": (good + "model: {width: 32}\n", ["model"]),
             "duplicate key in a section": (good.replace('"width": 16', '"width": 16, "width": 32'), ["width"]),
-            "a list as the whole": ("[1, 2]\n", [self.tiny.config]), "a word as the whole": ("hello\n", [self.tiny.config]),
+            "a list as the whole": ("[1, 2]\n", [self.tiny.config]),
+            "a word as the whole": ("hello\n", [self.tiny.config]),
             "empty": ("", ["data.path"]), "not YAML": ("model: {width: [16\n", [self.tiny.config]),
             "binary": ("\x00\x01\x02\x7f" * 50, [self.tiny.config]), "deep": ("[" * 100000, [self.tiny.config]),
             "a bomb": (bomb + good, [self.tiny.config]), "a key twice by merge": ("<<: {seed: 3}\n" + good, ["<<"]),
@@ -316,7 +320,8 @@ class BadInputTest(ProgramTest):
         foreign.mkdir()
         (foreign / "thesis.txt").write_text("the only copy")
         run = self.tiny.run
-        cases = {"eval": [([run, "--set", "model.width=8"], ["model.width"]), ([run, "--set", "eval.images=no"], ["eval.images"]),
+        cases = {"eval": [([run, "--set", "model.width=8"], ["model.width"]),
+                          ([run, "--set", "eval.images=no"], ["eval.images"]),
                           ([run, "--set", "eval"], ["eval"]), ([run, "--twin", empty], [empty])],
                  "generate": [([run, "--labels", "3,11"], ["11"]), ([run, "--labels", "three"], ["three"]),
                               ([run, "--labels", "-1"], ["labels"]), ([run, "--count", "0"], ["count"]),

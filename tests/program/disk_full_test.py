@@ -1,5 +1,5 @@
-"""A disk that fills up, and a limit of file sizes: a clear message and code 1 within a stated time, the older checkpoint
-whole, and the same bits once there is room."""
+"""A disk that fills up, and a limit of file sizes: a clear message and code 1 within a stated time, the older
+checkpoint whole, and the same bits once there is room."""
 
 import hashlib
 import json

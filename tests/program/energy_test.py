@@ -175,7 +175,8 @@ class EnergyTest(ProgramTest):
     def test_a_sensor_that_stops(self):
         """What was measured before stays; steps behind have none, and the run goes on."""
         with Tree(self.folder / "powercap") as tree:
-            tiny = self.experiment(budget__steps=4000, energy__powercap_root=str(tree.root), energy__sample_seconds=0.05)
+            tiny = self.experiment(budget__steps=4000, energy__powercap_root=str(tree.root),
+                                   energy__sample_seconds=0.05)
             with tiny.start("--quiet") as process:
                 def measured():
                     return (tiny.run / "ledger.jsonl").exists() and \

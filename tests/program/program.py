@@ -214,7 +214,8 @@ def newest_files(run_folder):
 
 
 def listing(*folders):
-    """{path: (mode, modification time, contents or link)} of everything below: equal when nothing was touched."""
+    """{path: (mode, modification time, contents or link)} of everything below: equal when nothing was touched. Folders
+    go without their time, for a file may have come and gone in them."""
     found = {}
     for folder in folders:
         for path in [pathlib.Path(folder), *pathlib.Path(folder).rglob("*")]:
@@ -225,7 +226,7 @@ def listing(*folders):
                 what = hashlib.sha256(path.read_bytes()).hexdigest()
             else:
                 what = ""
-            found[str(path)] = (status.st_mode, status.st_mtime_ns, what)
+            found[str(path)] = (status.st_mode, 0 if path.is_dir() else status.st_mtime_ns, what)
     return found
 
 

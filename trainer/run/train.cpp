@@ -109,8 +109,13 @@ std::unique_ptr<RunLock> open_run_folder(comm::Communicator& world, const RunPat
     }
     resume = find_resume_points(paths.root, experiment_identity(config), static_cast<int>(plan.blocks.size()), false);
     if (std::filesystem::exists(paths.ledger())) read_totals(paths.ledger());  // refuses a damaged one
+    if (state == RunFolderState::resumable) {
+      // Nothing is written until its checkpoints have been read; its config shows whether all see the folder.
+      token = paths.config();
+      return;
+    }
     create_run_folder(paths, config, to_json(data));
-    token = paths.root + "/" + seen_by_all_prefix + std::to_string(getpid());
+    token = paths.root + "/.seen-by-all-" + std::to_string(getpid());
     const int file = open(token.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
     if (file < 0) throw InputError("log.directory: cannot write in '" + paths.root + "': " + std::strerror(errno));
     close(file);
@@ -127,7 +132,7 @@ std::unique_ptr<RunLock> open_run_folder(comm::Communicator& world, const RunPat
   } catch (...) {
     failure = std::current_exception();
   }
-  if (world.rank() == 0) unlink(token.c_str());
+  if (world.rank() == 0 && state == RunFolderState::fresh) unlink(token.c_str());
   if (failure) std::rethrow_exception(failure);
   return lock;
 }
@@ -257,6 +262,7 @@ int train(comm::Communicator& world, const TrainRequest& request) {
   const std::vector<HostFacts> host_facts = gather_host_facts(world, hosts, threads);
   all_or_none(world, [&] {
     if (world.rank() != 0) return;
+    if (folder_state == RunFolderState::resumable) create_run_folder(paths, config, to_json(facts));
     coordinator = std::make_unique<Coordinator>(
         world, CoordinatorSettings{config, plan, paths, identity, facts, hosts, host_facts, resume, request.progress});
   });
