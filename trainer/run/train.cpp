@@ -115,7 +115,7 @@ std::unique_ptr<RunLock> open_run_folder(comm::Communicator& world, const RunPat
       return;
     }
     create_run_folder(paths, config, to_json(data));
-    token = paths.root + "/.seen-by-all-" + std::to_string(getpid());
+    token = paths.root + "/" + seen_by_all_prefix + std::to_string(getpid());
     const int file = open(token.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
     if (file < 0) throw InputError("log.directory: cannot write in '" + paths.root + "': " + std::strerror(errno));
     close(file);
