@@ -51,38 +51,59 @@ def arguments(shape, threads, names):
     return [text for name in names for text in ("--" + name, str(values[name]))]
 
 
-def compare(a, title, shape, mode, threads):
-    common = ["layers", "width", "heads", "patch", "batch", "channels", "size", "classes", "threads"]
-    ours = [a.bench] + arguments(shape, threads, common + ["blocks"]) + (["--end-to-end"] if mode == "end to end" else [])
-    theirs = dict(shape, layers=shape["layers"] if mode == "end to end" else shape["layers"] // shape["blocks"])
-    torch = [a.python, a.torch_script] + arguments(theirs, threads, common)
-    per_turn = 20 if title == "quickstart" else 1
-    peers = [Peer("blocktrain", ours), Peer("eager", torch)]
-    try:
-        peers.append(Peer("compiled", torch + ["--compile"]))
-        peers[-1].steps(2, keep=False)
-    except (RuntimeError, BrokenPipeError):
-        print("  (torch.compile does not work here)", file=sys.stderr)
-        peers = peers[:2]
-    for p in peers:
-        p.steps(max(2, per_turn // 2), keep=False)
+class Contest:
+    """Ours and PyTorch's two variants of one network, started and warm."""
+
+    def __init__(self, a, shape, mode, threads, per_turn):
+        common = ["layers", "width", "heads", "patch", "batch", "channels", "size", "classes", "threads"]
+        ours = [a.bench] + arguments(shape, threads, common + ["blocks"])
+        theirs = dict(shape, layers=shape["layers"] if mode == "end to end" else shape["layers"] // shape["blocks"])
+        torch = [a.python, a.torch_script] + arguments(theirs, threads, common)
+        self.mode, self.per_turn, self.batch = mode, per_turn, shape["batch"]
+        self.us = Peer("blocktrain", ours + (["--end-to-end"] if mode == "end to end" else []))
+        self.rivals = [Peer("eager", torch)]
+        try:
+            self.rivals.append(Peer("compiled", torch + ["--compile"]))
+            self.rivals[-1].steps(2, keep=False)
+        except (RuntimeError, BrokenPipeError):
+            print("  (torch.compile does not work here)", file=sys.stderr)
+            del self.rivals[1:]
+        for p in [self.us] + self.rivals:
+            p.steps(max(2, per_turn // 2), keep=False)
+
+    def turn(self):
+        for p in [self.us] + self.rivals:
+            p.steps(self.per_turn)
+
+    def row(self):
+        best = min(self.rivals, key=lambda p: statistics.median(p.rounds))
+        ratio = statistics.median(t / u for t, u in zip(best.rounds, self.us.rounds))
+        # Compiling takes memory of its own; the leaner of the two counts.
+        rival_bytes = min(p.peak - p.idle for p in self.rivals)
+        bytes_ = self.us.peak - self.us.idle
+        seconds = statistics.median(self.us.rounds)
+        return "%.4g | %.4g (%s) | %.2f | %.0f | %.0f | %.2f | %.1f" % (
+            self.batch / seconds, self.batch / statistics.median(best.rounds), best.name, ratio, bytes_ / 2**20,
+            rival_bytes / 2**20, bytes_ / rival_bytes, self.us.flops / seconds / 1e9)
+
+    def close(self):
+        for p in [self.us] + self.rivals:
+            p.close()
+
+
+def compare(a, title, shape, threads):
+    per_turn = {"end to end": 20, "one block": 60} if title == "quickstart" else {"end to end": 1, "one block": 3}
+    contests = [Contest(a, shape, mode, threads, n) for mode, n in per_turn.items()]
     for _ in range(a.turns):
-        for p in peers:
-            p.steps(per_turn)
-    for p in peers:
-        p.close()
-    us, rivals = peers[0], peers[1:]
-    best = min(rivals, key=lambda p: statistics.median(p.rounds))
-    ratio = statistics.median(t / u for t, u in zip(best.rounds, us.rounds))
-    # Compiling takes memory of its own; the leaner of the two counts.
-    rival_bytes = min(p.peak - p.idle for p in rivals)
-    memory = (us.peak - us.idle) / rival_bytes
-    images = shape["batch"] / statistics.median(us.rounds)
-    images_torch = shape["batch"] / statistics.median(best.rounds)
-    print("| %s | %s | %d | %.0f | %.0f (%s) | %.2f | %.0f | %.0f | %.2f | %.1f |" %
-          (title, mode, threads, images, images_torch, best.name, ratio, (us.peak - us.idle) / 2**20,
-           rival_bytes / 2**20, memory, us.flops / statistics.median(us.rounds) / 1e9), flush=True)
-    return us
+        for c in contests:
+            c.turn()
+    for c in contests:
+        c.close()
+        print("| %s | %s | %d | %s |" % (title, c.mode, threads, c.row()), flush=True)
+    whole, block = (c.us for c in contests)
+    print("time per planned FLOP of a block step over end to end's, %s, %d thread(s): %.2f" % (
+        title, threads, statistics.median(b / e for b, e in zip(block.rounds, whole.rounds)) * whole.flops / block.flops),
+        file=sys.stderr)
 
 
 def main():
@@ -99,10 +120,7 @@ def main():
     print("|---|---|---|---|---|---|---|---|---|---|")
     for title in a.shapes:
         for threads in a.threads:
-            steps = [compare(a, title, SHAPES[title], mode, threads) for mode in ("end to end", "one block")]
-            per_flop = [statistics.median(p.rounds) / p.flops for p in steps]
-            print("time per planned FLOP of a block step over end to end's, %s, %d threads: %.2f" %
-                  (title, threads, per_flop[1] / per_flop[0]), file=sys.stderr)
+            compare(a, title, SHAPES[title], threads)
 
 
 if __name__ == "__main__":

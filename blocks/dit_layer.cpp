@@ -83,8 +83,7 @@ void DitLayer::forward(Ops& ops, const Tensor& next, const DitLayerActivations& 
   ops.gated_residual_forward(x1, kept.input, kept.projection, part(m, 2));
 
   ops.norm_modulate_forward(modulated, scratch.mean, scratch.rstd, x1, part(m, 3), part(m, 4), norm_epsilon);
-  mlp_input_.forward(ops, kept.hidden, modulated);
-  ops.gelu_forward(gelu, kept.hidden);
+  mlp_input_.forward_gelu(ops, gelu, kept.hidden, modulated);
   mlp_output_.forward(ops, kept.output, gelu);
   ops.gated_residual_forward(next, x1, kept.output, part(m, 5));
 }
@@ -103,14 +102,11 @@ void DitLayer::backward_mlp(Ops& ops, const DitLayerActivations& kept, const Dit
 
   const Tensor& doutput = kept.output;
   ops.gated_residual_backward(doutput, part(dm, 5), flow, kept.output, part(m, 5));
-  // The GELU's output serves the weight's gradient, then its memory takes the gradient with respect to it.
   const Tensor hidden = scratch.wide_as(samples, tokens, hidden_);
-  ops.gelu_forward(hidden, kept.hidden);
-  mlp_output_.backward_parameters(ops, doutput, hidden);
-  mlp_output_.backward_input(ops, hidden, doutput);
-  ops.gelu_backward(hidden, hidden, kept.hidden);
+  mlp_output_.backward_gelu(ops, hidden, doutput, kept.hidden);
 
-  // Likewise the modulated norm, in the memory of the MLP's output, which nothing needs any more.
+  // The modulated norm again, in the memory of the MLP's output, which nothing needs any more; when it has served the
+  // weight's gradient, its memory takes the gradient with respect to it.
   const Tensor &x1 = scratch.narrow, &modulated = kept.output;
   ops.gated_residual_forward(x1, kept.input, kept.projection, part(m, 2));
   ops.norm_modulate_forward(modulated, scratch.mean, scratch.rstd, x1, part(m, 3), part(m, 4), norm_epsilon);

@@ -53,7 +53,7 @@ class DitLayer {
 
   /// Takes scratch.flow from the gradient of `next` to that of kept.input, adds the gradient of SiLU(c) into
   /// dconditioning [n,C] and those of the parameters into the bound gradient. Uses all of scratch and destroys
-  /// kept.projection and kept.output.
+  /// kept.projection, kept.hidden and kept.output.
   void backward(kernels::Ops& ops, const kernels::Tensor& dconditioning, const DitLayerActivations& kept,
                 const kernels::Tensor& conditioning, const DitScratch& scratch) const;
 

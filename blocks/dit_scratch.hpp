@@ -46,7 +46,7 @@ struct DitScratch {
 /// Samples that run together: enough rows for the matrix products to be efficient, few enough for scratch to stay
 /// small. A function of the shape alone, so that results are.
 inline std::int64_t samples_per_chunk(const DitConfig& config, std::int64_t samples) {
-  constexpr std::int64_t rows = 1024;
+  constexpr std::int64_t rows = 2048;
   return std::min(samples, (rows + config.tokens() - 1) / config.tokens());
 }
 

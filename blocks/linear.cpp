@@ -40,6 +40,15 @@ void Linear::forward(Ops& ops, const Tensor& y, const Tensor& x) const {
   ops.linear_forward(matrix(y, outputs_), matrix(x, inputs_), weight_.value, bias_.value);
 }
 
+void Linear::forward_gelu(Ops& ops, const Tensor& out, const Tensor& pre, const Tensor& x) const {
+  ops.linear_gelu_forward(matrix(out, outputs_), matrix(pre, outputs_), matrix(x, inputs_), weight_.value, bias_.value);
+}
+
+void Linear::backward_gelu(Ops& ops, const Tensor& dpre, const Tensor& dy, const Tensor& pre) const {
+  ops.gelu_linear_backward(matrix(dpre, inputs_), weight_.gradient, bias_.gradient, matrix(dy, outputs_),
+                           matrix(pre, inputs_), weight_.value);
+}
+
 void Linear::backward_parameters(Ops& ops, const Tensor& dy, const Tensor& x) const {
   ops.linear_backward({}, weight_.gradient, bias_.gradient, matrix(dy, outputs_), matrix(x, inputs_), weight_.value,
                       false);

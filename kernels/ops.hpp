@@ -64,6 +64,15 @@ class Ops {
   /// adds into dweight[N,K] += dy^T x and dbias[N] += column sums of dy (skipped when empty). x, dy, dx may be strided.
   virtual void linear_backward(const Tensor& dx, const Tensor& dweight, const Tensor& dbias, const Tensor& dy,
                                const Tensor& x, const Tensor& weight, bool add_dx) = 0;
+  /// The first half of an MLP: pre[R,N] = x[R,K] weight[N,K]^T + bias[N], out[R,N] = gelu(pre). All contiguous. out may
+  /// be pre, when no backward pass follows.
+  virtual void linear_gelu_forward(const Tensor& out, const Tensor& pre, const Tensor& x, const Tensor& weight,
+                                   const Tensor& bias) = 0;
+  /// Gradients of the second half, y[R,N] = gelu(pre[R,K]) weight[N,K]^T + bias: dpre = (dy weight) * gelu'(pre); adds
+  /// dy^T gelu(pre) into dweight and the column sums of dy into dbias. gelu(pre) is computed again. All contiguous;
+  /// destroys pre.
+  virtual void gelu_linear_backward(const Tensor& dpre, const Tensor& dweight, const Tensor& dbias, const Tensor& dy,
+                                    const Tensor& pre, const Tensor& weight) = 0;
 
   // ---- activations --------------------------------------------------------------------------------------
   /// GELU, tanh form: 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))). out may alias x.

@@ -12,10 +12,16 @@ inline float gelu(float x) {
   return x * fast_sigmoid(two_root * x * (1.0f + 0.044715f * x * x));
 }
 
-inline float gelu_derivative(float x) {
+struct GeluPair {
+  float value, derivative;
+};
+/// gelu(x) and gelu'(x), by the same exponential.
+inline GeluPair gelu_pair(float x) {
   constexpr float two_root = 1.59576912160573071f;
   const float s = fast_sigmoid(two_root * x * (1.0f + 0.044715f * x * x));
-  return s + x * s * (1.0f - s) * two_root * (1.0f + 3 * 0.044715f * x * x);
+  return {x * s, s + x * s * (1.0f - s) * two_root * (1.0f + 3 * 0.044715f * x * x)};
 }
+
+inline float gelu_derivative(float x) { return gelu_pair(x).derivative; }
 
 }  // namespace blocktrain::kernels

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kernels/cpu/activations.hpp"
 #include "kernels/cpu/packed_gemm.hpp"
 #include "kernels/cpu/parallel.hpp"
 #include "kernels/error.hpp"
@@ -42,11 +43,28 @@ struct Tiling {
   }
 };
 
+/// The elementwise end of c[rows, columns] whose first element is `offset` elements into the output.
+void finish_tile(const GemmFinish& finish, float* c, std::int64_t offset, std::int64_t rows, std::int64_t columns,
+                 std::int64_t stride) {
+  for (std::int64_t r = 0; r < rows && finish.gelu != nullptr; ++r) {
+    const float* in = c + offset + r * stride;
+    float* out = finish.gelu + offset + r * stride;
+#pragma omp simd
+    for (std::int64_t j = 0; j < columns; ++j) out[j] = gelu(in[j]);
+  }
+  for (std::int64_t r = 0; r < rows && finish.factor != nullptr; ++r) {
+    float* out = c + offset + r * stride;
+    const float* factor = finish.factor + offset + r * stride;
+#pragma omp simd
+    for (std::int64_t j = 0; j < columns; ++j) out[j] *= factor[j];
+  }
+}
+
 /// A small output of a long reduction: the depth is cut into pieces fixed by the shape, whose partial sums are added in
 /// order. Each piece packs both factors for itself.
 void reduce(int threads, const Workspace& workspace, std::int64_t rows, std::int64_t columns, std::int64_t depth,
             std::int64_t pieces, const GemmOperand& a, const GemmOperand& b, float* c, std::int64_t stride_c,
-            bool accumulate, const float* bias) {
+            const GemmFinish& finish) {
   const std::int64_t piece = divide_up(depth, pieces), size = rows * columns;
   float* partial = workspace.shared();
   parallel_for(threads, pieces, [&](std::int64_t p, int thread) {
@@ -70,21 +88,21 @@ void reduce(int threads, const Workspace& workspace, std::int64_t rows, std::int
     for (std::int64_t r = begin; r < end; ++r) {
       float* out = c + r * stride_c;
       for (std::int64_t j = 0; j < columns; ++j) {
-        out[j] = (accumulate ? out[j] : 0.0f) + (bias != nullptr ? bias[j] : 0.0f);
+        out[j] = (finish.accumulate ? out[j] : 0.0f) + (finish.bias != nullptr ? finish.bias[j] : 0.0f);
       }
       for (std::int64_t p = 0; p < pieces; ++p) {
         const float* in = partial + p * size + r * columns;
         for (std::int64_t j = 0; j < columns; ++j) out[j] += in[j];
       }
     }
+    finish_tile(finish, c, begin * stride_c, end - begin, columns, stride_c);
   });
 }
 
 }  // namespace
 
 void gemm(int threads, const Workspace& workspace, std::int64_t rows, std::int64_t columns, std::int64_t depth,
-          const GemmOperand& a, const GemmOperand& b, float* c, std::int64_t stride_c, bool accumulate,
-          const float* bias) {
+          const GemmOperand& a, const GemmOperand& b, float* c, std::int64_t stride_c, const GemmFinish& finish) {
   BLOCKTRAIN_EXPECTS(rows >= 1 && columns >= 1 && depth >= 1);
   const std::int64_t size = rows * columns;
   if (size <= 128 * 512 && depth >= 1024) {
@@ -92,7 +110,7 @@ void gemm(int threads, const Workspace& workspace, std::int64_t rows, std::int64
     // A thread packs its piece of the right factor whole; a very long one does not fit its scratch.
     const std::int64_t packed_right = packed::panels(columns) * packed::block_columns * divide_up(depth, pieces);
     if (packed::left_floats + packed_right <= static_cast<std::int64_t>(Workspace::thread_floats)) {
-      return reduce(threads, workspace, rows, columns, depth, pieces, a, b, c, stride_c, accumulate, bias);
+      return reduce(threads, workspace, rows, columns, depth, pieces, a, b, c, stride_c, finish);
     }
   }
   // The right factor is packed once for all tiles, as much of it at a time as the shared scratch holds.
@@ -113,15 +131,17 @@ void gemm(int threads, const Workspace& workspace, std::int64_t rows, std::int64
         }
       });
       const Tiling tiles(rows, width);
-      const packed::Finish finish{accumulate || first > 0, first == 0 ? bias : nullptr};
+      const bool accumulate = finish.accumulate || first > 0, last = first + length == depth;
+      const float* bias = first == 0 ? finish.bias : nullptr;
       parallel_for(threads, tiles.down * tiles.across, [&](std::int64_t tile, int thread) {
         const std::int64_t i = tile / tiles.across * tiles.rows, p = tile % tiles.across * tiles.panels;
         const std::int64_t q = p * packed::block_columns;
-        packed::multiply(
-            std::min(tiles.rows, rows - i), std::min(tiles.panels * packed::block_columns, width - q), length,
-            left_from(a, i, first), {packed_right + p * panel_stride, panel_stride, packed::block_columns},
-            c + i * stride_c + j + q, stride_c,
-            {finish.accumulate, finish.bias != nullptr ? finish.bias + j + q : nullptr}, workspace.thread(thread));
+        const std::int64_t height = std::min(tiles.rows, rows - i), offset = i * stride_c + j + q;
+        const std::int64_t breadth = std::min(tiles.panels * packed::block_columns, width - q);
+        packed::multiply(height, breadth, length, left_from(a, i, first),
+                         {packed_right + p * panel_stride, panel_stride, packed::block_columns}, c + offset, stride_c,
+                         {accumulate, bias != nullptr ? bias + j + q : nullptr}, workspace.thread(thread));
+        if (last) finish_tile(finish, c, offset, height, breadth, stride_c);
       });
     }
   }

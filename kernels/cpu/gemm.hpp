@@ -16,10 +16,16 @@ struct GemmOperand {
   bool transposed;
 };
 
-/// c[M,N] = a[M,K] b[K,N] (+ c with `accumulate`) (+ bias[N] in every row when not null).
-/// Uses the shared and the threads' scratch of `workspace`.
+/// What is done to a tile of the output as soon as it is complete, while it is in a core's cache.
+struct GemmFinish {
+  bool accumulate = false;        ///< add to what is there
+  const float* bias = nullptr;    ///< [N], added to every row
+  float* gelu = nullptr;          ///< takes gelu(c), strided like c; may be c itself
+  const float* factor = nullptr;  ///< c *= factor, element by element, strided like c
+};
+
+/// c[M,N] = a[M,K] b[K,N], and what `finish` says. Uses the shared and the threads' scratch of `workspace`.
 void gemm(int threads, const Workspace& workspace, std::int64_t rows, std::int64_t columns, std::int64_t depth,
-          const GemmOperand& a, const GemmOperand& b, float* c, std::int64_t stride_c, bool accumulate,
-          const float* bias);
+          const GemmOperand& a, const GemmOperand& b, float* c, std::int64_t stride_c, const GemmFinish& finish);
 
 }  // namespace blocktrain::kernels

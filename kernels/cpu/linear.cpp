@@ -1,4 +1,5 @@
 // Matrix products and linear layers.
+#include "kernels/cpu/activations.hpp"
 #include "kernels/cpu/cpu_ops.hpp"
 #include "kernels/cpu/gemm.hpp"
 #include "kernels/cpu/parallel.hpp"
@@ -13,7 +14,7 @@ void CpuOps::matmul(const Tensor& c, const Tensor& a, bool transpose_a, const Te
   BLOCKTRAIN_EXPECTS((transpose_b ? b.row_size() : b.dim(0)) == depth);
   BLOCKTRAIN_EXPECTS((transpose_b ? b.dim(0) : b.row_size()) == columns);
   gemm(threads_, workspace_, rows, columns, depth, {a.as<float>(), a.row_stride, transpose_a},
-       {b.as<float>(), b.row_stride, transpose_b}, c.as<float>(), c.row_stride, accumulate, nullptr);
+       {b.as<float>(), b.row_stride, transpose_b}, c.as<float>(), c.row_stride, {accumulate});
 }
 
 void CpuOps::linear_forward(const Tensor& out, const Tensor& x, const Tensor& weight, const Tensor& bias) {
@@ -22,8 +23,8 @@ void CpuOps::linear_forward(const Tensor& out, const Tensor& x, const Tensor& we
   BLOCKTRAIN_EXPECTS(out.dim(0) == rows && out.row_size() == columns);
   BLOCKTRAIN_EXPECTS(bias.empty() || bias.size() == columns);
   gemm(threads_, workspace_, rows, columns, depth, {x.as<float>(), x.row_stride, false},
-       {weight.as<float>(), weight.row_stride, true}, out.as<float>(), out.row_stride, false,
-       bias.empty() ? nullptr : bias.as<float>());
+       {weight.as<float>(), weight.row_stride, true}, out.as<float>(), out.row_stride,
+       {false, bias.empty() ? nullptr : bias.as<float>()});
 }
 
 void CpuOps::linear_backward(const Tensor& dx, const Tensor& dweight, const Tensor& dbias, const Tensor& dy,
@@ -36,11 +37,42 @@ void CpuOps::linear_backward(const Tensor& dx, const Tensor& dweight, const Tens
   const float* dyp = dy.as<float>();
   if (!dx.empty()) {
     gemm(threads_, workspace_, rows, depth, columns, {dyp, dy.row_stride, false},
-         {weight.as<float>(), weight.row_stride, false}, dx.as<float>(), dx.row_stride, add_dx, nullptr);
+         {weight.as<float>(), weight.row_stride, false}, dx.as<float>(), dx.row_stride, {add_dx});
   }
   gemm(threads_, workspace_, columns, depth, rows, {dyp, dy.row_stride, true}, {x.as<float>(), x.row_stride, false},
-       dweight.as<float>(), dweight.row_stride, true, nullptr);
+       dweight.as<float>(), dweight.row_stride, {true});
   if (!dbias.empty()) add_column_sums(dbias.as<float>(), dy);
+}
+
+void CpuOps::linear_gelu_forward(const Tensor& out, const Tensor& pre, const Tensor& x, const Tensor& weight,
+                                 const Tensor& bias) {
+  const std::int64_t rows = x.dim(0), depth = x.row_size(), columns = weight.dim(0);
+  BLOCKTRAIN_EXPECTS(weight.row_size() == depth && weight.contiguous() && x.contiguous());
+  BLOCKTRAIN_EXPECTS(pre.contiguous() && pre.dim(0) == rows && pre.row_size() == columns);
+  BLOCKTRAIN_EXPECTS(out.contiguous() && out.size() == pre.size() && bias.size() == columns);
+  gemm(threads_, workspace_, rows, columns, depth, {x.as<float>(), depth, false}, {weight.as<float>(), depth, true},
+       pre.as<float>(), columns, {false, bias.as<float>(), out.as<float>(), nullptr});
+}
+
+void CpuOps::gelu_linear_backward(const Tensor& dpre, const Tensor& dweight, const Tensor& dbias, const Tensor& dy,
+                                  const Tensor& pre, const Tensor& weight) {
+  const std::int64_t rows = dy.dim(0), columns = weight.row_size();
+  BLOCKTRAIN_EXPECTS(pre.contiguous() && dpre.contiguous() && dpre.size() == pre.size());
+  BLOCKTRAIN_EXPECTS(pre.dim(0) == rows && pre.row_size() == columns && dy.contiguous() && weight.contiguous());
+  // Both need the same exponential: the GELU's output goes where its gradient will be, its derivative over its input.
+  float* in = pre.as<float>();
+  float* active = dpre.as<float>();
+  parallel_ranges(threads_, pre.size(), elementwise_piece, [=](std::int64_t begin, std::int64_t end) {
+#pragma omp simd
+    for (std::int64_t i = begin; i < end; ++i) {
+      const GeluPair g = gelu_pair(in[i]);
+      active[i] = g.value;
+      in[i] = g.derivative;
+    }
+  });
+  linear_backward({}, dweight, dbias, dy, dpre, weight, false);
+  gemm(threads_, workspace_, rows, columns, weight.dim(0), {dy.as<float>(), dy.row_stride, false},
+       {weight.as<float>(), columns, false}, active, columns, {false, nullptr, nullptr, in});
 }
 
 void CpuOps::add_column_sums(float* out, const Tensor& matrix) {

@@ -77,12 +77,13 @@ struct Left {
   std::int64_t step;
 };
 
-/// block_rows x block_columns of the output.
+/// Rows x block_columns of the output, from a left panel of at least as many rows.
+template <std::int64_t Rows>
 void block(std::int64_t depth, const Left& left, const Right& right, float* c, std::int64_t stride_c,
            const Finish& finish) {
   const float* a = left.data;
   const float* b = right.data;
-  constexpr int rows = static_cast<int>(block_rows);
+  constexpr int rows = static_cast<int>(Rows);
   FloatVector sum[rows][2];
 #pragma GCC unroll 16
   for (int r = 0; r < rows; ++r) {
@@ -116,11 +117,19 @@ void block(std::int64_t depth, const Left& left, const Right& right, float* c, s
   }
 }
 
-/// A block at the edge of the output: computed in full aside, of which rows x columns are kept.
+/// A block at the edge of the output, rows x columns of it: in the smallest of three heights that holds it, and aside
+/// where that is too large.
+template <std::int64_t Rows>
 void edge_block(std::int64_t depth, const Left& left, const Right& right, float* c, std::int64_t stride_c,
                 const Finish& finish, std::int64_t rows, std::int64_t columns) {
-  float full[block_rows * block_columns];
-  block(depth, left, right, full, block_columns, {false, nullptr});
+  if constexpr (Rows > block_rows / 3) {
+    if (rows <= Rows - block_rows / 3) {
+      return edge_block<Rows - block_rows / 3>(depth, left, right, c, stride_c, finish, rows, columns);
+    }
+  }
+  if (rows == Rows && columns == block_columns) return block<Rows>(depth, left, right, c, stride_c, finish);
+  float full[Rows * block_columns];
+  block<Rows>(depth, left, right, full, block_columns, {false, nullptr});
   for (std::int64_t r = 0; r < rows; ++r) {
     for (std::int64_t j = 0; j < columns; ++j) {
       const float value = full[r * block_columns + j] + (finish.bias != nullptr ? finish.bias[j] : 0.0f);
@@ -176,10 +185,10 @@ void multiply(std::int64_t rows, std::int64_t columns, std::int64_t depth, const
         float* out = c + i * stride_c + j;
         const Left panel = i < in_place ? Left{from + i, a.stride} : Left{left + (i - in_place) * length, block_rows};
         if (i + block_rows <= rows && j + block_columns <= columns) {
-          block(length, panel, right, out, stride_c, here);
+          block<block_rows>(length, panel, right, out, stride_c, here);
         } else {
-          edge_block(length, panel, right, out, stride_c, here, std::min(block_rows, rows - i),
-                     std::min(block_columns, columns - j));
+          edge_block<block_rows>(length, panel, right, out, stride_c, here, std::min(block_rows, rows - i),
+                                 std::min(block_columns, columns - j));
         }
       }
     }

@@ -37,6 +37,20 @@ void chain(const Tensor& dx, const Tensor& dy, const Tensor& x, Function slope) 
 
 }  // namespace
 
+void ReferenceOps::linear_gelu_forward(const Tensor& out, const Tensor& pre, const Tensor& x, const Tensor& weight,
+                                       const Tensor& bias) {
+  linear_forward(pre, x, weight, bias);
+  gelu_forward(out, pre);
+}
+
+void ReferenceOps::gelu_linear_backward(const Tensor& dpre, const Tensor& dweight, const Tensor& dbias,
+                                        const Tensor& dy, const Tensor& pre, const Tensor& weight) {
+  gelu_forward(dpre, pre);
+  linear_backward({}, dweight, dbias, dy, dpre, weight, false);
+  matmul(dpre, dy, false, weight, false, false);
+  gelu_backward(dpre, dpre, pre);
+}
+
 void ReferenceOps::gelu_forward(const Tensor& out, const Tensor& x) { apply(out, x, gelu); }
 void ReferenceOps::gelu_backward(const Tensor& dx, const Tensor& dy, const Tensor& x) { chain(dx, dy, x, gelu_slope); }
 void ReferenceOps::silu_forward(const Tensor& out, const Tensor& x) { apply(out, x, silu); }
