@@ -51,6 +51,10 @@ def arguments(shape, threads, names):
     return [text for name in names for text in ("--" + name, str(values[name]))]
 
 
+def rate(images_per_second):
+    return "%.*f" % (2 if images_per_second < 100 else 0, images_per_second)
+
+
 class Contest:
     """Ours and PyTorch's two variants of one network, started and warm."""
 
@@ -82,8 +86,8 @@ class Contest:
         rival_bytes = min(p.peak - p.idle for p in self.rivals)
         bytes_ = self.us.peak - self.us.idle
         seconds = statistics.median(self.us.rounds)
-        return "%.4g | %.4g (%s) | %.2f | %.0f | %.0f | %.2f | %.1f" % (
-            self.batch / seconds, self.batch / statistics.median(best.rounds), best.name, ratio, bytes_ / 2**20,
+        return "%s | %s (%s) | %.2f | %.0f | %.0f | %.2f | %.1f" % (
+            rate(self.batch / seconds), rate(self.batch / statistics.median(best.rounds)), best.name, ratio, bytes_ / 2**20,
             rival_bytes / 2**20, bytes_ / rival_bytes, self.us.flops / seconds / 1e9)
 
     def close(self):
