@@ -136,7 +136,7 @@ std::vector<Row> rows_of(const Network& n, Layer& l, kernels::StepState& state) 
   rows_out.push_back({"gelu backward", 0, 12 * pass, [&l](Ops& ops) { ops.gelu_backward(l.dwide, l.dwide, l.wide); }});
   rows_out.push_back({"add", 0, 3 * pass, [&l](Ops& ops) { ops.add(l.d, l.x); }});
   rows_out.push_back({"adamw", 0, 28 * static_cast<double>(n.parameters),
-                      [&l, &state](Ops& ops) { ops.adamw(l.p, l.m, l.v, l.g, &state, {}); }});
+                      [&l, &state](Ops& ops) { ops.adamw(l.p, l.m, l.v, {}, l.g, &state, {}); }});
   return rows_out;
 }
 

@@ -8,14 +8,16 @@ set(CMAKE_CXX_FLAGS_RELEASE "-O3")  # no NDEBUG: preconditions stay on
 
 add_library(blocktrain_settings INTERFACE)
 target_include_directories(blocktrain_settings INTERFACE ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR}/generated)
-target_compile_options(blocktrain_settings INTERFACE -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion
-                       -Wnon-virtual-dtor -Woverloaded-virtual)
+target_compile_options(blocktrain_settings INTERFACE
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor
+  -Woverloaded-virtual> $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra,-Wshadow>)
 # GCC 12 sees overlaps in std::string's own concatenation that are not there.
 if(CMAKE_CXX_COMPILER_ID STREQUAL GNU AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
-  target_compile_options(blocktrain_settings INTERFACE -Wno-restrict)
+  target_compile_options(blocktrain_settings INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wno-restrict>)
 endif()
 if(BLOCKTRAIN_WERROR)
-  target_compile_options(blocktrain_settings INTERFACE -Werror)
+  target_compile_options(blocktrain_settings INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Werror>
+                         $<$<COMPILE_LANGUAGE:CUDA>:--Werror=all-warnings>)
 endif()
 if(BLOCKTRAIN_SANITIZE)
   target_compile_options(blocktrain_settings INTERFACE -fsanitize=${BLOCKTRAIN_SANITIZE} -fno-sanitize-recover=all

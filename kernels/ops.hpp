@@ -164,10 +164,11 @@ class Ops {
   virtual void sum_squares(StepState* state, const Tensor& x) = 0;
   /// From gradient_square_sum and clip_norm: sets gradient_scale and finite (see StepState).
   virtual void clip_gradient(StepState* state) = 0;
-  /// One AdamW update (Loshchilov & Hutter 2019) of the flat tensors p, m, v from g * state->gradient_scale.
+  /// One AdamW update (Loshchilov & Hutter 2019) of the flat tensors p, m, v from g * state->gradient_scale, all of
+  /// precise(dtype()). Where the network computes in another type, `working` takes p in it; else it is empty.
   /// Nothing changes when state->finite is 0.
-  virtual void adamw(const Tensor& p, const Tensor& m, const Tensor& v, const Tensor& g, const StepState* state,
-                     const AdamWParameters& parameters) = 0;
+  virtual void adamw(const Tensor& p, const Tensor& m, const Tensor& v, const Tensor& working, const Tensor& g,
+                     const StepState* state, const AdamWParameters& parameters) = 0;
   /// average = decay * average + (1 - decay) * p; nothing when state->finite is 0.
   virtual void exponential_average(const Tensor& average, const Tensor& p, double decay, const StepState* state) = 0;
 };

@@ -11,9 +11,13 @@
 
 namespace blocktrain::kernels {
 
-enum class DType : std::uint8_t { float32, float64, int32 };
+enum class DType : std::uint8_t { float32, float64, int32, bfloat16 };
 
-constexpr std::size_t size_of(DType t) { return t == DType::float64 ? 8 : 4; }
+constexpr std::size_t size_of(DType t) { return t == DType::float64 ? 8 : t == DType::bfloat16 ? 2 : 4; }
+
+/// The type of what must not be rounded to bfloat16 when a network computes in it: images, noise levels, losses,
+/// statistics of rows, gradients of parameters. float32 for bfloat16, else the type itself.
+constexpr DType precise(DType t) { return t == DType::bfloat16 ? DType::float32 : t; }
 
 template <class T>
 constexpr DType dtype_of();

@@ -19,8 +19,9 @@ void ReferenceOps::clip_gradient(StepState* state) {
   state->gradient_scale = clip ? static_cast<float>(state->clip_norm / norm) : 1.0f;
 }
 
-void ReferenceOps::adamw(const Tensor& p, const Tensor& m, const Tensor& v, const Tensor& g, const StepState* state,
-                         const AdamWParameters& parameters) {
+void ReferenceOps::adamw(const Tensor& p, const Tensor& m, const Tensor& v, const Tensor& working, const Tensor& g,
+                         const StepState* state, const AdamWParameters& parameters) {
+  BLOCKTRAIN_EXPECTS(working.empty());
   BLOCKTRAIN_EXPECTS(m.size() == p.size() && v.size() == p.size() && g.size() == p.size());
   BLOCKTRAIN_EXPECTS(p.contiguous() && m.contiguous() && v.contiguous() && g.contiguous());
   if (state->finite == 0) return;

@@ -62,8 +62,8 @@ class ReferenceOps final : public Ops {
                      double loss_scale) override;
   void sum_squares(StepState* state, const Tensor& x) override;
   void clip_gradient(StepState* state) override;
-  void adamw(const Tensor& p, const Tensor& m, const Tensor& v, const Tensor& g, const StepState* state,
-             const AdamWParameters& parameters) override;
+  void adamw(const Tensor& p, const Tensor& m, const Tensor& v, const Tensor& working, const Tensor& g,
+             const StepState* state, const AdamWParameters& parameters) override;
   void exponential_average(const Tensor& average, const Tensor& p, double decay, const StepState* state) override;
 };
 

@@ -83,7 +83,7 @@ class Case {
       ops_.sum_squares(&state, denoiser_.gradient());
       ops_.clip_gradient(&state);
       BOOST_TEST(state.gradient_scale < 1);  // clipping takes part
-      ops_.adamw(denoiser_.parameters(), *m, *v, denoiser_.gradient(), &state, {});
+      ops_.adamw(denoiser_.parameters(), *m, *v, {}, denoiser_.gradient(), &state, {});
     }
   }
 

@@ -30,7 +30,7 @@ Fill squares(double scale) {
 }
 
 void update(Ops& ops, Operands& o, std::int64_t n, const AdamWParameters& a) {
-  ops.adamw(o.changed("p", {n}), o.changed("m", {n}, normal(0.1)), o.changed("v", {n}, squares(0.01)),
+  ops.adamw(o.changed("p", {n}), o.changed("m", {n}, normal(0.1)), o.changed("v", {n}, squares(0.01)), {},
             o.input("g", {n}), &o.state, a);
 }
 
@@ -111,7 +111,7 @@ BOOST_AUTO_TEST_CASE(many_small_steps_of_adamw_do_not_drift) {
     const Tensor p = o.changed("p", {60}), m = o.changed("m", {60}, constant(0)), v = o.changed("v", {60}, constant(0));
     for (int step = 0; step < 200; ++step) {
       prepare(o.state, step, 1e-3f);
-      ops.adamw(p, m, v, o.input("g" + std::to_string(step % 10), {60}, normal(0.02)), &o.state, usual());
+      ops.adamw(p, m, v, {}, o.input("g" + std::to_string(step % 10), {60}, normal(0.02)), &o.state, usual());
     }
   });
 }
@@ -124,7 +124,7 @@ BOOST_AUTO_TEST_CASE(adamw_by_hand) {
     a.weight_decay = 0.5;
     const Tensor p = o.changed("p", {4}, list({1, 1, 1, 1})), m = o.changed("m", {4}, constant(0)),
                  v = o.changed("v", {4}, constant(0));
-    ops.adamw(p, m, v, o.input("g", {4}, list({3, -0.001, 0, 1000})), &o.state, a);
+    ops.adamw(p, m, v, {}, o.input("g", {4}, list({3, -0.001, 0, 1000})), &o.state, a);
     // 1 - 0.1 * 0.5 * 1 - 0.1 * sign(g); epsilon shows at g = 0.001 only, with 1e-5 of the step.
     check_values(ops, o, "p", {0.85, 1.05 - 1e-6, 0.95, 0.85}, 3e-7);
     check_values(ops, o, "m", {0.3, -0.0001, 0, 100}, 1e-5);
@@ -138,7 +138,7 @@ BOOST_AUTO_TEST_CASE(nothing_changes_when_the_gradient_is_not_finite) {
     o.state.finite = 0;
     const Tensor p = o.changed("p", {3}, list({1, 2, 3})), m = o.changed("m", {3}, list({4, 5, 6})),
                  v = o.changed("v", {3}, list({7, 8, 9}));
-    ops.adamw(p, m, v, o.input("g", {3}, constant(std::nan(""))), &o.state, usual());
+    ops.adamw(p, m, v, {}, o.input("g", {3}, constant(std::nan(""))), &o.state, usual());
     check_values(ops, o, "p", {1, 2, 3}, 0);
     check_values(ops, o, "m", {4, 5, 6}, 0);
     check_values(ops, o, "v", {7, 8, 9}, 0);

@@ -141,7 +141,7 @@ void ImageClassifier::step(std::uint32_t number) {
   ops_.clip_gradient(&state_);
   kernels::AdamWParameters adamw = adamw_defaults;
   adamw.weight_decay = settings_.weight_decay;
-  ops_.adamw(parameters_, first_moment_, second_moment_, gradient_, &state_, adamw);
+  ops_.adamw(parameters_, first_moment_, second_moment_, {}, gradient_, &state_, adamw);
 }
 
 void ImageClassifier::train(const ImageDataset& data, const ReportProgress& report) {

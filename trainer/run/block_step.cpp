@@ -49,7 +49,7 @@ void update(kernels::Ops& ops, const blocks::Denoiser& denoiser, const BlockStat
     const std::int64_t end = i < parameters.size() ? parameters[i].offset : end_of_all;
     adamw.weight_decay = parameters[first].decays ? o.weight_decay : 0.0;
     ops.adamw(state.parameters.rows(begin, end), state.first_moment.rows(begin, end),
-              state.second_moment.rows(begin, end), gradient.rows(begin, end), state.step_state, adamw);
+              state.second_moment.rows(begin, end), {}, gradient.rows(begin, end), state.step_state, adamw);
   }
   if (!state.average.empty())
     ops.exponential_average(state.average, state.parameters, o.average_decay, state.step_state);

@@ -1,0 +1,84 @@
+#include <cmath>
+
+#include "kernels/cuda/attention.cuh"
+#include "kernels/cuda/cuda_ops.hpp"
+
+namespace blocktrain::kernels {
+using namespace cuda;
+namespace {
+
+/// With p = softmax of the scores, computed again from log_sum_exp, and delta = dout . out:
+///   ds = p * (dout . v - delta) * scale,  dq = sum over keys of ds k,  dk = sum over queries of ds q,
+///   dv = sum over queries of p dout.
+/// A warp has a query and leaves dq, and delta for the kernel below.
+template <class T>
+__global__ void __launch_bounds__(threads_per_block)
+    query_kernel(AttentionShape s, T* dqkv, float* delta, const T* dout, const T* out, const float* log_sum_exp,
+                 const T* qkv) {
+  const std::int64_t item = static_cast<std::int64_t>(blockIdx.x) * warps_per_block + threadIdx.x / warp_size;
+  if (item >= s.items()) return;
+  const AttentionItem i(s, item);
+  float query[head_registers], gradient[head_registers], sum[head_registers] = {};
+  load_head(query, qkv + part_of(s, i, 0, i.token), s.head_width);
+  load_head(gradient, dout + row_of(s, i, i.token), s.head_width);
+  const float own_delta = head_dot(gradient, out + row_of(s, i, i.token), s.head_width);
+  const float own_log = log_sum_exp[item];
+  if (threadIdx.x % warp_size == 0) delta[item] = own_delta;
+  for (std::int64_t t = 0; t < s.tokens; ++t) {
+    const T* const key = qkv + part_of(s, i, 1, t);
+    const float p = expf(s.scale * head_dot(query, key, s.head_width) - own_log);
+    const float dp = head_dot(gradient, qkv + part_of(s, i, 2, t), s.head_width);
+    add_head(sum, p * (dp - own_delta) * s.scale, key, s.head_width);
+  }
+  store_head(dqkv + part_of(s, i, 0, i.token), sum, s.head_width, 1);
+}
+
+/// A warp has a key and walks the queries in order.
+template <class T>
+__global__ void __launch_bounds__(threads_per_block)
+    key_kernel(AttentionShape s, T* dqkv, const float* delta, const T* dout, const float* log_sum_exp, const T* qkv) {
+  const std::int64_t item = static_cast<std::int64_t>(blockIdx.x) * warps_per_block + threadIdx.x / warp_size;
+  if (item >= s.items()) return;
+  const AttentionItem i(s, item);
+  float key[head_registers], value[head_registers], dkey[head_registers] = {}, dvalue[head_registers] = {};
+  load_head(key, qkv + part_of(s, i, 1, i.token), s.head_width);
+  load_head(value, qkv + part_of(s, i, 2, i.token), s.head_width);
+  const std::int64_t first = item - i.token;
+  for (std::int64_t t = 0; t < s.tokens; ++t) {
+    const T* const query = qkv + part_of(s, i, 0, t);
+    const T* const gradient = dout + row_of(s, i, t);
+    const float p = expf(s.scale * head_dot(key, query, s.head_width) - log_sum_exp[first + t]);
+    const float dp = head_dot(value, gradient, s.head_width);
+    add_head(dvalue, p, gradient, s.head_width);
+    add_head(dkey, p * (dp - delta[first + t]) * s.scale, query, s.head_width);
+  }
+  store_head(dqkv + part_of(s, i, 1, i.token), dkey, s.head_width, 1);
+  store_head(dqkv + part_of(s, i, 2, i.token), dvalue, s.head_width, 1);
+}
+
+}  // namespace
+
+void CudaOps::attention_backward(const Tensor& dqkv, const Tensor& dout, const Tensor& out, const Tensor& log_sum_exp,
+                                 const Tensor& qkv, int heads) {
+  const AttentionShape shape(qkv, heads);
+  BLOCKTRAIN_EXPECTS(out.contiguous() && dout.contiguous() && dqkv.contiguous() && dqkv.size() == qkv.size());
+  BLOCKTRAIN_EXPECTS(out.size() * 3 == qkv.size() && dout.size() == out.size());
+  BLOCKTRAIN_EXPECTS(log_sum_exp.contiguous() && log_sum_exp.size() == shape.items());
+  if (shape.items() == 0) return;
+  if (fused_attention_->backward(stream_, dqkv, dout, out, log_sum_exp, qkv, heads)) return;
+  BLOCKTRAIN_EXPECTS(static_cast<std::size_t>(shape.items()) <= workspace_.floats());
+  const unsigned blocks = static_cast<unsigned>(divide_up(shape.items(), warps_per_block));
+  float* const delta = workspace_.data();
+  with_stored_type(qkv.dtype, [&](auto type) {
+    using T = decltype(type);
+    query_kernel<T><<<blocks, threads_per_block, 0, stream_>>>(shape, pointer<T>(dqkv), delta, pointer<T>(dout),
+                                                               pointer<T>(out), pointer<float>(log_sum_exp),
+                                                               pointer<T>(qkv));
+    BLOCKTRAIN_LAUNCHED();
+    key_kernel<T><<<blocks, threads_per_block, 0, stream_>>>(shape, pointer<T>(dqkv), delta, pointer<T>(dout),
+                                                             pointer<float>(log_sum_exp), pointer<T>(qkv));
+    BLOCKTRAIN_LAUNCHED();
+  });
+}
+
+}  // namespace blocktrain::kernels

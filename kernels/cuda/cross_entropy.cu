@@ -1,0 +1,47 @@
+#include "kernels/cuda/cuda_ops.hpp"
+#include "kernels/cuda/launch.cuh"
+
+namespace blocktrain::kernels {
+using namespace cuda;
+namespace {
+
+/// A warp has a sample.
+__global__ void __launch_bounds__(threads_per_block)
+    cross_entropy_kernel(std::int64_t samples, std::int64_t classes, float* loss, float* dlogits, const float* logits,
+                         const std::int32_t* label, float loss_scale) {
+  const std::int64_t n = static_cast<std::int64_t>(blockIdx.x) * warps_per_block + threadIdx.x / warp_size;
+  if (n >= samples) return;
+  const int lane = threadIdx.x % warp_size;
+  const float* const row = logits + n * classes;
+  const std::int32_t correct = label[n];
+  const float at_correct = row[correct];  // read before the gradient may take its place
+  float largest = row[0];
+  for (std::int64_t v = lane; v < classes; v += warp_size) largest = fmaxf(largest, row[v]);
+  largest = warp_max(largest);
+  float sum = 0;
+  for (std::int64_t v = lane; v < classes; v += warp_size) sum += expf(row[v] - largest);
+  sum = warp_sum(sum);
+  if (lane == 0) loss[n] = (largest - at_correct) + logf(sum);
+  if (dlogits == nullptr) return;
+  const float factor = loss_scale / sum;
+  for (std::int64_t v = lane; v < classes; v += warp_size) {
+    dlogits[n * classes + v] = factor * expf(row[v] - largest) - (v == correct ? loss_scale : 0.0f);
+  }
+}
+
+}  // namespace
+
+void CudaOps::cross_entropy(const Tensor& loss, const Tensor& dlogits, const Tensor& logits, const Tensor& label,
+                            double loss_scale) {
+  const std::int64_t samples = logits.dim(0), classes = logits.row_size();
+  BLOCKTRAIN_EXPECTS(loss.size() == samples && label.size() == samples && classes >= 1);
+  BLOCKTRAIN_EXPECTS(logits.contiguous() && loss.contiguous() && label.contiguous());
+  BLOCKTRAIN_EXPECTS(dlogits.empty() || (dlogits.size() == logits.size() && dlogits.contiguous()));
+  if (samples == 0) return;
+  cross_entropy_kernel<<<static_cast<unsigned>(divide_up(samples, warps_per_block)), threads_per_block, 0, stream_>>>(
+      samples, classes, pointer<float>(loss), pointer_or_null<float>(dlogits), pointer<float>(logits),
+      pointer<std::int32_t>(label), static_cast<float>(loss_scale));
+  BLOCKTRAIN_LAUNCHED();
+}
+
+}  // namespace blocktrain::kernels

@@ -1,0 +1,169 @@
+#include "kernels/cuda/cublaslt_matmul.hpp"
+
+#include <algorithm>
+
+namespace blocktrain::kernels::cuda {
+namespace {
+
+cudaDataType_t data_type(DType t) {
+  BLOCKTRAIN_EXPECTS(t == DType::float32 || t == DType::bfloat16);
+  return t == DType::float32 ? CUDA_R_32F : CUDA_R_16BF;
+}
+
+/// The largest power of two, up to 256, that divides an address.
+std::int64_t alignment(const void* p) {
+  const auto address = reinterpret_cast<std::uintptr_t>(p);
+  std::int64_t a = 256;
+  while (address % static_cast<std::uintptr_t>(a) != 0) a /= 2;
+  return a;
+}
+
+cublasLtEpilogue_t epilogue(MatmulEnd::Kind kind) {
+  switch (kind) {
+    case MatmulEnd::Kind::none:
+      return CUBLASLT_EPILOGUE_DEFAULT;
+    case MatmulEnd::Kind::bias:
+      return CUBLASLT_EPILOGUE_BIAS;
+    case MatmulEnd::Kind::bias_gelu:
+      return CUBLASLT_EPILOGUE_GELU_BIAS;
+    case MatmulEnd::Kind::bias_gelu_keep:
+      return CUBLASLT_EPILOGUE_GELU_AUX_BIAS;
+    case MatmulEnd::Kind::gelu_gradient:
+      return CUBLASLT_EPILOGUE_DGELU;
+  }
+  BLOCKTRAIN_EXPECTS(!"a known end");
+  return CUBLASLT_EPILOGUE_DEFAULT;
+}
+
+/// A stored matrix, as cuBLASLt's columns: rows and columns change places.
+struct Layout {
+  Layout(const Tensor& t, std::int64_t rows, std::int64_t columns) {
+    BLOCKTRAIN_CUBLAS(cublasLtMatrixLayoutCreate(&value, data_type(t.dtype), static_cast<std::uint64_t>(columns),
+                                                 static_cast<std::uint64_t>(rows), t.row_stride));
+  }
+  ~Layout() { cublasLtMatrixLayoutDestroy(value); }
+  Layout(const Layout&) = delete;
+  Layout& operator=(const Layout&) = delete;
+  cublasLtMatrixLayout_t value = nullptr;
+};
+
+struct Preference {
+  Preference() { BLOCKTRAIN_CUBLAS(cublasLtMatmulPreferenceCreate(&value)); }
+  ~Preference() { cublasLtMatmulPreferenceDestroy(value); }
+  Preference(const Preference&) = delete;
+  Preference& operator=(const Preference&) = delete;
+  template <class T>
+  void set(cublasLtMatmulPreferenceAttributes_t attribute, T setting) {
+    BLOCKTRAIN_CUBLAS(cublasLtMatmulPreferenceSetAttribute(value, attribute, &setting, sizeof(setting)));
+  }
+  cublasLtMatmulPreference_t value = nullptr;
+};
+
+}  // namespace
+
+/// A product of one shape. Row-major c = op(a) op(b) is column-major c^T = op(b)^T op(a)^T, so b comes first.
+struct CublasLtMatmul::Product {
+  Product(const Tensor& c, const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, const MatmulEnd& end)
+      : c_layout(c, c.dim(0), c.row_size()), a_layout(a, a.dim(0), a.row_size()), b_layout(b, b.dim(0), b.row_size()) {
+    BLOCKTRAIN_CUBLAS(cublasLtMatmulDescCreate(&description, CUBLAS_COMPUTE_32F, CUDA_R_32F));
+    set(CUBLASLT_MATMUL_DESC_TRANSA, transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N);
+    set(CUBLASLT_MATMUL_DESC_TRANSB, transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N);
+    set(CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue(end.kind));
+    if (!end.bias.empty()) set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, data_type(end.bias.dtype));
+    if (!end.kept.empty()) {
+      set(CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, end.kept.row_size());
+      set(CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_DATA_TYPE, data_type(end.kept.dtype));
+    }
+    point_at(end);
+  }
+  ~Product() { cublasLtMatmulDescDestroy(description); }
+  Product(const Product&) = delete;
+  Product& operator=(const Product&) = delete;
+
+  template <class T>
+  void set(cublasLtMatmulDescAttributes_t attribute, T setting) {
+    BLOCKTRAIN_CUBLAS(cublasLtMatmulDescSetAttribute(description, attribute, &setting, sizeof(setting)));
+  }
+  void point_at(const MatmulEnd& end) {
+    if (!end.bias.empty()) set<const void*>(CUBLASLT_MATMUL_DESC_BIAS_POINTER, end.bias.data);
+    if (!end.kept.empty()) set<void*>(CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, end.kept.data);
+  }
+
+  Layout c_layout, a_layout, b_layout;
+  cublasLtMatmulDesc_t description = nullptr;
+  cublasLtMatmulAlgo_t algorithm{};
+  bool found = false;
+};
+
+CublasLtMatmul::CublasLtMatmul() { BLOCKTRAIN_CUBLAS(cublasLtCreate(&handle_)); }
+
+CublasLtMatmul::~CublasLtMatmul() {
+  products_.clear();
+  cublasLtDestroy(handle_);
+}
+
+bool CublasLtMatmul::multiply(cudaStream_t stream, const Workspace& workspace, const Tensor& c, const Tensor& a,
+                              bool transpose_a, const Tensor& b, bool transpose_b, bool accumulate,
+                              const MatmulEnd& end) {
+  const std::int64_t rows = c.dim(0), columns = c.row_size();
+  const std::int64_t depth = transpose_a ? a.dim(0) : a.row_size();
+  BLOCKTRAIN_EXPECTS((transpose_a ? a.row_size() : a.dim(0)) == rows);
+  BLOCKTRAIN_EXPECTS((transpose_b ? b.row_size() : b.dim(0)) == depth);
+  BLOCKTRAIN_EXPECTS((transpose_b ? b.dim(0) : b.row_size()) == columns);
+  BLOCKTRAIN_EXPECTS(a.dtype == b.dtype && (c.dtype == a.dtype || c.dtype == DType::float32));
+  BLOCKTRAIN_EXPECTS(end.kept.empty() || (end.kept.contiguous() && end.kept.dtype == c.dtype));
+  BLOCKTRAIN_EXPECTS(end.bias.empty() || end.bias.dtype == c.dtype);
+  const Key key{rows,
+                columns,
+                depth,
+                a.row_stride,
+                b.row_stride,
+                c.row_stride,
+                transpose_a,
+                transpose_b,
+                accumulate,
+                static_cast<std::int64_t>(end.kind),
+                static_cast<std::int64_t>(a.dtype),
+                static_cast<std::int64_t>(c.dtype),
+                alignment(a.data),
+                alignment(b.data),
+                alignment(c.data),
+                alignment(end.kept.data),
+                alignment(end.bias.data)};
+  std::unique_ptr<Product>& product = products_[key];
+  if (product == nullptr) {
+    product = std::make_unique<Product>(c, a, transpose_a, b, transpose_b, end);
+    Preference preference;
+    preference.set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, Workspace::bytes);
+    preference.set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, static_cast<std::uint32_t>(alignment(b.data)));
+    preference.set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, static_cast<std::uint32_t>(alignment(a.data)));
+    preference.set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, static_cast<std::uint32_t>(alignment(c.data)));
+    preference.set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, static_cast<std::uint32_t>(alignment(c.data)));
+    cublasLtMatmulHeuristicResult_t best{};
+    int count = 0;
+    const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
+        handle_, product->description, product->b_layout.value, product->a_layout.value, product->c_layout.value,
+        product->c_layout.value, preference.value, 1, &best, &count);
+    // "Not supported" and "none found" are answers; anything else is an error.
+    if (status != CUBLAS_STATUS_NOT_SUPPORTED && status != CUBLAS_STATUS_INVALID_VALUE) BLOCKTRAIN_CUBLAS(status);
+    product->found = status == CUBLAS_STATUS_SUCCESS && count > 0;
+    product->algorithm = best.algo;
+  }
+  if (!product->found) {
+    if (end.kind == MatmulEnd::Kind::none) {
+      throw_library_error("cublasLtMatmulAlgoGetHeuristic", __FILE__, __LINE__,
+                          "no algorithm for a product of " + std::to_string(rows) + " x " + std::to_string(depth) +
+                              " x " + std::to_string(columns));
+    }
+    return false;
+  }
+  product->point_at(end);
+  const float alpha = 1, beta = accumulate ? 1 : 0;
+  BLOCKTRAIN_CUBLAS(cublasLtMatmul(handle_, product->description, &alpha, b.data, product->b_layout.value, a.data,
+                                   product->a_layout.value, &beta, c.data, product->c_layout.value, c.data,
+                                   product->c_layout.value, &product->algorithm, workspace.data(), Workspace::bytes,
+                                   stream));
+  return true;
+}
+
+}  // namespace blocktrain::kernels::cuda

@@ -1,0 +1,82 @@
+// The denoised estimate and its loss (method: section 1, preconditioning and weight). A block has a sample.
+#include "kernels/cuda/cuda_ops.hpp"
+#include "kernels/cuda/launch.cuh"
+
+namespace blocktrain::kernels {
+using namespace cuda;
+namespace {
+
+/// Factors of one noise level, in double: squares of the smallest sigma lose digits in float32.
+struct Preconditioning {
+  double c_skip, c_out, weight;
+  __device__ Preconditioning(double sigma, double sigma_data) {
+    const double square_sum = sigma * sigma + sigma_data * sigma_data;
+    c_skip = sigma_data * sigma_data / square_sum;
+    c_out = sigma * sigma_data / sqrt(square_sum);
+    weight = 1 / (c_out * c_out);
+  }
+};
+
+__global__ void __launch_bounds__(threads_per_block)
+    denoised_kernel(std::int64_t size, float* d, const float* z, const float* f, const float* sigma,
+                    double sigma_data) {
+  const std::int64_t n = blockIdx.x;
+  const Preconditioning p(sigma[n], sigma_data);
+  const float skip = static_cast<float>(p.c_skip), scale = static_cast<float>(p.c_out);
+  for (std::int64_t i = n * size + threadIdx.x; i < (n + 1) * size; i += threads_per_block) {
+    d[i] = skip * z[i] + scale * f[i];
+  }
+}
+
+__global__ void __launch_bounds__(threads_per_block)
+    loss_kernel(std::int64_t size, float* loss, float* mse, float* df, const float* z, const float* y, const float* f,
+                const float* sigma, double sigma_data, bool weighted, double loss_scale) {
+  __shared__ double scratch[warps_per_block];
+  const std::int64_t n = blockIdx.x;
+  const Preconditioning p(sigma[n], sigma_data);
+  const double weight = weighted ? p.weight : 1.0;
+  const float skip = static_cast<float>(p.c_skip), scale = static_cast<float>(p.c_out);
+  const float gradient = static_cast<float>(loss_scale * weight * p.c_out * 2 / static_cast<double>(size));
+  double squares = 0;
+  for (std::int64_t i = n * size + threadIdx.x; i < (n + 1) * size; i += threads_per_block) {
+    const float difference = skip * z[i] + scale * f[i] - y[i];
+    squares += static_cast<double>(difference * difference);
+    if (df != nullptr) df[i] = gradient * difference;
+  }
+  const double sum = block_sum(squares, scratch);
+  if (threadIdx.x == 0) {
+    const double mean = sum / static_cast<double>(size);
+    mse[n] = static_cast<float>(mean);
+    loss[n] = static_cast<float>(weight * mean);
+  }
+}
+
+}  // namespace
+
+void CudaOps::denoised(const Tensor& d, const Tensor& z, const Tensor& f, const Tensor& sigma, double sigma_data) {
+  const std::int64_t samples = z.dim(0);
+  BLOCKTRAIN_EXPECTS(d.contiguous() && z.contiguous() && f.contiguous());
+  BLOCKTRAIN_EXPECTS(d.size() == z.size() && f.size() == z.size() && sigma.size() == samples);
+  if (z.size() == 0) return;
+  denoised_kernel<<<static_cast<unsigned>(samples), threads_per_block, 0, stream_>>>(
+      z.row_size(), pointer<float>(d), pointer<float>(z), pointer<float>(f), pointer<float>(sigma), sigma_data);
+  BLOCKTRAIN_LAUNCHED();
+}
+
+void CudaOps::denoise_loss(const Tensor& loss, const Tensor& mse, const Tensor& df, const Tensor& z, const Tensor& y,
+                           const Tensor& f, const Tensor& sigma, double sigma_data, LossWeighting weighting,
+                           double loss_scale) {
+  const std::int64_t samples = z.dim(0);
+  BLOCKTRAIN_EXPECTS(z.contiguous() && y.contiguous() && f.contiguous());
+  BLOCKTRAIN_EXPECTS(y.size() == z.size() && f.size() == z.size() && sigma.size() == samples);
+  BLOCKTRAIN_EXPECTS(loss.size() == samples && mse.size() == samples);
+  BLOCKTRAIN_EXPECTS(df.empty() || (df.contiguous() && df.size() == z.size()));
+  if (z.size() == 0) return;
+  loss_kernel<<<static_cast<unsigned>(samples), threads_per_block, 0, stream_>>>(
+      z.row_size(), pointer<float>(loss), pointer<float>(mse), pointer_or_null<float>(df), pointer<float>(z),
+      pointer<float>(y), pointer<float>(f), pointer<float>(sigma), sigma_data, weighting == LossWeighting::edm,
+      loss_scale);
+  BLOCKTRAIN_LAUNCHED();
+}
+
+}  // namespace blocktrain::kernels

@@ -1,0 +1,96 @@
+// Matrix products and linear layers, by cuBLASLt with the fused ends that it has.
+#include "kernels/cuda/column_sums.cuh"
+#include "kernels/cuda/cuda_ops.hpp"
+
+namespace blocktrain::kernels {
+using namespace cuda;
+namespace {
+
+/// The terms of the sums down a matrix's columns.
+template <class T>
+struct Entries {
+  static constexpr int sums = 1;
+  const T* data;
+  std::int64_t stride;
+  __device__ void operator()(std::int64_t, std::int64_t row, std::int64_t column, std::int64_t,
+                             float (&term)[sums]) const {
+    term[0] = to_float(data[row * stride + column]);
+  }
+  __device__ void pack(std::int64_t, std::int64_t row, std::int64_t column, std::int64_t, Lanes (&term)[sums]) const {
+    term[0] = load_lanes(data + row * stride + column);
+  }
+};
+
+struct AddSum {
+  float* out;
+  __device__ void operator()(std::int64_t, std::int64_t column, const float (&sum)[1]) const { out[column] += sum[0]; }
+};
+
+template <class T>
+void add_bias(cudaStream_t stream, const Tensor& out, const Tensor& bias) {
+  T* const to = pointer<T>(out);
+  const T* const from = pointer<T>(bias);
+  const std::int64_t columns = out.row_size(), stride = out.row_stride;
+  each(stream, out.size(), [=] __device__(std::int64_t i) {
+    T& entry = to[i / columns * stride + i % columns];
+    entry = from_float<T>(to_float(entry) + to_float(from[i % columns]));
+  });
+}
+
+}  // namespace
+
+void CudaOps::matmul(const Tensor& c, const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b,
+                     bool accumulate) {
+  BLOCKTRAIN_EXPECTS(matmul_.multiply(stream_, workspace_, c, a, transpose_a, b, transpose_b, accumulate, {}));
+}
+
+void CudaOps::linear_forward(const Tensor& out, const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  BLOCKTRAIN_EXPECTS(weight.contiguous() && (bias.empty() || bias.size() == weight.dim(0)));
+  if (bias.empty()) return matmul(out, x, false, weight, true, false);
+  const MatmulEnd end{MatmulEnd::Kind::bias, bias, {}};
+  if (matmul_.multiply(stream_, workspace_, out, x, false, weight, true, false, end)) return;
+  matmul(out, x, false, weight, true, false);
+  with_stored_type(out.dtype, [&](auto type) { add_bias<decltype(type)>(stream_, out, bias); });
+}
+
+void CudaOps::linear_backward(const Tensor& dx, const Tensor& dweight, const Tensor& dbias, const Tensor& dy,
+                              const Tensor& x, const Tensor& weight, bool add_dx) {
+  BLOCKTRAIN_EXPECTS(weight.contiguous() && dweight.contiguous() && dweight.size() == weight.size());
+  if (!dx.empty()) matmul(dx, dy, false, weight, false, add_dx);
+  matmul(dweight, dy, true, x, false, true);
+  if (!dbias.empty()) add_column_sums(dbias, dy);
+}
+
+void CudaOps::linear_gelu_forward(const Tensor& out, const Tensor& pre, const Tensor& x, const Tensor& weight,
+                                  const Tensor& bias) {
+  BLOCKTRAIN_EXPECTS(out.contiguous() && pre.contiguous() && out.size() == pre.size() && weight.contiguous());
+  BLOCKTRAIN_EXPECTS(bias.size() == weight.dim(0));
+  MatmulEnd end{MatmulEnd::Kind::bias_gelu, bias, {}};
+  if (out.data != pre.data) end = {MatmulEnd::Kind::bias_gelu_keep, bias, pre};
+  if (matmul_.multiply(stream_, workspace_, out, x, false, weight, true, false, end)) return;
+  // cuBLASLt has no such end for this type or shape.
+  linear_forward(pre, x, weight, bias);
+  gelu_forward(out, pre);
+}
+
+void CudaOps::gelu_linear_backward(const Tensor& dpre, const Tensor& dweight, const Tensor& dbias, const Tensor& dy,
+                                   const Tensor& pre, const Tensor& weight) {
+  BLOCKTRAIN_EXPECTS(dpre.contiguous() && pre.contiguous() && dpre.size() == pre.size() && weight.contiguous());
+  gelu_forward(dpre, pre);
+  linear_backward({}, dweight, dbias, dy, dpre, weight, false);
+  const MatmulEnd end{MatmulEnd::Kind::gelu_gradient, {}, pre};
+  if (matmul_.multiply(stream_, workspace_, dpre, dy, false, weight, false, false, end)) return;
+  matmul(dpre, dy, false, weight, false, false);
+  gelu_backward(dpre, dpre, pre);
+}
+
+void CudaOps::add_column_sums(const Tensor& out, const Tensor& matrix) {
+  with_stored_type(matrix.dtype, [&](auto type) {
+    using T = decltype(type);
+    const Entries<T> entries{pointer<T>(matrix), matrix.row_stride};
+    const bool packs = matrix.row_size() % lanes == 0 && packs_at(entries.data, entries.stride);
+    column_sums(stream_, workspace_, 1, matrix.dim(0), matrix.row_size(), packs, entries, AddSum{pointer<float>(out)});
+  });
+}
+
+}  // namespace blocktrain::kernels

@@ -1,0 +1,316 @@
+// Layer normalisation with adaptive scale and shift. A warp has a row, and keeps it in registers between its passes.
+#include "kernels/cuda/column_sums.cuh"
+#include "kernels/cuda/cuda_ops.hpp"
+
+namespace blocktrain::kernels {
+using namespace cuda;
+namespace {
+
+/// A vector for each sample, `stride` apart.
+template <class T>
+struct PerSample {
+  T* data;
+  std::int64_t stride;
+  __device__ T* of(std::int64_t n) const { return data + n * stride; }
+};
+
+/// Rows of up to Chunks * 32 * lanes columns, a multiple of `lanes`.
+template <class T, int Chunks>
+__global__ void __launch_bounds__(threads_per_block)
+    forward_kernel(std::int64_t rows, std::int64_t tokens, std::int64_t width, T* out, float* mean, float* rstd,
+                   const T* x, PerSample<const T> shift, PerSample<const T> scale, float epsilon) {
+  const std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * warps_per_block + threadIdx.x / warp_size;
+  if (row >= rows) return;
+  const int lane = threadIdx.x % warp_size;
+  const float inverse_width = 1.0f / static_cast<float>(width);
+  Lanes a[Chunks];
+  float sum = 0;
+#pragma unroll
+  for (int k = 0; k < Chunks; ++k) {
+    const std::int64_t c = (k * warp_size + lane) * lanes;
+    if (c < width) {
+      a[k] = load_lanes(x + row * width + c);
+#pragma unroll
+      for (int l = 0; l < lanes; ++l) sum += a[k].value[l];
+    }
+  }
+  const float mu = warp_sum(sum) * inverse_width;
+  float squares = 0;
+#pragma unroll
+  for (int k = 0; k < Chunks; ++k) {
+    if ((k * warp_size + lane) * lanes < width) {
+#pragma unroll
+      for (int l = 0; l < lanes; ++l) squares += (a[k].value[l] - mu) * (a[k].value[l] - mu);
+    }
+  }
+  const float r = rsqrtf(warp_sum(squares) * inverse_width + epsilon);
+  if (lane == 0) {
+    mean[row] = mu;
+    rstd[row] = r;
+  }
+  const std::int64_t n = row / tokens;
+#pragma unroll
+  for (int k = 0; k < Chunks; ++k) {
+    const std::int64_t c = (k * warp_size + lane) * lanes;
+    if (c < width) {
+      const Lanes s = load_lanes(scale.of(n) + c), h = load_lanes(shift.of(n) + c);
+#pragma unroll
+      for (int l = 0; l < lanes; ++l) a[k].value[l] = (a[k].value[l] - mu) * r * (1.0f + s.value[l]) + h.value[l];
+      store_lanes(out + row * width + c, a[k]);
+    }
+  }
+}
+
+/// Rows of any width at any address: read again for every pass.
+template <class T>
+__global__ void __launch_bounds__(threads_per_block)
+    forward_any_kernel(std::int64_t rows, std::int64_t tokens, std::int64_t width, T* out, float* mean, float* rstd,
+                       const T* x, PerSample<const T> shift, PerSample<const T> scale, float epsilon) {
+  const std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * warps_per_block + threadIdx.x / warp_size;
+  if (row >= rows) return;
+  const int lane = threadIdx.x % warp_size;
+  const T* const a = x + row * width;
+  const float inverse_width = 1.0f / static_cast<float>(width);
+  float sum = 0, squares = 0;
+  for (std::int64_t c = lane; c < width; c += warp_size) sum += to_float(a[c]);
+  const float mu = warp_sum(sum) * inverse_width;
+  for (std::int64_t c = lane; c < width; c += warp_size) squares += (to_float(a[c]) - mu) * (to_float(a[c]) - mu);
+  const float r = rsqrtf(warp_sum(squares) * inverse_width + epsilon);
+  if (lane == 0) {
+    mean[row] = mu;
+    rstd[row] = r;
+  }
+  const std::int64_t n = row / tokens;
+  for (std::int64_t c = lane; c < width; c += warp_size) {
+    const float normal = (to_float(a[c]) - mu) * r;
+    out[row * width + c] = from_float<T>(normal * (1.0f + to_float(scale.of(n)[c])) + to_float(shift.of(n)[c]));
+  }
+}
+
+/// What the backward kernels read and write.
+template <class T>
+struct Backward {
+  std::int64_t samples, tokens, width;
+  T* dx;
+  const T *dout, *x;
+  const float *mean, *rstd;
+  PerSample<const T> scale;
+};
+
+/// dx of the tokens [group * group_tokens, ..) of sample blockIdx.x, and their sums for dshift and dscale:
+/// partial[group][2][sample][column]. A lane has the same columns in every row, so the sums stay in its registers.
+template <class T, int Chunks>
+__global__ void __launch_bounds__(threads_per_block)
+    backward_kernel(Backward<T> b, std::int64_t group_tokens, float* partial) {
+  extern __shared__ float shared[];  // [warps_per_block][width]
+  const int lane = threadIdx.x % warp_size, warp = threadIdx.x / warp_size;
+  const std::int64_t n = blockIdx.x, group = blockIdx.y, width = b.width;
+  const std::int64_t begin = group * group_tokens, end = min(begin + group_tokens, b.tokens);
+  const float inverse_width = 1.0f / static_cast<float>(width);
+  Lanes dshift[Chunks] = {}, dscale[Chunks] = {};
+  for (std::int64_t t = begin + warp; t < end; t += warps_per_block) {
+    const std::int64_t row = n * b.tokens + t;
+    const float mu = b.mean[row], r = b.rstd[row];
+    Lanes normal[Chunks], d[Chunks];
+    float sum = 0, dot = 0;
+#pragma unroll
+    for (int k = 0; k < Chunks; ++k) {
+      const std::int64_t c = (k * warp_size + lane) * lanes;
+      if (c < width) {
+        normal[k] = load_lanes(b.x + row * width + c);
+        d[k] = load_lanes(b.dout + row * width + c);
+        const Lanes s = load_lanes(b.scale.of(n) + c);
+#pragma unroll
+        for (int l = 0; l < lanes; ++l) {
+          normal[k].value[l] = (normal[k].value[l] - mu) * r;
+          dshift[k].value[l] += d[k].value[l];
+          dscale[k].value[l] += d[k].value[l] * normal[k].value[l];
+          d[k].value[l] *= 1.0f + s.value[l];
+          sum += d[k].value[l];
+          dot += d[k].value[l] * normal[k].value[l];
+        }
+      }
+    }
+    const float mean_gradient = warp_sum(sum) * inverse_width, mean_dot = warp_sum(dot) * inverse_width;
+#pragma unroll
+    for (int k = 0; k < Chunks; ++k) {
+      const std::int64_t c = (k * warp_size + lane) * lanes;
+      if (c < width) {
+        Lanes g = load_lanes(b.dx + row * width + c);
+#pragma unroll
+        for (int l = 0; l < lanes; ++l) {
+          g.value[l] += r * (d[k].value[l] - mean_gradient - normal[k].value[l] * mean_dot);
+        }
+        store_lanes(b.dx + row * width + c, g);
+      }
+    }
+  }
+#pragma unroll
+  for (int which = 0; which < 2; ++which) {
+    __syncthreads();
+#pragma unroll
+    for (int k = 0; k < Chunks; ++k) {
+      const std::int64_t c = (k * warp_size + lane) * lanes;
+      if (c < width) {
+#pragma unroll
+        for (int l = 0; l < lanes; ++l) {
+          shared[warp * width + c + l] = which == 0 ? dshift[k].value[l] : dscale[k].value[l];
+        }
+      }
+    }
+    __syncthreads();
+    for (std::int64_t c = threadIdx.x; c < width; c += threads_per_block) {
+      float total = 0;
+      for (int w = 0; w < warps_per_block; ++w) total += shared[w * width + c];
+      partial[((group * 2 + which) * b.samples + n) * width + c] = total;
+    }
+  }
+}
+
+/// dx alone, any width at any address; a warp has a row.
+template <class T>
+__global__ void __launch_bounds__(threads_per_block) dx_kernel(Backward<T> b) {
+  const std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * warps_per_block + threadIdx.x / warp_size;
+  if (row >= b.samples * b.tokens) return;
+  const int lane = threadIdx.x % warp_size;
+  const std::int64_t n = row / b.tokens, width = b.width;
+  const float mu = b.mean[row], r = b.rstd[row], inverse_width = 1.0f / static_cast<float>(width);
+  float sum = 0, dot = 0;
+  for (std::int64_t c = lane; c < width; c += warp_size) {
+    const float gradient = to_float(b.dout[row * width + c]) * (1.0f + to_float(b.scale.of(n)[c]));
+    sum += gradient;
+    dot += gradient * (to_float(b.x[row * width + c]) - mu) * r;
+  }
+  const float mean_gradient = warp_sum(sum) * inverse_width, mean_dot = warp_sum(dot) * inverse_width;
+  for (std::int64_t c = lane; c < width; c += warp_size) {
+    const std::int64_t i = row * width + c;
+    const float gradient = to_float(b.dout[i]) * (1.0f + to_float(b.scale.of(n)[c]));
+    const float normal = (to_float(b.x[i]) - mu) * r;
+    b.dx[i] = from_float<T>(to_float(b.dx[i]) + r * (gradient - mean_gradient - normal * mean_dot));
+  }
+}
+
+/// The terms of dshift and dscale, one column at a time.
+template <class T>
+struct ModulationTerms {
+  static constexpr int sums = 2;
+  Backward<T> b;
+  __device__ void operator()(std::int64_t, std::int64_t row, std::int64_t column, std::int64_t width,
+                             float (&term)[sums]) const {
+    const float d = to_float(b.dout[row * width + column]);
+    term[0] = d;
+    term[1] = d * (to_float(b.x[row * width + column]) - b.mean[row]) * b.rstd[row];
+  }
+  __device__ void pack(std::int64_t, std::int64_t, std::int64_t, std::int64_t, Lanes (&)[sums]) const {}
+};
+
+template <class T>
+struct StoreSums {
+  PerSample<T> dshift, dscale;
+  __device__ void operator()(std::int64_t n, std::int64_t column, const float (&sum)[2]) const {
+    dshift.of(n)[column] = from_float<T>(sum[0]);
+    dscale.of(n)[column] = from_float<T>(sum[1]);
+  }
+};
+
+/// Calls f(chunks) with the smallest compiled number of chunks that hold a row; false when it is too wide.
+template <class F>
+bool with_chunks(std::int64_t width, F&& f) {
+  const std::int64_t chunks = divide_up(width, warp_size * lanes);
+  if (chunks <= 1) {
+    f(std::integral_constant<int, 1>{});
+  } else if (chunks <= 2) {
+    f(std::integral_constant<int, 2>{});
+  } else if (chunks <= 3) {
+    f(std::integral_constant<int, 3>{});
+  } else if (chunks <= 4) {
+    f(std::integral_constant<int, 4>{});
+  } else if (chunks <= 5) {
+    f(std::integral_constant<int, 5>{});
+  } else {
+    return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+void CudaOps::norm_modulate_forward(const Tensor& out, const Tensor& mean, const Tensor& rstd, const Tensor& x,
+                                    const Tensor& shift, const Tensor& scale, double epsilon) {
+  const std::int64_t samples = x.dim(0), tokens = x.dim(1), width = x.dim(2), rows = samples * tokens;
+  BLOCKTRAIN_EXPECTS(x.contiguous() && out.contiguous() && out.size() == x.size());
+  BLOCKTRAIN_EXPECTS(mean.size() == rows && rstd.size() == rows);
+  BLOCKTRAIN_EXPECTS(shift.dim(0) == samples && shift.row_size() == width);
+  BLOCKTRAIN_EXPECTS(scale.dim(0) == samples && scale.row_size() == width);
+  if (rows == 0) return;
+  const unsigned blocks = static_cast<unsigned>(divide_up(rows, warps_per_block));
+  const auto eps = static_cast<float>(epsilon);
+  float *const mp = pointer<float>(mean), *const rp = pointer<float>(rstd);
+  with_stored_type(x.dtype, [&](auto type) {
+    using T = decltype(type);
+    T* const to = pointer<T>(out);
+    const T* const from = pointer<T>(x);
+    const PerSample<const T> h{pointer<T>(shift), shift.row_stride}, s{pointer<T>(scale), scale.row_stride};
+    const bool packs = width % lanes == 0 && packs_at(to) && packs_at(from) && packs_at(h.data, h.stride) &&
+                       packs_at(s.data, s.stride);
+    const bool done = packs && with_chunks(width, [&](auto chunks) {
+                        forward_kernel<T, decltype(chunks)::value><<<blocks, threads_per_block, 0, stream_>>>(
+                            rows, tokens, width, to, mp, rp, from, h, s, eps);
+                      });
+    if (!done) {
+      forward_any_kernel<T>
+          <<<blocks, threads_per_block, 0, stream_>>>(rows, tokens, width, to, mp, rp, from, h, s, eps);
+    }
+    BLOCKTRAIN_LAUNCHED();
+  });
+}
+
+void CudaOps::norm_modulate_backward(const Tensor& dx, const Tensor& dshift, const Tensor& dscale, const Tensor& dout,
+                                     const Tensor& x, const Tensor& mean, const Tensor& rstd, const Tensor& scale) {
+  const std::int64_t samples = x.dim(0), tokens = x.dim(1), width = x.dim(2), rows = samples * tokens;
+  BLOCKTRAIN_EXPECTS(x.contiguous() && dx.contiguous() && dout.contiguous());
+  BLOCKTRAIN_EXPECTS(dx.size() == x.size() && dout.size() == x.size());
+  BLOCKTRAIN_EXPECTS(mean.size() == rows && rstd.size() == rows);
+  BLOCKTRAIN_EXPECTS(dshift.dim(0) == samples && dshift.row_size() == width);
+  BLOCKTRAIN_EXPECTS(dscale.dim(0) == samples && dscale.row_size() == width);
+  BLOCKTRAIN_EXPECTS(scale.dim(0) == samples && scale.row_size() == width);
+  if (rows == 0) return;
+  with_stored_type(x.dtype, [&](auto type) {
+    using T = decltype(type);
+    const Backward<T> b{samples,
+                        tokens,
+                        width,
+                        pointer<T>(dx),
+                        pointer<T>(dout),
+                        pointer<T>(x),
+                        pointer<float>(mean),
+                        pointer<float>(rstd),
+                        {pointer<T>(scale), scale.row_stride}};
+    const StoreSums<T> finish{{pointer<T>(dshift), dshift.row_stride}, {pointer<T>(dscale), dscale.row_stride}};
+    const bool packs = width % lanes == 0 && packs_at(b.dx) && packs_at(b.dout) && packs_at(b.x) &&
+                       packs_at(b.scale.data, b.scale.stride);
+    std::int64_t groups = row_groups(samples, tokens, 1);
+    groups = std::min(groups, static_cast<std::int64_t>(workspace_.floats()) / (2 * samples * width));
+    const bool done =
+        packs && groups >= 1 && with_chunks(width, [&](auto chunks) {
+          const std::int64_t group_tokens = divide_up(tokens, groups);
+          groups = divide_up(tokens, group_tokens);
+          const dim3 grid(static_cast<unsigned>(samples), static_cast<unsigned>(groups));
+          // At most 5 chunks of 256 columns: 40 KiB, within what every GPU gives without asking.
+          const std::size_t shared = static_cast<std::size_t>(warps_per_block * width) * sizeof(float);
+          backward_kernel<T, decltype(chunks)::value>
+              <<<grid, threads_per_block, shared, stream_>>>(b, group_tokens, workspace_.data());
+          BLOCKTRAIN_LAUNCHED();
+          column_finish_kernel<2><<<blocks_for(samples * width, threads_per_block), threads_per_block, 0, stream_>>>(
+              samples, width, groups, workspace_.data(), finish);
+          BLOCKTRAIN_LAUNCHED();
+        });
+    if (!done) {
+      column_sums(stream_, workspace_, samples, tokens, width, false, ModulationTerms<T>{b}, finish);
+      dx_kernel<T><<<static_cast<unsigned>(divide_up(rows, warps_per_block)), threads_per_block, 0, stream_>>>(b);
+      BLOCKTRAIN_LAUNCHED();
+    }
+  });
+}
+
+}  // namespace blocktrain::kernels

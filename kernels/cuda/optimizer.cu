@@ -1,0 +1,150 @@
+// Norm, clipping and AdamW without a word to the host: the step's numbers are read where they are, on the device.
+#include "kernels/cuda/cuda_ops.hpp"
+#include "kernels/cuda/transform.cuh"
+
+namespace blocktrain::kernels {
+using namespace cuda;
+namespace {
+
+/// Blocks of the first pass of a sum over a whole gradient; fixed, so that the order of the sum is.
+constexpr int sum_blocks = 1024;
+
+__global__ void __launch_bounds__(threads_per_block)
+    squares_kernel(std::int64_t size, const float* x, double* partial) {
+  __shared__ double scratch[warps_per_block];
+  double sum = 0;
+  const std::int64_t step = static_cast<std::int64_t>(sum_blocks) * threads_per_block * 4;
+  const std::int64_t first = (static_cast<std::int64_t>(blockIdx.x) * threads_per_block + threadIdx.x) * 4;
+  for (std::int64_t i = first; i < size; i += step) {
+    float squares = 0;
+    if (i + 4 <= size) {
+      const Pack<float> pack = load_pack(x + i);
+#pragma unroll
+      for (int e = 0; e < 4; ++e) squares += pack.value[e] * pack.value[e];
+    } else {
+      for (std::int64_t e = i; e < size; ++e) squares += x[e] * x[e];
+    }
+    sum += static_cast<double>(squares);
+  }
+  sum = block_sum(sum, scratch);
+  if (threadIdx.x == 0) partial[blockIdx.x] = sum;
+}
+
+__global__ void __launch_bounds__(threads_per_block) squares_finish_kernel(const double* partial, StepState* state) {
+  __shared__ double scratch[warps_per_block];
+  double sum = 0;
+  for (int i = threadIdx.x; i < sum_blocks; i += threads_per_block) sum += partial[i];
+  sum = block_sum(sum, scratch);
+  if (threadIdx.x == 0) state->gradient_square_sum += sum;
+}
+
+__global__ void clip_kernel(StepState* state) {
+  const double norm = sqrt(state->gradient_square_sum);
+  state->finite = isfinite(norm) ? 1 : 0;
+  const bool clip = state->clip_norm > 0 && norm > static_cast<double>(state->clip_norm);
+  state->gradient_scale = clip ? static_cast<float>(static_cast<double>(state->clip_norm) / norm) : 1.0f;
+}
+
+/// Factors of an update, worked out once a block from the step's numbers; see cpu/optimizer.cpp for their form.
+struct Update {
+  float scale, shrink, step, epsilon, take1, take2;
+};
+
+__device__ Update update_of(const StepState& state, const AdamWParameters& parameters) {
+  const double rate = state.learning_rate, root = sqrt(static_cast<double>(state.bias_correction2));
+  return {state.gradient_scale,
+          static_cast<float>(rate * parameters.weight_decay),
+          static_cast<float>(rate * root / static_cast<double>(state.bias_correction1)),
+          static_cast<float>(parameters.epsilon * root),
+          static_cast<float>(1 - parameters.beta1),
+          static_cast<float>(1 - parameters.beta2)};
+}
+
+__device__ void update_one(const Update& u, float g, float& p, float& m, float& v) {
+  const float gradient = g * u.scale;
+  m += u.take1 * (gradient - m);
+  v += u.take2 * (gradient * gradient - v);
+  p -= u.shrink * p + u.step * m / (sqrtf(v) + u.epsilon);
+}
+
+/// Four weights to a thread; `working` (may be null) takes them in the type the network computes in.
+template <class T>
+__global__ void __launch_bounds__(threads_per_block)
+    adamw_kernel(std::int64_t packed, std::int64_t size, float* p, float* m, float* v, const float* g, T* working,
+                 const StepState* state, AdamWParameters parameters) {
+  if (state->finite == 0) return;
+  __shared__ Update shared;
+  if (threadIdx.x == 0) shared = update_of(*state, parameters);
+  __syncthreads();
+  const Update u = shared;
+  const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * threads_per_block;
+  const std::int64_t thread = static_cast<std::int64_t>(blockIdx.x) * threads_per_block + threadIdx.x;
+  for (std::int64_t i = thread * 4; i < packed; i += step * 4) {
+    Pack<float> weight = load_pack(p + i), first = load_pack(m + i), second = load_pack(v + i);
+    const Pack<float> gradient = load_pack(g + i);
+#pragma unroll
+    for (int e = 0; e < 4; ++e) update_one(u, gradient.value[e], weight.value[e], first.value[e], second.value[e]);
+    store_pack(p + i, weight);
+    store_pack(m + i, first);
+    store_pack(v + i, second);
+    if (working != nullptr) {
+      struct alignas(4 * sizeof(T)) Four {
+        T value[4];
+      } four;
+#pragma unroll
+      for (int e = 0; e < 4; ++e) four.value[e] = from_float<T>(weight.value[e]);
+      *reinterpret_cast<Four*>(working + i) = four;
+    }
+  }
+  for (std::int64_t i = packed + thread; i < size; i += step) {
+    update_one(u, g[i], p[i], m[i], v[i]);
+    if (working != nullptr) working[i] = from_float<T>(p[i]);
+  }
+}
+
+}  // namespace
+
+void CudaOps::sum_squares(StepState* state, const Tensor& x) {
+  BLOCKTRAIN_EXPECTS(x.contiguous() && packs_at(pointer<float>(x)));
+  double* const partial = reinterpret_cast<double*>(workspace_.data());
+  squares_kernel<<<sum_blocks, threads_per_block, 0, stream_>>>(x.size(), pointer<float>(x), partial);
+  BLOCKTRAIN_LAUNCHED();
+  squares_finish_kernel<<<1, threads_per_block, 0, stream_>>>(partial, state);
+  BLOCKTRAIN_LAUNCHED();
+}
+
+void CudaOps::clip_gradient(StepState* state) {
+  clip_kernel<<<1, 1, 0, stream_>>>(state);
+  BLOCKTRAIN_LAUNCHED();
+}
+
+void CudaOps::adamw(const Tensor& p, const Tensor& m, const Tensor& v, const Tensor& working, const Tensor& g,
+                    const StepState* state, const AdamWParameters& parameters) {
+  BLOCKTRAIN_EXPECTS(m.size() == p.size() && v.size() == p.size() && g.size() == p.size());
+  BLOCKTRAIN_EXPECTS(p.contiguous() && m.contiguous() && v.contiguous() && g.contiguous());
+  BLOCKTRAIN_EXPECTS(working.empty() || (working.size() == p.size() && working.contiguous()));
+  if (p.size() == 0) return;
+  float *const weights = pointer<float>(p), *const first = pointer<float>(m), *const second = pointer<float>(v);
+  const float* const gradients = pointer<float>(g);
+  const bool packs = packs_at(weights) && packs_at(first) && packs_at(second) && packs_at(gradients);
+  with_stored_type(working.empty() ? DType::float32 : working.dtype, [&](auto type) {
+    using T = decltype(type);
+    T* const copies = pointer_or_null<T>(working);
+    const std::int64_t packed = packs && packs_at(copies) ? p.size() / 4 * 4 : 0;
+    const unsigned blocks = blocks_for(std::max(packed / 4, p.size() - packed), threads_per_block);
+    adamw_kernel<T><<<blocks, threads_per_block, 0, stream_>>>(packed, p.size(), weights, first, second, gradients,
+                                                               copies, state, parameters);
+    BLOCKTRAIN_LAUNCHED();
+  });
+}
+
+void CudaOps::exponential_average(const Tensor& average, const Tensor& p, double decay, const StepState* state) {
+  BLOCKTRAIN_EXPECTS(average.size() == p.size() && average.contiguous() && p.contiguous());
+  float* const averages = pointer<float>(average);
+  const float take = static_cast<float>(1 - decay);
+  transform(
+      stream_, p.size(), [=] __device__(float a, float w) { return state->finite == 0 ? a : a + take * (w - a); },
+      averages, static_cast<const float*>(averages), static_cast<const float*>(pointer<float>(p)));
+}
+
+}  // namespace blocktrain::kernels

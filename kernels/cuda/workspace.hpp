@@ -1,0 +1,28 @@
+#pragma once
+/// Scratch memory of the CUDA ops, taken once at creation: for partial sums of our kernels, and for cuBLASLt. Ops run
+/// one after the other on one stream, so each may use all of it.
+
+#include <cstddef>
+
+#include "kernels/cuda/check.hpp"
+
+namespace blocktrain::kernels::cuda {
+
+class Workspace {
+ public:
+  /// What the fastest products of a Hopper GPU ask for.
+  static constexpr std::size_t bytes = std::size_t{32} << 20;
+
+  Workspace() { BLOCKTRAIN_CUDA(cudaMalloc(&memory_, bytes)); }
+  ~Workspace() { cudaFree(memory_); }
+  Workspace(const Workspace&) = delete;
+  Workspace& operator=(const Workspace&) = delete;
+
+  float* data() const { return static_cast<float*>(memory_); }
+  std::size_t floats() const { return bytes / sizeof(float); }
+
+ private:
+  void* memory_ = nullptr;
+};
+
+}  // namespace blocktrain::kernels::cuda
