@@ -15,8 +15,9 @@
 #include <string>
 
 #include "blocks/parameters.hpp"
-#include "kernels/ops.hpp"
+#include "kernels/device.hpp"
 #include "trainer/data/batch_loader.hpp"
+#include "trainer/run/block_slots.hpp"
 #include "trainer/run/block_step.hpp"
 #include "trainer/run/learning_rate.hpp"
 #include "trainer/run/plan.hpp"
@@ -43,7 +44,7 @@ int main(int argc, char** argv) {
   Config config;
   DataShape data{1, 8, 8, 10};
   int threads = 1, block = 1;
-  bool end_to_end = false;
+  bool end_to_end = false, cuda = false, bfloat16 = false;
   CLI::App app{"Times training steps of blocktrain"};
   app.add_option("--layers", config.model.layers);
   app.add_option("--width", config.model.width);
@@ -58,29 +59,35 @@ int main(int argc, char** argv) {
   app.add_option("--threads", threads);
   app.add_option("--block", block, "The block that is timed");
   app.add_flag("--end-to-end", end_to_end);
+  app.add_flag("--cuda", cuda, "On the first GPU");
+  app.add_flag("--bfloat16", bfloat16, "Compute in bfloat16 (on a GPU)");
   CLI11_PARSE(app, argc, argv);
   data.width = data.height;
   config.budget.steps = 1000000;
   config.optimizer.decay_steps = 0;
   config.blocks.training = end_to_end ? TrainingMode::end_to_end : TrainingMode::block_local;
 
-  const std::unique_ptr<kernels::Ops> ops = kernels::make_cpu_ops(threads);
+  config.parallel.device = cuda ? DeviceChoice::cuda : DeviceChoice::cpu;
+  config.model.precision = bfloat16 ? Precision::bfloat16 : Precision::float32;
+  const std::unique_ptr<kernels::Device> device =
+      cuda ? kernels::make_cuda_device(0, computed_in(config), true) : kernels::make_cpu_device(threads);
   const long idle = resident_bytes("VmRSS");
   const Plan plan = make_plan(config, data, 0);
   const int b = end_to_end ? 0 : block;
   const RankPlan& rank = plan.ranks[static_cast<std::size_t>(b)];
-  RankArenas arenas = RankArenas::host(rank.bytes);
-  std::vector<OwnedBlock> owned =
-      bind_blocks(arenas, config, data, {plan.blocks[static_cast<std::size_t>(b)].place}, plan.micro_batch);
+  RankArenas arenas = RankArenas::take(*device, rank.bytes);
+  std::vector<OwnedBlock> owned = bind_blocks(arenas, config, data, {plan.blocks[static_cast<std::size_t>(b)].place},
+                                              plan.micro_batch, plan.batch, 1);
   OwnedBlock& o = owned.front();
+  BlockSlots slots(*device, owned);
   blocks::initialize(o.state.parameters, o.network->parameters(), 1);
   BatchLoaderOptions loader;
   loader.batch = loader.end = plan.batch;
   const std::vector<Batch> batches =
       bind_loader_batches(arenas.batch, {data.channels, data.height, data.width}, loader);
   const Batch& batch = batches.front();
-  ops->random_normal(batch.images.reshaped({plan.batch, data.channels * data.height * data.width}),
-                     {7, kernels::Purpose::test, 0}, 0, 0);
+  kernels::make_cpu_ops(1)->random_normal(batch.images.reshaped({plan.batch, data.channels * data.height * data.width}),
+                                          {7, kernels::Purpose::test, 0}, 0, 0);
   for (std::int64_t n = 0; n < plan.batch; ++n)
     batch.labels.as<std::int32_t>()[n] = static_cast<std::int32_t>(n % data.classes);
 
@@ -93,6 +100,7 @@ int main(int argc, char** argv) {
   settings.global_batch = plan.batch;
   settings.micro_batch = plan.micro_batch;
 
+  slots.enter(o);
   std::printf("ready %ld %zu %.6g %lld\n", idle, rank.bytes.total(),
               plan.blocks[static_cast<std::size_t>(b)].flops.training * static_cast<double>(plan.batch),
               static_cast<long long>(plan.micro_batch));
@@ -100,7 +108,7 @@ int main(int argc, char** argv) {
   for (int steps = 0; std::cin >> steps;) {
     for (int i = 0; i < steps; ++i) {
       const auto begin = std::chrono::steady_clock::now();
-      take_block_step(*ops, *o.network, o.state, o.gradient, {batch.images, batch.labels, 0}, settings, nullptr, false);
+      take_block_step(*device, o, batch, settings, nullptr, false);
       std::printf("%.9f ", std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
     }
     std::printf("%ld\n", resident_bytes("VmHWM"));

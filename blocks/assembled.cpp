@@ -19,9 +19,9 @@ AssembledNetwork::AssembledNetwork(NoiseSchedule schedule, std::vector<Denoiser*
 void AssembledNetwork::bind(kernels::Arena& arena, kernels::DType dtype, std::int64_t samples,
                             std::int64_t image_elements) {
   samples_ = samples;
-  sigma_ = arena.allocate(dtype, {samples});
+  sigma_ = arena.allocate(kernels::precise(dtype), {samples});
   no_label_ = arena.allocate(kernels::DType::int32, {samples});
-  unguided_ = arena.allocate(dtype, {samples, image_elements});
+  unguided_ = arena.allocate(kernels::precise(dtype), {samples, image_elements});
   const std::size_t shared = arena.mark();
   std::size_t end = shared;
   for (Denoiser* block : blocks_) {

@@ -80,7 +80,7 @@ class Dit final : public Denoiser {
   Tensor infer(Ops& ops, const Tensor& z, const Tensor& sigma, const Tensor& label);
 
   Tensor allocate_images(Arena& arena, DType dtype, std::int64_t samples) const {
-    return arena.allocate(dtype, {samples, config_.channels, config_.height, config_.width_px});
+    return arena.allocate(kernels::precise(dtype), {samples, config_.channels, config_.height, config_.width_px});
   }
 
   DitConfig config_;
@@ -150,9 +150,9 @@ void Dit::bind_training(Arena& arena, DType dtype, std::int64_t samples) {
   t.positions = PatchEmbedding::bind_positions(arena, dtype, config_);
   t.z = allocate_images(arena, dtype, samples);
   t.f = allocate_images(arena, dtype, samples);
-  t.sigma = arena.allocate(dtype, {samples});
-  t.loss = arena.allocate(dtype, {samples});
-  t.mse = arena.allocate(dtype, {samples});
+  t.sigma = arena.allocate(kernels::precise(dtype), {samples});
+  t.loss = arena.allocate(kernels::precise(dtype), {samples});
+  t.mse = arena.allocate(kernels::precise(dtype), {samples});
   t.condition = ConditionActivations::allocate(arena, dtype, config_, samples, true);
   for (std::size_t i = 0; i < layers_.size(); ++i) {
     t.layers.push_back(DitLayerActivations::allocate(arena, dtype, config_, samples));
@@ -170,12 +170,12 @@ void Dit::bind_inference(Arena& arena, DType dtype, std::int64_t samples) {
   m.positions = PatchEmbedding::bind_positions(arena, dtype, config_);
   m.z = allocate_images(arena, dtype, chunk);
   m.f = allocate_images(arena, dtype, chunk);
-  m.loss = arena.allocate(dtype, {samples});
-  m.mse = arena.allocate(dtype, {samples});
+  m.loss = arena.allocate(kernels::precise(dtype), {samples});
+  m.mse = arena.allocate(kernels::precise(dtype), {samples});
   m.condition = ConditionActivations::allocate(arena, dtype, config_, chunk, false);
   m.stream = arena.allocate(dtype, {chunk, tokens, width});
   m.attention = arena.allocate(dtype, {chunk, tokens, width});
-  m.log_sum_exp = arena.allocate(dtype, {chunk, config_.heads, tokens});
+  m.log_sum_exp = arena.allocate(kernels::precise(dtype), {chunk, config_.heads, tokens});
   m.output_modulation = arena.allocate(dtype, {chunk, 2 * width});
   m.scratch = DitScratch::allocate(arena, dtype, config_, chunk);
   inference_ = std::move(m);

@@ -20,6 +20,9 @@ struct DitConfig {
   std::int64_t noise_features = 256;  ///< sinusoidal features of the noise level
   double label_dropout = 0.1;         ///< share of training labels replaced by "none"
   double sigma_data = 0.5;
+  /// Tokens that run through the layers together: enough for the matrix products to be efficient, few enough for
+  /// scratch to stay small.
+  std::int64_t rows_at_once = 2048;
 
   std::int64_t tokens() const { return (height / patch) * (width_px / patch); }
   std::int64_t patch_elements() const { return channels * patch * patch; }

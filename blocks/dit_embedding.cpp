@@ -25,15 +25,7 @@ void PatchEmbedding::bind_gradient(const Tensor& flat, const std::vector<Paramet
 Tensor PatchEmbedding::bind_positions(kernels::Arena& arena, kernels::DType dtype, const DitConfig& config) {
   const Tensor out = arena.allocate(dtype, {config.tokens(), config.width});
   if (arena.measures_only()) return out;
-  const std::vector<double> values =
-      grid_positions(config.height / config.patch, config.width_px / config.patch, config.width);
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    if (dtype == kernels::DType::float64) {
-      out.as<double>()[i] = values[i];
-    } else {
-      out.as<float>()[i] = static_cast<float>(values[i]);
-    }
-  }
+  arena.write(out, grid_positions(config.height / config.patch, config.width_px / config.patch, config.width));
   return out;
 }
 

@@ -14,7 +14,7 @@ DitLayerActivations DitLayerActivations::allocate(kernels::Arena& arena, kernels
   a.modulation = arena.allocate(dtype, {samples, 6 * width});
   a.qkv = rows_of(3 * width);
   a.attention = rows_of(width);
-  a.log_sum_exp = arena.allocate(dtype, {samples, config.heads, tokens});
+  a.log_sum_exp = arena.allocate(kernels::precise(dtype), {samples, config.heads, tokens});
   a.projection = rows_of(width);
   a.hidden = rows_of(config.mlp_ratio * width);
   a.output = rows_of(width);

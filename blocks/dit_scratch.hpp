@@ -25,8 +25,8 @@ struct DitScratch {
     s.flow = arena.allocate(dtype, {samples, tokens, width});
     s.narrow = arena.allocate(dtype, {samples, tokens, width});
     s.wide = arena.allocate(dtype, {samples * tokens * widest});
-    s.mean = arena.allocate(dtype, {samples, tokens});
-    s.rstd = arena.allocate(dtype, {samples, tokens});
+    s.mean = arena.allocate(kernels::precise(dtype), {samples, tokens});
+    s.rstd = arena.allocate(kernels::precise(dtype), {samples, tokens});
     s.modulation = arena.allocate(dtype, {samples, 6 * width});
     return s;
   }
@@ -43,11 +43,9 @@ struct DitScratch {
   }
 };
 
-/// Samples that run together: enough rows for the matrix products to be efficient, few enough for scratch to stay
-/// small. A function of the shape alone, so that results are.
+/// Samples that run together, about config.rows_at_once tokens. A function of the shape alone, so that results are.
 inline std::int64_t samples_per_chunk(const DitConfig& config, std::int64_t samples) {
-  constexpr std::int64_t rows = 2048;
-  return std::min(samples, (rows + config.tokens() - 1) / config.tokens());
+  return std::min(samples, (config.rows_at_once + config.tokens() - 1) / config.tokens());
 }
 
 }  // namespace blocktrain::blocks

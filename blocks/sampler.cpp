@@ -42,7 +42,8 @@ void euler_step(Ops& ops, const Tensor& z, const Tensor& d, double sigma, double
 
 void Sampler::bind(kernels::Arena& arena, kernels::DType dtype, std::int64_t samples, std::int64_t channels,
                    std::int64_t height, std::int64_t width) {
-  for (Tensor* t : {&z_, &d_, &extra_, &other_}) *t = arena.allocate(dtype, {samples, channels, height, width});
+  for (Tensor* t : {&z_, &d_, &extra_, &other_})
+    *t = arena.allocate(kernels::precise(dtype), {samples, channels, height, width});
 }
 
 Tensor Sampler::run(Ops& ops, const DenoiseFunction& denoise, const std::vector<double>& edges, const Tensor& label,

@@ -6,11 +6,20 @@
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
+#include <span>
 #include <string>
 
 #include "kernels/tensor.hpp"
 
 namespace blocktrain::kernels {
+
+/// Where an arena's memory lies, and how it is given back and written.
+struct MemoryKind {
+  void (*release)(std::byte* memory, std::size_t bytes) noexcept;
+  /// Writes from host memory; returns when it is done.
+  void (*write)(void* to, const void* from, std::size_t bytes);
+  bool on_host;  ///< the host reads and writes it directly
+};
 
 /// Bump allocator over one block of memory. Not thread-safe; bound before the first step, then only read.
 class Arena {
@@ -22,6 +31,8 @@ class Arena {
   static Arena measuring(std::string purpose);
   /// An arena of `bytes` of zeroed, page-aligned host memory. Throws RunError when the system refuses.
   static Arena host(std::string purpose, std::size_t bytes);
+  /// An arena over zeroed memory of another kind (see Device), which it gives back at its end. `kind` lives on.
+  static Arena over(std::string purpose, std::byte* memory, std::size_t bytes, const MemoryKind& kind);
 
   Arena(Arena&& other) noexcept;
   Arena& operator=(Arena&& other) noexcept;
@@ -42,6 +53,14 @@ class Arena {
     used_ = mark;
   }
 
+  /// An arena inside the memory of `room`, a tensor of this arena or of a measuring one; gives nothing back.
+  Arena within(const Tensor& room) const;
+
+  /// Sets a contiguous tensor of this arena to `values`, rounded to its type; for tables, before the first step.
+  void write(const Tensor& tensor, std::span<const double> values) const;
+
+  /// The host may read and write the arena's tensors directly.
+  bool on_host() const { return kind_ == nullptr || kind_->on_host; }
   bool measures_only() const { return memory_ == nullptr; }
   const std::string& purpose() const { return purpose_; }
   /// The most bytes bound at one time, alignment included. On a measuring arena: the size to take.
@@ -49,13 +68,15 @@ class Arena {
   std::size_t capacity() const { return capacity_; }
   /// Start of the memory, null on a measuring arena.
   std::byte* data() const { return memory_; }
-  /// Bytes of this arena that the operating system holds in RAM now (mincore): what a run really used.
+  /// Bytes of this arena that the operating system holds in RAM now (mincore): what a run really used. Memory that is
+  /// not paged in on demand: all of it.
   std::size_t resident() const;
 
  private:
   Arena() = default;
   std::string purpose_;
   std::byte* memory_ = nullptr;
+  const MemoryKind* kind_ = nullptr;
   std::size_t capacity_ = 0;
   std::size_t used_ = 0;
   std::size_t peak_ = 0;

@@ -48,6 +48,8 @@ class Ops {
   virtual void fill(const Tensor& out, double value) = 0;
   /// out[...] = in[...]; same shape, both may be strided.
   virtual void copy(const Tensor& out, const Tensor& in) = 0;
+  /// out[i] = in[i], each in its own type, of float32 and the ops' own; contiguous, of the same size.
+  virtual void convert(const Tensor& out, const Tensor& in) = 0;
   /// out[...] += in[...]; same shape, both may be strided.
   virtual void add(const Tensor& out, const Tensor& in) = 0;
   /// out = a*x + b*y; out may alias x or y.
@@ -152,6 +154,9 @@ class Ops {
   virtual void denoise_loss(const Tensor& loss, const Tensor& mse, const Tensor& df, const Tensor& z, const Tensor& y,
                             const Tensor& f, const Tensor& sigma, double sigma_data, LossWeighting weighting,
                             double loss_scale) = 0;
+
+  /// state->loss_sum += sum of loss[n], state->mse_sum += sum of mse[n], added up in double.
+  virtual void add_losses(StepState* state, const Tensor& loss, const Tensor& mse) = 0;
 
   // ---- classification (the evaluation's classifier) -------------------------------------------------------
   /// loss[n] = -log softmax(logits[n])[label[n]]; dlogits[N,V] = loss_scale * (softmax - onehot), skipped when

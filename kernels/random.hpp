@@ -40,8 +40,8 @@ struct RandomKey {
 
 /// Four uniform 32-bit words: element group `group` (elements 4*group .. 4*group+3) of `sample` at `step`.
 /// Layout, shared by every device: key = (seed low, seed high); counter = (group, sample, step, purpose<<24 | block).
-BLOCKTRAIN_HOST_DEVICE inline r123::Philox4x32::ctr_type random_words(const RandomKey& key, std::uint32_t step, std::uint32_t sample,
-                                               std::uint32_t group) {
+BLOCKTRAIN_HOST_DEVICE inline r123::Philox4x32::ctr_type random_words(const RandomKey& key, std::uint32_t step,
+                                                                      std::uint32_t sample, std::uint32_t group) {
   const r123::Philox4x32::key_type k{
       {static_cast<std::uint32_t>(key.seed), static_cast<std::uint32_t>(key.seed >> 32)}};
   const r123::Philox4x32::ctr_type c{
@@ -50,6 +50,8 @@ BLOCKTRAIN_HOST_DEVICE inline r123::Philox4x32::ctr_type random_words(const Rand
 }
 
 /// A word as a uniform number in the open interval (0, 1); exact in double.
-BLOCKTRAIN_HOST_DEVICE inline double uniform_open(std::uint32_t word) { return (static_cast<double>(word) + 0.5) * 0x1p-32; }
+BLOCKTRAIN_HOST_DEVICE inline double uniform_open(std::uint32_t word) {
+  return (static_cast<double>(word) + 0.5) * 0x1p-32;
+}
 
 }  // namespace blocktrain::kernels

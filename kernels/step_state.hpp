@@ -18,9 +18,10 @@ struct StepState {
   float bias_correction2 = 1;  ///< 1 - beta2^(step+1)
   float clip_norm = 0;         ///< largest norm of the gradient; 0: no clipping
   // results
-  double gradient_square_sum = 0;  ///< by sum_squares, over the whole gradient of the block
-  float gradient_scale = 1;        ///< by clip_gradient: min(1, clip_norm / norm)
-  std::int32_t finite = 1;         ///< by clip_gradient: 0 when the norm is not finite; adamw then does nothing
+  double gradient_square_sum = 0;    ///< by sum_squares, over the whole gradient of the block
+  float gradient_scale = 1;          ///< by clip_gradient: min(1, clip_norm / norm)
+  double loss_sum = 0, mse_sum = 0;  ///< by add_losses, over the samples of the step
+  std::int32_t finite = 1;           ///< by clip_gradient: 0 when the norm is not finite; adamw then does nothing
 };
 
 /// Coordinate in which a noise level is drawn uniformly (method: section 1, sampling within an interval).

@@ -3,6 +3,7 @@
 /// from an Arena. Everything that computes takes tensors through the Ops interface (ops.hpp).
 
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
@@ -10,6 +11,13 @@
 #include "kernels/error.hpp"
 
 namespace blocktrain::kernels {
+
+/// A float32 rounded to the nearest bfloat16 (its upper half), ties to even; NaN stays NaN.
+constexpr std::uint16_t bfloat16_bits(float value) {
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<std::uint16_t>((bits >> 16) | 0x40u);
+  return static_cast<std::uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+}
 
 enum class DType : std::uint8_t { float32, float64, int32, bfloat16 };
 

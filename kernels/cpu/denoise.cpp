@@ -84,4 +84,12 @@ void CpuOps::denoise_loss(const Tensor& loss, const Tensor& mse, const Tensor& d
   });
 }
 
+void CpuOps::add_losses(StepState* state, const Tensor& loss, const Tensor& mse) {
+  BLOCKTRAIN_EXPECTS(loss.contiguous() && mse.contiguous() && loss.size() == mse.size());
+  for (std::int64_t n = 0; n < loss.size(); ++n) {
+    state->loss_sum += static_cast<double>(loss.as<float>()[n]);
+    state->mse_sum += static_cast<double>(mse.as<float>()[n]);
+  }
+}
+
 }  // namespace blocktrain::kernels

@@ -46,6 +46,12 @@ void CpuOps::copy(const Tensor& out, const Tensor& in) {
   });
 }
 
+void CpuOps::convert(const Tensor& out, const Tensor& in) {
+  BLOCKTRAIN_EXPECTS(out.contiguous() && in.contiguous() && out.size() == in.size());
+  BLOCKTRAIN_EXPECTS(out.dtype == DType::float32 && in.dtype == DType::float32);
+  copy(out.reshaped({out.size()}), in.reshaped({in.size()}));
+}
+
 void CpuOps::add(const Tensor& out, const Tensor& in) {
   BLOCKTRAIN_EXPECTS(same_shape(out, in));
   float* const o = out.as<float>();

@@ -33,6 +33,7 @@ class CudaOps final : public Ops {
 
   void fill(const Tensor& out, double value) override;
   void copy(const Tensor& out, const Tensor& in) override;
+  void convert(const Tensor& out, const Tensor& in) override;
   void add(const Tensor& out, const Tensor& in) override;
   void axpby(const Tensor& out, double a, const Tensor& x, double b, const Tensor& y) override;
   void matmul(const Tensor& c, const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b,
@@ -75,6 +76,7 @@ class CudaOps final : public Ops {
   void denoise_loss(const Tensor& loss, const Tensor& mse, const Tensor& df, const Tensor& z, const Tensor& y,
                     const Tensor& f, const Tensor& sigma, double sigma_data, LossWeighting weighting,
                     double loss_scale) override;
+  void add_losses(StepState* state, const Tensor& loss, const Tensor& mse) override;
   void cross_entropy(const Tensor& loss, const Tensor& dlogits, const Tensor& logits, const Tensor& label,
                      double loss_scale) override;
   void sum_squares(StepState* state, const Tensor& x) override;

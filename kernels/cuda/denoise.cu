@@ -51,7 +51,31 @@ __global__ void __launch_bounds__(threads_per_block)
   }
 }
 
+/// One block, each thread a fixed share of the samples.
+__global__ void __launch_bounds__(threads_per_block)
+    add_losses_kernel(std::int64_t samples, const float* loss, const float* mse, StepState* state) {
+  __shared__ double scratch[warps_per_block];
+  double losses = 0, errors = 0;
+  for (std::int64_t n = threadIdx.x; n < samples; n += threads_per_block) {
+    losses += static_cast<double>(loss[n]);
+    errors += static_cast<double>(mse[n]);
+  }
+  losses = block_sum(losses, scratch);
+  errors = block_sum(errors, scratch);
+  if (threadIdx.x == 0) {
+    state->loss_sum += losses;
+    state->mse_sum += errors;
+  }
+}
+
 }  // namespace
+
+void CudaOps::add_losses(StepState* state, const Tensor& loss, const Tensor& mse) {
+  BLOCKTRAIN_EXPECTS(loss.contiguous() && mse.contiguous() && loss.size() == mse.size());
+  add_losses_kernel<<<1, threads_per_block, 0, stream_>>>(loss.size(), pointer<float>(loss), pointer<float>(mse),
+                                                          state);
+  BLOCKTRAIN_LAUNCHED();
+}
 
 void CudaOps::denoised(const Tensor& d, const Tensor& z, const Tensor& f, const Tensor& sigma, double sigma_data) {
   const std::int64_t samples = z.dim(0);

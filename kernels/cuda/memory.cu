@@ -29,6 +29,9 @@ void fill_rows(cudaStream_t stream, const Tensor& out, float value) {
        [=] __device__(std::int64_t i) { to[i / columns * stride + i % columns] = from_float<T>(value); });
 }
 
+struct Same {
+  __device__ float operator()(float a) const { return a; }
+};
 struct Sum {
   __device__ float operator()(float a, float b) const { return a + b; }
 };
@@ -62,6 +65,17 @@ void CudaOps::copy(const Tensor& out, const Tensor& in) {
   BLOCKTRAIN_CUDA(cudaMemcpy2DAsync(out.data, static_cast<std::size_t>(out.row_stride) * element, in.data,
                                     static_cast<std::size_t>(in.row_stride) * element, row,
                                     static_cast<std::size_t>(in.dim(0)), cudaMemcpyDeviceToDevice, stream_));
+}
+
+void CudaOps::convert(const Tensor& out, const Tensor& in) {
+  BLOCKTRAIN_EXPECTS(out.contiguous() && in.contiguous() && out.size() == in.size());
+  with_stored_type(out.dtype, [&](auto to) {
+    with_stored_type(in.dtype, [&](auto from) {
+      using To = decltype(to);
+      using From = decltype(from);
+      transform(stream_, out.size(), Same{}, pointer<To>(out), static_cast<const From*>(pointer<From>(in)));
+    });
+  });
 }
 
 void CudaOps::add(const Tensor& out, const Tensor& in) {

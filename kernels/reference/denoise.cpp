@@ -46,4 +46,12 @@ void ReferenceOps::denoise_loss(const Tensor& loss, const Tensor& mse, const Ten
   }
 }
 
+void ReferenceOps::add_losses(StepState* state, const Tensor& loss, const Tensor& mse) {
+  BLOCKTRAIN_EXPECTS(loss.contiguous() && mse.contiguous() && loss.size() == mse.size());
+  for (std::int64_t n = 0; n < loss.size(); ++n) {
+    state->loss_sum += static_cast<double>(loss.as<double>()[n]);
+    state->mse_sum += static_cast<double>(mse.as<double>()[n]);
+  }
+}
+
 }  // namespace blocktrain::kernels

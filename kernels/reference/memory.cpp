@@ -23,6 +23,20 @@ void ReferenceOps::copy(const Tensor& out, const Tensor& in) {
   }
 }
 
+void ReferenceOps::convert(const Tensor& out, const Tensor& in) {
+  BLOCKTRAIN_EXPECTS(out.contiguous() && in.contiguous() && out.size() == in.size());
+  const auto read = [&](Index i) {
+    return in.dtype == DType::float32 ? static_cast<double>(in.as<float>()[i]) : in.as<double>()[i];
+  };
+  for (Index i = 0; i < out.size(); ++i) {
+    if (out.dtype == DType::float32) {
+      out.as<float>()[i] = static_cast<float>(read(i));
+    } else {
+      out.as<double>()[i] = read(i);
+    }
+  }
+}
+
 void ReferenceOps::add(const Tensor& out, const Tensor& in) {
   BLOCKTRAIN_EXPECTS(same_shape(out, in));
   for (Index i = 0; i < in.shape[0]; ++i) {

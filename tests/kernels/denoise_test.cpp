@@ -122,3 +122,23 @@ BOOST_AUTO_TEST_CASE(a_perfect_network_output_gives_no_loss) {
     check_values(ops, o, "df", {0, 0, 0}, 2e-6);
   });
 }
+
+BOOST_AUTO_TEST_CASE(losses_of_a_step_add_up) {
+  for (const std::int64_t n : {1, 7, 300}) {
+    check_parity("add_losses", 1e-12, [&](Ops& ops, Operands& o) {
+      o.state.loss_sum = 2;
+      o.state.mse_sum = 0.5;
+      ops.add_losses(&o.state, o.input("loss", {n}), o.input("mse", {n}));
+      o.record("sum of losses", o.state.loss_sum);
+      o.record("sum of errors", o.state.mse_sum);
+    });
+  }
+  for_each_implementation([](Ops& ops, Operands& o) {
+    o.state.loss_sum = 1;
+    ops.add_losses(&o.state, o.input("loss", {3}, list({1, 2, 4})), o.input("mse", {3}, list({0.5, 0.25, 0})));
+    o.record("sum of losses", o.state.loss_sum);
+    o.record("sum of errors", o.state.mse_sum);
+    check_values(ops, o, "sum of losses", {8}, 0);
+    check_values(ops, o, "sum of errors", {0.75}, 0);
+  });
+}

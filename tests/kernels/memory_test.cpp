@@ -71,3 +71,9 @@ BOOST_AUTO_TEST_CASE(shapes_that_do_not_fit_are_refused) {
     BOOST_CHECK_THROW(ops.axpby(x, 1, x, 1, y), std::logic_error);
   });
 }
+
+BOOST_AUTO_TEST_CASE(convert_keeps_float32_values) {
+  for (const std::int64_t n : {1, 60, 20001}) {
+    check_parity("convert", 0, [&](Ops& ops, Operands& o) { ops.convert(o.output("out", {n}), o.input("in", {n})); });
+  }
+}

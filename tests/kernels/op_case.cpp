@@ -9,6 +9,7 @@
 #include <numbers>
 
 #include "kernels/arena.hpp"
+#include "tests/kernels/cuda_case.hpp"
 
 namespace blocktrain::kernels::testing {
 namespace {
@@ -33,6 +34,8 @@ double load(const Tensor& t, std::int64_t place) {
       return t.as<double>()[place];
     case DType::int32:
       return t.as<std::int32_t>()[place];
+    case DType::bfloat16:
+      break;
   }
   throw std::logic_error("unknown dtype");
 }
@@ -48,7 +51,10 @@ void store(const Tensor& t, std::int64_t place, double value) {
     case DType::int32:
       t.as<std::int32_t>()[place] = static_cast<std::int32_t>(value);
       return;
+    case DType::bfloat16:
+      break;
   }
+  throw std::logic_error("unknown dtype");
 }
 
 std::int64_t place_of(const Tensor& t, std::int64_t element) {
@@ -74,14 +80,21 @@ Fill list(std::vector<double> values) {
 struct Operands::Operand {
   enum class Role { input, result };
 
-  explicit Operand(const Tensor& view) : tensor(view) {
+  Operand(const Tensor& view, Memory where) : tensor(view), memory(where) {
     // A strided view ends with its last row, not with that row's gap.
     const std::int64_t places = view.size() == 0 ? 0 : (view.shape[0] - 1) * view.row_stride + view.row_size();
     bytes = static_cast<std::size_t>(places) * size_of(view.dtype);
-    tensor.data = ::operator new(std::max<std::size_t>(bytes, 1), alignment);
+    const std::size_t taken = std::max<std::size_t>(bytes, 1);
+    tensor.data = memory == Memory::managed ? take_managed(taken) : ::operator new(taken, alignment);
     for (std::int64_t i = 0; i < places; ++i) store(tensor, i, gap_value);
   }
-  ~Operand() { ::operator delete(tensor.data, alignment); }
+  ~Operand() {
+    if (memory == Memory::managed) {
+      give_managed(tensor.data);
+    } else {
+      ::operator delete(tensor.data, alignment);
+    }
+  }
   Operand(const Operand&) = delete;
   Operand& operator=(const Operand&) = delete;
 
@@ -102,21 +115,32 @@ struct Operands::Operand {
   }
 
   Tensor tensor;
+  Memory memory;
   std::size_t bytes = 0;
   Role role = Role::input;
   bool fresh = true;
   std::vector<std::byte> original;  // of inputs
 };
 
-Operands::Operands(DType floating) : floating_(floating) {}
-Operands::~Operands() = default;
+Operands::Operands(DType floating, Memory memory)
+    : state(*new (memory == Memory::managed ? take_managed(sizeof(StepState)) : ::operator new(sizeof(StepState)))
+                StepState{}),
+      floating_(floating),
+      memory_(memory) {}
+Operands::~Operands() {
+  if (memory_ == Memory::managed) {
+    give_managed(&state);
+  } else {
+    ::operator delete(&state);
+  }
+}
 
 Operands::Operand& Operands::get(const std::string& name, DType dtype, Dims dims, std::int64_t row_stride) {
   Tensor view(nullptr, dtype, dims);
   if (row_stride != 0) view.row_stride = row_stride;
   BLOCKTRAIN_EXPECTS(view.row_stride >= view.row_size());
   auto& slot = operands_[name];
-  if (!slot) slot = std::make_unique<Operand>(view);
+  if (!slot) slot = std::make_unique<Operand>(view, memory_);
   BLOCKTRAIN_EXPECTS(slot->tensor.shape == view.shape && slot->tensor.rank == view.rank);
   return *slot;
 }
@@ -228,6 +252,28 @@ std::string Operands::damage() const {
   return text;
 }
 
+namespace {
+
+/// Takes the largest |got - expected| of `name`, relative to the largest |expected|, into `result`.
+void compare(Parity& result, const std::string& name, const std::string& where, const std::vector<double>& expected,
+             const std::vector<double>& got) {
+  double scale = 0, difference = 0;
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    scale = std::max(scale, std::abs(expected[i]));
+    const double d = std::abs(expected[i] - got[i]);
+    difference = d <= difference ? difference : d;  // keeps a NaN
+    if (std::isnan(d)) break;
+  }
+  double error = scale > 0 ? difference / scale : difference;
+  if (std::isnan(error)) error = std::numeric_limits<double>::infinity();
+  if (error >= result.error) {
+    result.error = error;
+    result.where = name + where;
+  }
+}
+
+}  // namespace
+
 Parity parity(const Call& call) {
   const auto reference = make_reference_ops();
   Operands truth(reference->dtype());
@@ -246,22 +292,21 @@ Parity parity(const Call& call) {
   result.damage = truth.damage() + first.damage() + threaded.damage() + again.damage();
   BLOCKTRAIN_EXPECTS(!truth.results().empty() && truth.results() == first.results());
   for (const std::string& name : truth.results()) {
-    const std::vector<double> expected = truth.read(name), got = first.read(name);
-    double scale = 0, difference = 0;
-    for (std::size_t i = 0; i < expected.size(); ++i) {
-      scale = std::max(scale, std::abs(expected[i]));
-      const double d = std::abs(expected[i] - got[i]);
-      difference = d <= difference ? difference : d;  // keeps a NaN
-      if (std::isnan(d)) break;
-    }
-    double error = scale > 0 ? difference / scale : difference;
-    if (std::isnan(error)) error = std::numeric_limits<double>::infinity();
-    if (error >= result.error) {
-      result.error = error;
-      result.where = name;
-    }
+    compare(result, name, "", truth.read(name), first.read(name));
     result.same_bits =
         result.same_bits && first.bytes(name) == threaded.bytes(name) && threaded.bytes(name) == again.bytes(name);
+  }
+  if (const auto gpu = cuda_ops(DType::float32)) {
+    Operands there(DType::float32, Operands::Memory::managed), twice(DType::float32, Operands::Memory::managed);
+    call(*gpu, there);
+    call(*gpu, twice);
+    gpu->synchronize();
+    result.on_gpu = true;
+    result.damage += there.damage() + twice.damage();
+    for (const std::string& name : truth.results()) {
+      compare(result, name, " on the GPU", truth.read(name), there.read(name));
+      result.same_bits = result.same_bits && there.bytes(name) == twice.bytes(name);
+    }
   }
   return result;
 }
@@ -270,7 +315,7 @@ void check_parity(const std::string& what, double tolerance, const Call& call) {
   const Parity p = parity(call);
   BOOST_TEST(p.error <= tolerance, what << ": '" << p.where << "' is off by " << p.error
                                         << " of its largest magnitude; accepted: " << tolerance);
-  BOOST_TEST(p.same_bits, what << ": other bits on 3 threads than on 1, or in a second call");
+  BOOST_TEST(p.same_bits, what << ": other bits on 3 threads than on 1, or in a second call, there or on the GPU");
   BOOST_TEST(p.damage.empty(), what << ": " << p.damage);
   BOOST_TEST_MESSAGE(what << ": error " << p.error << " of " << tolerance << " (" << p.where << ")");
 }
@@ -319,13 +364,14 @@ void check_gradient(const GradientCase& c) {
 }
 
 void for_each_implementation(const Call& call) {
-  const auto run = [&](const std::unique_ptr<Ops>& ops) {
-    Operands o(ops->dtype());
+  const auto run = [&](const std::unique_ptr<Ops>& ops, Operands::Memory memory) {
+    Operands o(ops->dtype(), memory);
     call(*ops, o);
     BOOST_TEST(o.damage().empty(), ops->name() << ": " << o.damage());
   };
-  run(make_reference_ops());
-  run(make_cpu_ops(2));
+  run(make_reference_ops(), Operands::Memory::host);
+  run(make_cpu_ops(2), Operands::Memory::host);
+  if (auto gpu = cuda_ops(DType::float32)) run(std::move(gpu), Operands::Memory::managed);
 }
 
 void check_values(const Ops& ops, const Operands& operands, const std::string& name,

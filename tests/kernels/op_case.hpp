@@ -33,7 +33,8 @@ Fill list(std::vector<double> values);
 /// tensor asked for as an input is what the op before left there.
 class Operands {
  public:
-  explicit Operands(DType floating);
+  enum class Memory { host, managed };  ///< managed: reached by a GPU as well
+  explicit Operands(DType floating, Memory memory = Memory::host);
   ~Operands();
   Operands(const Operands&) = delete;
   Operands& operator=(const Operands&) = delete;
@@ -61,13 +62,14 @@ class Operands {
   /// The bytes of a result.
   std::vector<std::byte> bytes(const std::string& name) const;
 
-  StepState state;
+  StepState& state;
 
  private:
   struct Operand;
   Operand& get(const std::string& name, DType dtype, Dims dims, std::int64_t row_stride);
   const Operand& find(const std::string& name) const;
   DType floating_;
+  Memory memory_;
   std::map<std::string, std::unique_ptr<Operand>> operands_;
 };
 
@@ -79,10 +81,11 @@ struct Parity {
   double error = 0;       ///< largest |difference| / largest |reference value| over all results
   std::string where;      ///< result with that error
   bool same_bits = true;  ///< 1 thread, 3 threads and a repeated call agree bit for bit
+  bool on_gpu = false;    ///< the CUDA ops were compared as well, and called twice
   std::string damage;     ///< see Operands::damage
 };
 
-/// Runs `call` on the reference and on the CPU ops with 1 and 3 threads.
+/// Runs `call` on the reference, on the CPU ops with 1 and 3 threads, and in float32 on a GPU where there is one.
 Parity parity(const Call& call);
 
 /// Boost.Test checks on parity(): error <= tolerance (float32, relative to the largest magnitude of each result),

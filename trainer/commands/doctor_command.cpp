@@ -9,6 +9,7 @@
 
 #include "comm/mpi/mpi_world.hpp"
 #include "kernels/cpu/cpu_facts.hpp"
+#include "kernels/device.hpp"
 #include "trainer/commands/commands.hpp"
 #include "trainer/config/config.hpp"
 #include "trainer/ledger/energy/powercap.hpp"
@@ -40,7 +41,11 @@ std::vector<Finding> examine() {
                    mpi.empty() ? "this build has no MPI: only the threads transport works. Install Open MPI (Debian: "
                                  "libopenmpi-dev openmpi-bin) and build again"
                                : mpi});
-  found.push_back({"gpu", false, "this build has no CUDA kernels: everything runs on the CPU"});
+  std::string why;
+  const int gpus = kernels::cuda_devices(&why);
+  found.push_back(
+      {"gpu", gpus > 0,
+       gpus > 0 ? std::to_string(gpus) + " visible; " + kernels::cuda_facts() : why + ": everything runs on the CPU"});
   for (const auto& sensor : host_sensors(EnergyConfig{}.powercap_root)) {
     const EnergyReading r = sensor->read(monotonic_ns());
     const std::string topic = "energy " + std::string(to_string(sensor->source()));

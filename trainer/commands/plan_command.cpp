@@ -8,6 +8,7 @@
 
 #include "trainer/commands/commands.hpp"
 #include "trainer/data/data_probe.hpp"
+#include "trainer/run/compute_device.hpp"
 #include "trainer/run/plan.hpp"
 #include "trainer/run/units.hpp"
 
@@ -62,6 +63,9 @@ ordered_json to_json(const Plan& plan) {
                             {"gradient", p.bytes.gradient},
                             {"activations", p.bytes.activations},
                             {"batch", p.bytes.batch},
+                            {"home", p.bytes.home},
+                            {"input", p.bytes.input},
+                            {"on_device", p.bytes.on_device(plan.on_gpu)},
                             {"total", p.bytes.total()}}}});
   }
   return j;
@@ -114,13 +118,14 @@ void print_table(const Config& config, const DataProbe& data, const Plan& plan, 
 }  // namespace
 
 int plan_command(const PlanArguments& arguments) {
-  const Config config = load_config(arguments.config, arguments.overrides);
+  Config config = load_config(arguments.config, arguments.overrides);
   if (arguments.show_config) {
     fmt::print("{}", to_yaml(config, YamlComments::every_key));
     return 0;
   }
   if (arguments.world < 0)
     throw InputError("--world: found " + std::to_string(arguments.world) + "; accepted: 1 or more ranks");
+  config.parallel.device = device_here(config);
   const DataProbe data = probe_data(config.data.path, config.data.format);
   const DataShape shape{data.shape.channels, data.shape.height, data.shape.width, data.shape.classes};
   const Plan plan = make_plan(config, shape, arguments.world);

@@ -17,7 +17,8 @@ enum class TrainingMode : std::uint8_t { block_local, end_to_end };
 enum class Partition : std::uint8_t { equal_probability, uniform, uniform_log };
 enum class NoiseSampling : std::uint8_t { lognormal, uniform_log, partition };
 enum class Weighting : std::uint8_t { edm, none };
-enum class DeviceChoice : std::uint8_t { automatic, cpu };
+enum class DeviceChoice : std::uint8_t { automatic, cpu, cuda };
+enum class Precision : std::uint8_t { float32, bfloat16 };
 enum class TransportChoice : std::uint8_t { automatic, mpi, local };
 enum class SamplerKind : std::uint8_t { euler, heun, ancestral };
 
@@ -45,6 +46,7 @@ struct ModelConfig {
   int patch = 2;
   std::int64_t mlp_ratio = 4;
   double label_dropout = 0.1;  ///< share of labels replaced by "none", for guidance
+  Precision precision = Precision::float32;
 
   bool operator==(const ModelConfig&) const = default;
 };

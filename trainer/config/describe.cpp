@@ -18,18 +18,17 @@ constexpr std::string_view kTrainingModes[] = {"block_local", "end_to_end"};
 constexpr std::string_view kPartitions[] = {"equal_probability", "uniform", "uniform_log"};
 constexpr std::string_view kSamplings[] = {"lognormal", "uniform_log", "partition"};
 constexpr std::string_view kWeightings[] = {"edm", "none"};
-constexpr std::string_view kDevices[] = {"auto", "cpu"};
+constexpr std::string_view kDevices[] = {"auto", "cpu", "cuda"};
+constexpr std::string_view kPrecisions[] = {"float32", "bfloat16"};
 constexpr std::string_view kTransports[] = {"auto", "mpi", "local"};
 constexpr std::string_view kFormats[] = {"auto", "idx", "cifar10", "cifar100"};
 constexpr std::string_view kSamplers[] = {"euler", "heun", "ancestral"};
-constexpr Names::Refused kRefusedDevices[] = {{"cuda", "this build has no CUDA kernels"}};
 
 template <class Enum>
-NameField names(Enum& value, Enum last, std::span<const std::string_view> accepted,
-                std::span<const Names::Refused> refused = {}) {
+NameField names(Enum& value, Enum last, std::span<const std::string_view> accepted) {
   static_assert(std::is_same_v<std::underlying_type_t<Enum>, std::uint8_t>);
   if (static_cast<std::size_t>(last) + 1 != accepted.size()) throw std::logic_error("an enum lacks a spelling");
-  return {reinterpret_cast<std::uint8_t*>(&value), {accepted, refused}};
+  return {reinterpret_cast<std::uint8_t*>(&value), {accepted}};
 }
 IntField integer(int& value, std::int64_t lowest, std::int64_t highest) { return {&value, {lowest, highest}}; }
 LongField integer(std::int64_t& value, std::int64_t lowest, std::int64_t highest) {
@@ -87,6 +86,8 @@ void describe_data_and_model(std::vector<Field>& fields, Config& c) {
                     "Hidden width of a layer's MLP, as a multiple of model.width."});
   fields.push_back({"model", "label_dropout", below(c.model.label_dropout, 0, 1),
                     "Share of labels replaced by \"none\" in training, so that guidance is possible."});
+  fields.push_back({"model", "precision", names(c.model.precision, Precision::bfloat16, kPrecisions),
+                    "What layers compute in. bfloat16: on GPUs alone, with float32 sums, weights and moments."});
 }
 
 void describe_method(std::vector<Field>& fields, Config& c) {
@@ -175,8 +176,8 @@ void describe_running(std::vector<Field>& fields, Config& c) {
   fields.push_back(
       {"checkpoint", "keep", integer(c.checkpoint.keep, 1, 1000000), "Checkpoints kept per block, newest first."});
 
-  fields.push_back({"parallel", "device", names(c.parallel.device, DeviceChoice::cpu, kDevices, kRefusedDevices),
-                    "Where blocks compute; auto takes the best there is."});
+  fields.push_back({"parallel", "device", names(c.parallel.device, DeviceChoice::cuda, kDevices),
+                    "Where blocks compute: the CPU or NVIDIA GPUs. auto takes GPUs where every rank sees one."});
   fields.push_back({"parallel", "transport", names(c.parallel.transport, TransportChoice::local, kTransports),
                     "How ranks talk. mpi: processes started by mpirun. local: threads of one process. auto: mpi under "
                     "mpirun, else local."});

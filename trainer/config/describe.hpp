@@ -30,13 +30,9 @@ struct ListLength {
   std::size_t least = 0, most = 0;
 };
 
-/// Spellings of an enum, in the order of its enumerators from 0, and spellings refused for a reason worth saying.
+/// Spellings of an enum, in the order of its enumerators from 0.
 struct Names {
-  struct Refused {
-    std::string_view name, reason;
-  };
   std::span<const std::string_view> accepted;
-  std::span<const Refused> refused;
 };
 
 struct PathField {

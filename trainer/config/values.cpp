@@ -155,10 +155,6 @@ std::optional<std::string> assign_name(std::uint8_t& to, const Names& names, con
     to = static_cast<std::uint8_t>(i);
     return std::nullopt;
   }
-  for (const Names::Refused& refused : names.refused) {
-    if (node.text == refused.name)
-      return found(node) + ", but " + std::string(refused.reason) + "; accepted: " + accepted;
-  }
   if (const std::string_view near = nearest(node.text, names.accepted); !near.empty() && names.accepted.size() > 1) {
     return found(node) + " (did you mean " + std::string(near) + "?); accepted: " + accepted;
   }

@@ -67,6 +67,8 @@ TrainedNetwork::TrainedNetwork(const std::string& folder, const std::vector<std:
     : folder_(folder), config_(load_config_of(folder, overrides)), data_(load_facts(folder)) {
   // Overrides do not count here, but load_run_config's config does.
   experiment_ = experiment_identity(config_);
+  // Whatever the run computed on, its network is evaluated here.
+  config_.parallel.device = DeviceChoice::cpu;
   const std::vector<blocks::BlockPlace> places = block_places(config_);
   ResumePlan found = find_resume_points(folder_, experiment_, static_cast<int>(places.size()), false);
   if (!found.found) {

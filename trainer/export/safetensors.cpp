@@ -30,6 +30,8 @@ const char* type_name(kernels::DType type) {
       return "F64";
     case kernels::DType::int32:
       return "I32";
+    case kernels::DType::bfloat16:
+      return "BF16";
   }
   return "";
 }

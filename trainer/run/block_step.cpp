@@ -11,14 +11,9 @@ namespace {
 
 using kernels::Tensor;
 
-double sum(const Tensor& per_sample) {
-  double total = 0;
-  for (std::int64_t n = 0; n < per_sample.size(); ++n) total += static_cast<double>(per_sample.as<float>()[n]);
-  return total;
-}
-
-/// Writes the inputs of step `step` to where the ops read them.
-void begin_step(kernels::StepState& s, const BlockStepSettings& settings, std::int64_t step) {
+/// The inputs of step `step`.
+kernels::StepState step_inputs(const BlockStepSettings& settings, std::int64_t step) {
+  kernels::StepState s;
   const OptimizerConfig& o = settings.optimizer;
   const auto updates = static_cast<double>(step + 1);
   s.step = static_cast<std::uint32_t>(step);
@@ -26,9 +21,7 @@ void begin_step(kernels::StepState& s, const BlockStepSettings& settings, std::i
   s.bias_correction1 = static_cast<float>(1 - std::pow(o.betas[0], updates));
   s.bias_correction2 = static_cast<float>(1 - std::pow(o.betas[1], updates));
   s.clip_norm = static_cast<float>(o.clip_norm);
-  s.gradient_square_sum = 0;
-  s.gradient_scale = 1;
-  s.finite = 1;
+  return s;
 }
 
 /// AdamW over runs of neighbouring parameters that share a weight decay.
@@ -48,63 +41,97 @@ void update(kernels::Ops& ops, const blocks::Denoiser& denoiser, const BlockStat
     const std::int64_t begin = parameters[first].offset;
     const std::int64_t end = i < parameters.size() ? parameters[i].offset : end_of_all;
     adamw.weight_decay = parameters[first].decays ? o.weight_decay : 0.0;
+    const Tensor working = state.working.empty() ? Tensor() : state.working.rows(begin, end);
     ops.adamw(state.parameters.rows(begin, end), state.first_moment.rows(begin, end),
-              state.second_moment.rows(begin, end), {}, gradient.rows(begin, end), state.step_state, adamw);
+              state.second_moment.rows(begin, end), working, gradient.rows(begin, end), state.step_state, adamw);
   }
   if (!state.average.empty())
     ops.exponential_average(state.average, state.parameters, o.average_decay, state.step_state);
 }
 
+/// Sums the gradient over the replicas, through host memory where the device has its own. The wish to stop travels with
+/// it, so that all replicas stop after the same step: true when any of them wishes to.
+bool sum_over_replicas(kernels::Device& device, const Tensor& gradient, std::int64_t elements,
+                       comm::Communicator& replicas, bool ask_to_stop, const Tensor& staging) {
+  const bool here = device.shares_host_memory();
+  float* const values = here ? gradient.as<float>() : staging.as<float>();
+  if (!here) device.download(values, gradient.data, gradient.bytes());
+  values[elements] = ask_to_stop ? 1.0f : 0.0f;
+  replicas.all_reduce({values, static_cast<std::size_t>(gradient.size())}, comm::TrafficPurpose::replica);
+  if (!here) device.upload(gradient.data, values, gradient.bytes());
+  return values[elements] > 0;
+}
+
 }  // namespace
 
-StepOutcome take_block_step(kernels::Ops& ops, blocks::Denoiser& denoiser, BlockState& state, const Tensor& gradient,
-                            const HostBatch& batch, const BlockStepSettings& settings, comm::Communicator* replicas,
-                            bool ask_to_stop) {
+StepOutcome take_block_step(kernels::Device& device, OwnedBlock& block, const Batch& batch,
+                            const BlockStepSettings& settings, comm::Communicator* replicas, bool ask_to_stop) {
+  kernels::Ops& ops = device.ops();
+  blocks::Denoiser& denoiser = *block.network;
+  const BlockState& live = block.live;
+  const Tensor& gradient = block.gradient;
   BLOCKTRAIN_EXPECTS(gradient.size() == denoiser.parameter_elements() + gradient_tail);
-  kernels::StepState& s = *state.step_state;
-  begin_step(s, settings, state.step);
-  ops.fill(gradient, 0);
+  kernels::StepState state = step_inputs(settings, block.state.step);
+  device.upload(live.step_state, &state, sizeof(state));
+  const bool here = device.shares_host_memory();
+  const std::int64_t samples = batch.images.dim(0);
+  const Tensor images = here ? batch.images : block.input.images.rows(0, samples);
+  const Tensor labels = here ? batch.labels : block.input.labels.rows(0, samples);
+  if (!here) {
+    device.upload(images.data, batch.images.data, batch.images.bytes());
+    device.upload(labels.data, batch.labels.data, batch.labels.bytes());
+  }
 
   blocks::StepSettings step;
   step.seed = settings.seed;
   step.interval = settings.interval;
   step.weighting = settings.weighting;
   step.loss_scale = 1.0 / static_cast<double>(settings.global_batch);
-  step.state = &s;
+  step.state = live.step_state;
+  const Tensor flat = gradient.rows(0, denoiser.parameter_elements());
+
+  // What follows asks for the same ops in every step, so that a device can repeat it without being asked again.
+  auto accumulate = [&] {
+    ops.fill(gradient, 0);
+    for (std::int64_t begin = 0; begin < samples; begin += settings.micro_batch) {
+      const std::int64_t end = std::min(begin + settings.micro_batch, samples);
+      const blocks::Batch micro{images.rows(begin, end), labels.rows(begin, end),
+                                batch.first_sample + static_cast<std::uint32_t>(begin)};
+      const blocks::SampleLosses losses = denoiser.accumulate_gradient(ops, micro, step);
+      ops.add_losses(live.step_state, losses.loss, losses.mse);
+    }
+  };
+  auto apply = [&] {
+    ops.sum_squares(live.step_state, flat);
+    ops.clip_gradient(live.step_state);
+    update(ops, denoiser, live, flat, settings.optimizer);
+  };
+  bool stop = ask_to_stop;
+  kernels::Recording &first = *block.gradient_part[block.slot], &second = *block.update_part[block.slot];
+  if (replicas != nullptr && replicas->size() > 1) {
+    device.repeat(first, accumulate);
+    stop =
+        sum_over_replicas(device, gradient, denoiser.parameter_elements(), *replicas, ask_to_stop, block.replica_sum);
+    device.repeat(second, apply);
+  } else {
+    auto all = [&] {
+      accumulate();
+      apply();
+    };
+    device.repeat(first, all);
+  }
+  device.download(&state, live.step_state, sizeof(state));
 
   StepOutcome outcome;
-  const std::int64_t samples = batch.images.dim(0);
-  for (std::int64_t begin = 0; begin < samples; begin += settings.micro_batch) {
-    const std::int64_t end = std::min(begin + settings.micro_batch, samples);
-    const blocks::Batch micro{batch.images.rows(begin, end), batch.labels.rows(begin, end),
-                              batch.first_sample + static_cast<std::uint32_t>(begin)};
-    const blocks::SampleLosses losses = denoiser.accumulate_gradient(ops, micro, step);
-    ops.synchronize();
-    outcome.loss_sum += sum(losses.loss);
-    outcome.mse_sum += sum(losses.mse);
-  }
+  outcome.loss_sum = state.loss_sum;
+  outcome.mse_sum = state.mse_sum;
   outcome.samples = samples;
-  outcome.learning_rate = static_cast<double>(s.learning_rate);
-  outcome.stop = ask_to_stop;
-
-  if (replicas != nullptr && replicas->size() > 1) {
-    // The wish to stop travels with the gradient, so that all replicas stop after the same step.
-    float* values = gradient.as<float>();
-    values[denoiser.parameter_elements()] = ask_to_stop ? 1.0f : 0.0f;
-    replicas->all_reduce({values, static_cast<std::size_t>(gradient.size())}, comm::TrafficPurpose::replica);
-    outcome.stop = values[denoiser.parameter_elements()] > 0;
-  }
-
-  const Tensor flat = gradient.rows(0, denoiser.parameter_elements());
-  ops.sum_squares(&s, flat);
-  ops.clip_gradient(&s);
-  update(ops, denoiser, state, flat, settings.optimizer);
-  ops.synchronize();
-
-  outcome.gradient_norm = std::sqrt(s.gradient_square_sum);
+  outcome.learning_rate = static_cast<double>(state.learning_rate);
+  outcome.stop = stop;
+  outcome.gradient_norm = std::sqrt(state.gradient_square_sum);
   // Replicas hold the same sum, so they agree on this without another message.
-  outcome.finite = s.finite != 0;
-  if (outcome.finite) ++state.step;
+  outcome.finite = state.finite != 0;
+  if (outcome.finite) ++block.state.step;
   return outcome;
 }
 

@@ -6,16 +6,12 @@
 #include <cstdint>
 #include <string>
 
-#include "blocks/denoiser.hpp"
 #include "comm/communicator.hpp"
-#include "kernels/ops.hpp"
+#include "kernels/device.hpp"
 #include "trainer/config/config.hpp"
-#include "trainer/run/block_state.hpp"
+#include "trainer/run/rank_memory.hpp"
 
 namespace blocktrain::trainer {
-
-/// Floats behind the gradient in its buffer that are summed with it among replicas: one says "stop".
-inline constexpr std::int64_t gradient_tail = 16;
 
 /// What a step did, as far as this rank saw it. Losses are sums over this rank's samples.
 struct StepOutcome {
@@ -37,19 +33,11 @@ struct BlockStepSettings {
   std::int64_t micro_batch = 1;
 };
 
-/// A micro-batch-able batch in host memory: what a rank's shard of the global batch is made of.
-struct HostBatch {
-  kernels::Tensor images;          ///< [n, channels, height, width]
-  kernels::Tensor labels;          ///< int32 [n]
-  std::uint32_t first_sample = 0;  ///< index of sample 0 in the global batch
-};
-
-/// Takes update number state.step of the block: adds to state.step when it succeeds. `denoiser` has to be bound to
-/// state.parameters, to the first parameter_elements() floats of `gradient` and to activations for micro_batch samples.
-/// `gradient` holds parameter_elements() + gradient_tail floats. `replicas` is null, or the group that shares the
-/// batch of this block; all of it calls together.
-StepOutcome take_block_step(kernels::Ops& ops, blocks::Denoiser& denoiser, BlockState& state,
-                            const kernels::Tensor& gradient, const HostBatch& batch, const BlockStepSettings& settings,
-                            comm::Communicator* replicas, bool ask_to_stop);
+/// Takes update number block.state.step of the block: adds to it when the step succeeds. The block has to be in a slot
+/// of the device (BlockSlots::enter), bound for micro-batches of micro_batch samples. `batch` is this rank's shard of
+/// the global batch, in host memory. `replicas` is null, or the group that shares the batch of this block; all of it
+/// calls together.
+StepOutcome take_block_step(kernels::Device& device, OwnedBlock& block, const Batch& batch,
+                            const BlockStepSettings& settings, comm::Communicator* replicas, bool ask_to_stop);
 
 }  // namespace blocktrain::trainer

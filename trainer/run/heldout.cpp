@@ -6,23 +6,33 @@
 
 namespace blocktrain::trainer {
 
-void Heldout::bind(kernels::Arena& arena, const DataShape& data, std::int64_t micro_batch, Heldout& out) {
-  out.batch_ = bind_batch(arena, {data.channels, data.height, data.width}, micro_batch);
-  out.sigma_ = arena.allocate(kernels::DType::float32, {micro_batch});
+void Heldout::bind(RankArenas& arenas, bool gpu, const DataShape& data, std::int64_t micro_batch, Heldout& out) {
+  kernels::Arena& where = gpu ? arenas.input : arenas.batch;
+  const ImageShape shape{data.channels, data.height, data.width};
+  out.batch_ = bind_batch(arenas.batch, shape, micro_batch);
+  out.input_ = gpu ? bind_batch(where, shape, micro_batch) : out.batch_;
+  out.sigma_ = where.allocate(kernels::DType::float32, {micro_batch});
+  constexpr auto words = static_cast<std::int64_t>((sizeof(kernels::StepState) + 3) / 4);
+  out.state_ = static_cast<kernels::StepState*>(where.allocate(kernels::DType::int32, {words}).data);
+  out.losses_ = arenas.batch.allocate(kernels::DType::float32, {2, micro_batch});
 }
 
-HeldoutLoss Heldout::measure(kernels::Ops& ops, const ImageDataset& data, const Config& config, OwnedBlock& block,
+HeldoutLoss Heldout::measure(kernels::Device& device, const ImageDataset& data, const Config& config, OwnedBlock& block,
                              const kernels::SigmaInterval& interval) const {
   const std::int64_t images = std::min(config.eval.images, data.count(Split::heldout));
   const std::int64_t shape_size = data.shape().size();
   const kernels::RandomKey key{config.seed, kernels::Purpose::evaluation, static_cast<std::uint32_t>(block.block)};
-  const kernels::StepState first_step;  // the same draws every time
+  kernels::Ops& ops = device.ops();
+  const kernels::StepState first_step;
+  device.upload(state_, &first_step, sizeof(first_step));
   blocks::EvaluationSettings settings;
   settings.seed = config.seed;
-  settings.state = &first_step;
+  settings.state = state_;
   settings.weighting = loss_weighting(config.objective.weighting);
 
-  block.network->bind_parameters(block.state.average.empty() ? block.state.parameters : block.state.average);
+  const BlockState& live = block.live;
+  if (!live.average.empty() && !live.working.empty()) ops.convert(live.working, live.average);
+  block.network->bind_parameters(!live.working.empty() || live.average.empty() ? live.weights() : live.average);
   HeldoutLoss result;
   for (std::int64_t begin = 0; begin < images; begin += batch_.images.dim(0)) {
     const std::int64_t n = std::min(batch_.images.dim(0), images - begin);
@@ -32,17 +42,25 @@ HeldoutLoss Heldout::measure(kernels::Ops& ops, const ImageDataset& data, const 
     }
     const auto first = static_cast<std::uint32_t>(begin);
     const kernels::Tensor sigma = sigma_.rows(0, n);
-    ops.draw_sigma(sigma, interval, key, &first_step, first);
+    if (!device.shares_host_memory()) {
+      device.upload(input_.images.data, batch_.images.data, batch_.images.rows(0, n).bytes());
+      device.upload(input_.labels.data, batch_.labels.data, batch_.labels.rows(0, n).bytes());
+    }
+    ops.draw_sigma(sigma, interval, key, state_, first);
     const blocks::SampleLosses losses =
-        block.network->evaluate(ops, {batch_.images.rows(0, n), batch_.labels.rows(0, n), first}, sigma, settings);
-    ops.synchronize();
+        block.network->evaluate(ops, {input_.images.rows(0, n), input_.labels.rows(0, n), first}, sigma, settings);
+    float* const loss = losses_.as<float>();
+    float* const mse = loss + losses_.dim(1);
+    device.download(loss, losses.loss.data, losses.loss.bytes());
+    device.download(mse, losses.mse.data, losses.mse.bytes());
     for (std::int64_t i = 0; i < n; ++i) {
-      result.loss += static_cast<double>(losses.loss.as<float>()[i]);
-      result.mse += static_cast<double>(losses.mse.as<float>()[i]);
+      result.loss += static_cast<double>(loss[i]);
+      result.mse += static_cast<double>(mse[i]);
     }
     result.samples += n;
   }
-  block.network->bind_parameters(block.state.parameters);
+  if (!live.average.empty() && !live.working.empty()) ops.convert(live.working, live.parameters);
+  block.network->bind_parameters(live.weights());
   result.loss /= static_cast<double>(result.samples);
   result.mse /= static_cast<double>(result.samples);
   return result;

@@ -18,20 +18,24 @@ struct HeldoutLoss {
   std::int64_t samples = 0;
 };
 
-/// Images and noise levels of held-out losses, in the arena of batches. The same images, levels and noise every time,
-/// so that the figures of a run can be compared: the first eval.images held-out images, sigma drawn as in training.
+/// Images and noise levels of held-out losses, in the arenas of batches and input. The same images, levels and noise
+/// every time, so that the figures of a run can be compared: the first eval.images held-out images, sigma drawn as in
+/// training.
 class Heldout {
  public:
   /// Takes the memory: one micro-batch of images and a noise level each. On a measuring arena that is all.
-  static void bind(kernels::Arena& arena, const DataShape& data, std::int64_t micro_batch, Heldout& out);
+  static void bind(RankArenas& arenas, bool gpu, const DataShape& data, std::int64_t micro_batch, Heldout& out);
 
   /// Loss of `block` by its weights of now, or their average where it keeps one. Allocates nothing.
-  HeldoutLoss measure(kernels::Ops& ops, const ImageDataset& data, const Config& config, OwnedBlock& block,
+  HeldoutLoss measure(kernels::Device& device, const ImageDataset& data, const Config& config, OwnedBlock& block,
                       const kernels::SigmaInterval& interval) const;
 
  private:
-  Batch batch_;
-  kernels::Tensor sigma_;
+  Batch batch_;                ///< in host memory
+  Batch input_;                ///< where it is computed with
+  kernels::Tensor sigma_;      ///< of the device, like the state below
+  kernels::StepState* state_;  ///< of step 0: the same draws every time
+  kernels::Tensor losses_;     ///< [2, micro_batch] in host memory
 };
 
 }  // namespace blocktrain::trainer

@@ -13,7 +13,9 @@ namespace {
 
 std::int64_t planned_on(const Plan& plan, const std::vector<int>& ranks) {
   std::int64_t sum = 0;
-  for (const int r : ranks) sum += static_cast<std::int64_t>(plan.ranks[static_cast<std::size_t>(r)].bytes.total());
+  for (const int r : ranks) {
+    sum += static_cast<std::int64_t>(plan.ranks[static_cast<std::size_t>(r)].bytes.on_host(plan.on_gpu));
+  }
   return sum;
 }
 

@@ -1,5 +1,7 @@
 #include "trainer/run/network.hpp"
 
+#include <limits>
+
 namespace blocktrain::trainer {
 namespace {
 
@@ -84,6 +86,8 @@ std::unique_ptr<blocks::Denoiser> make_network(const Config& config, const DataS
   d.mlp_ratio = config.model.mlp_ratio;
   d.label_dropout = config.model.label_dropout;
   d.sigma_data = config.noise.sigma_data;
+  // A GPU is the faster the more rows it has at a time.
+  if (config.parallel.device == DeviceChoice::cuda) d.rows_at_once = std::numeric_limits<std::int64_t>::max() / 2;
   return blocks::make_dit(d, place);
 }
 

@@ -4,7 +4,6 @@
 
 #include "kernels/error.hpp"
 #include "trainer/data/batch_loader.hpp"
-#include "trainer/run/block_step.hpp"
 #include "trainer/run/heldout.hpp"
 
 namespace blocktrain::trainer {
@@ -12,8 +11,10 @@ namespace {
 
 /// Images per pass when data.micro_batch is 0: as many as keep the widest activation of a layer (the MLP's hidden one)
 /// near the caches of a core. More makes no product faster, but takes memory. Shapes alone decide, never the machine
-/// or the number of ranks, for the size of a pass is part of the bits of a result.
+/// or the number of ranks, for the size of a pass is part of the bits of a result. A GPU takes the whole batch: it is
+/// the faster the more it has to do.
 std::int64_t automatic_micro_batch(const Config& config, std::int64_t tokens_per_image) {
+  if (on_gpu(config)) return config.data.batch;
   constexpr std::int64_t cache_bytes = 12 << 20;
   const std::int64_t bytes_per_image = tokens_per_image * config.model.width * config.model.mlp_ratio * 4;
   const std::int64_t most =
@@ -29,14 +30,14 @@ ArenaBytes rank_bytes(const Config& config, const DataShape& data, const std::ve
   std::vector<blocks::BlockPlace> places;
   for (const int b : rank.blocks) places.push_back(blocks[static_cast<std::size_t>(b)].place);
   const auto samples = static_cast<std::int64_t>(rank.shard.size());
-  bind_blocks(arenas, config, data, places, std::min(micro_batch, samples));
+  bind_blocks(arenas, config, data, places, std::min(micro_batch, samples), samples, rank.replicas);
   BatchLoaderOptions loader;
   loader.batch = config.data.batch;
   loader.begin = 0;
   loader.end = samples;
   if (config.eval.every_steps > 0) {
     Heldout heldout;
-    Heldout::bind(arenas.batch, data, std::min(micro_batch, samples), heldout);
+    Heldout::bind(arenas, on_gpu(config), data, std::min(micro_batch, samples), heldout);
   }
   bind_loader_batches(arenas.batch, {data.channels, data.height, data.width}, loader);
   return arenas.peak();
@@ -59,6 +60,7 @@ double Plan::flops_per_step() const {
 Plan make_plan(const Config& config, const DataShape& data, int world) {
   Plan plan;
   plan.training = config.blocks.training;
+  plan.on_gpu = on_gpu(config);
   plan.batch = config.data.batch;
   const blocks::NoiseSchedule schedule = noise_schedule(config);
   for (const blocks::BlockPlace& place : block_places(config)) {

@@ -32,6 +32,7 @@ struct RankPlan {
 
 struct Plan {
   TrainingMode training = TrainingMode::block_local;
+  bool on_gpu = false;  ///< what the bytes are planned for
   int world = 1;
   std::int64_t batch = 1, micro_batch = 1;
   comm::Placement placement;

@@ -1,14 +1,21 @@
 #pragma once
 /// The memory of one rank: taken once, before the first step. The same binding runs on measuring arenas when a run is
 /// planned and on real ones when it trains, so what `plan` prints is what a run takes.
+///
+/// On a CPU everything lies in host memory, and a block's state is where it is computed with. A GPU has room for the
+/// state of one block and for that of the next on its way in; the states of all blocks of the rank have their home in
+/// pinned host memory (trainer/run/block_slots.hpp moves them).
 
+#include <array>
 #include <cstddef>
 #include <memory>
 #include <vector>
 
 #include "blocks/denoiser.hpp"
 #include "kernels/arena.hpp"
+#include "kernels/device.hpp"
 #include "trainer/config/config.hpp"
+#include "trainer/data/batch.hpp"
 #include "trainer/run/block_state.hpp"
 #include "trainer/run/network.hpp"
 
@@ -16,34 +23,59 @@ namespace blocktrain::trainer {
 
 /// Bytes by purpose.
 struct ArenaBytes {
-  std::size_t state = 0;        ///< weights, moments and average of every block the rank owns
+  std::size_t state = 0;        ///< weights, moments and average of every block the rank owns; on a GPU of its slots
   std::size_t gradient = 0;     ///< one gradient, shared by the blocks that take turns
   std::size_t activations = 0;  ///< of one micro-batch of the block that trains
-  std::size_t batch = 0;        ///< prefetched batches
-  std::size_t total() const { return state + gradient + activations + batch; }
+  std::size_t batch = 0;        ///< prefetched batches, in host memory
+  std::size_t home = 0;         ///< pinned host memory: states of all blocks of a rank that computes on a GPU
+  std::size_t input = 0;        ///< a batch on the GPU
+  std::size_t total() const { return state + gradient + activations + batch + home + input; }
+  /// Of these, what lies on a GPU.
+  std::size_t on_device(bool gpu) const { return gpu ? state + gradient + activations + input : 0; }
+  std::size_t on_host(bool gpu) const { return total() - on_device(gpu); }
 };
 
 struct RankArenas {
-  kernels::Arena state, gradient, activations, batch;
+  kernels::Arena state, gradient, activations, batch, home, input;
 
   static RankArenas measuring();
-  /// Throws RunError when the system refuses.
-  static RankArenas host(const ArenaBytes& bytes);
+  /// Throws RunError when the system or the device refuses.
+  static RankArenas take(kernels::Device& device, const ArenaBytes& bytes);
   /// The most that was bound at one time.
   ArenaBytes peak() const;
 };
+
+/// Blocks of a rank that lie on a GPU at a time: the one that trains, and the next.
+inline constexpr std::size_t most_slots = 2;
 
 /// A block on the rank that trains it, bound to its memory.
 struct OwnedBlock {
   int block = 0;
   std::unique_ptr<blocks::Denoiser> network;
-  BlockState state;
-  kernels::Tensor gradient;  ///< parameter_elements() + gradient_tail floats, shared with the rank's other blocks
+  BlockState state;             ///< in host memory: what checkpoints hold. On a CPU also what is computed with
+  BlockState live;              ///< what is computed with, as long as the block is in a slot; its step is not used
+  kernels::Tensor gradient;     ///< parameter_elements() + gradient_tail floats, shared with the rank's other blocks
+  kernels::Tensor replica_sum;  ///< the gradient in host memory while replicas sum it; empty on a CPU or without them
+  Batch input;                  ///< the batch on the GPU, shared likewise; empty on a CPU
+
+  std::array<BlockState, most_slots> slots;  ///< what `live` is in each slot
+  std::size_t slot = 0;                      ///< the one it is in
+  /// Steps as the device repeats them, by slot: the parts before and after the sum over replicas.
+  std::array<std::unique_ptr<kernels::Recording>, most_slots> gradient_part, update_part;
 };
 
-/// Builds the networks of `places` and binds them in `arenas`, each for micro-batches of `micro_batch` samples;
-/// and the prefetch buffers for `shard` samples of `data` (trainer/data/batch_loader.hpp) are bound by the caller.
+/// Whether the config asks for a GPU; `auto` has been resolved by then (see trainer/run/compute_device.hpp).
+inline bool on_gpu(const Config& config) { return config.parallel.device == DeviceChoice::cuda; }
+/// The type that networks compute in.
+inline kernels::DType computed_in(const Config& config) {
+  return config.model.precision == Precision::bfloat16 ? kernels::DType::bfloat16 : kernels::DType::float32;
+}
+
+/// Builds the networks of `places` and binds them in `arenas`, each for micro-batches of `micro_batch` samples and
+/// batches of `samples`; the block of a rank of several has `replicas`. The prefetch buffers
+/// (trainer/data/batch_loader.hpp) are bound by the caller.
 std::vector<OwnedBlock> bind_blocks(RankArenas& arenas, const Config& config, const DataShape& data,
-                                    const std::vector<blocks::BlockPlace>& places, std::int64_t micro_batch);
+                                    const std::vector<blocks::BlockPlace>& places, std::int64_t micro_batch,
+                                    std::int64_t samples, int replicas);
 
 }  // namespace blocktrain::trainer

@@ -16,6 +16,7 @@
 #include "kernels/error.hpp"
 #include "trainer/checkpoint/resume.hpp"
 #include "trainer/ledger/totals.hpp"
+#include "trainer/run/compute_device.hpp"
 #include "trainer/run/coordinator.hpp"
 #include "trainer/run/data_facts.hpp"
 #include "trainer/run/exit_status.hpp"
@@ -174,9 +175,10 @@ void fill_state(OwnedBlock& b, const Config& config, const std::string& run, con
 int train(comm::Communicator& world, const TrainRequest& request) {
   // 1. The config, read by rank 0; nothing is created before everything has been checked.
   RunFolderState folder_state = RunFolderState::fresh;
-  const Config config = share_config(world, request, folder_state);
+  Config config = share_config(world, request, folder_state);
   const auto timeout = std::chrono::milliseconds(static_cast<std::int64_t>(config.parallel.timeout_seconds * 1000));
   world.set_deadline(timeout);
+  config.parallel.device = resolve_device(world, config);
   const RunPaths paths{config.log.directory};
   const std::string identity = experiment_identity(config);
 
@@ -212,18 +214,25 @@ int train(comm::Communicator& world, const TrainRequest& request) {
   for (int b = 0; b < schedule.count(); ++b) intervals.push_back(training_interval(config, schedule, b));
   share(world, intervals);
 
-  // 5. Memory, weights, batches.
+  // 5. The device; memory, weights, batches.
   const RankPlan& mine = plan.ranks[static_cast<std::size_t>(world.rank())];
+  const int host = hosts.host_of_rank[static_cast<std::size_t>(world.rank())];
+  const auto ranks_here = static_cast<int>(hosts.ranks_of_host[static_cast<std::size_t>(host)].size());
+  const int threads = config.parallel.threads > 0 ? config.parallel.threads : automatic_threads(ranks_here);
+  std::unique_ptr<kernels::Device> device;
+  all_or_none(world, [&] { device = make_device(world, hosts, config, threads); });
+  require_device_memory(world, plan, device->facts());
   std::optional<RankArenas> arenas;
   std::vector<OwnedBlock> owned;
   std::unique_ptr<BatchLoader> loader;
   Heldout heldout;
   all_or_none(world, [&] {
-    arenas.emplace(RankArenas::host(mine.bytes));
+    arenas.emplace(RankArenas::take(*device, mine.bytes));
     std::vector<blocks::BlockPlace> places;
     for (const int b : mine.blocks) places.push_back(plan.blocks[static_cast<std::size_t>(b)].place);
     owned = bind_blocks(*arenas, config, facts.shape, places,
-                        std::min(plan.micro_batch, static_cast<std::int64_t>(mine.shard.size())));
+                        std::min(plan.micro_batch, static_cast<std::int64_t>(mine.shard.size())),
+                        static_cast<std::int64_t>(mine.shard.size()), mine.replicas);
     std::vector<std::string> files;
     for (std::size_t at = 0; at < start_files.size();) {
       const std::size_t end = start_files.find('\n', at);
@@ -235,7 +244,7 @@ int train(comm::Communicator& world, const TrainRequest& request) {
       fill_state(b, config, paths.root, identity, files[i], start_steps[i]);
     }
     if (config.eval.every_steps > 0) {
-      Heldout::bind(arenas->batch, facts.shape,
+      Heldout::bind(*arenas, on_gpu(config), facts.shape,
                     std::min(plan.micro_batch, static_cast<std::int64_t>(mine.shard.size())), heldout);
     }
     BatchLoaderOptions options;
@@ -251,11 +260,7 @@ int train(comm::Communicator& world, const TrainRequest& request) {
   });
 
   // 6. Who shares a machine, and who shares a block's batch.
-  const int host = hosts.host_of_rank[static_cast<std::size_t>(world.rank())];
-  const auto ranks_here = static_cast<int>(hosts.ranks_of_host[static_cast<std::size_t>(host)].size());
-  const int threads = config.parallel.threads > 0 ? config.parallel.threads : automatic_threads(ranks_here);
   const std::unique_ptr<comm::Communicator> replicas = world.split(mine.replicas > 1 ? mine.blocks.front() : -1);
-  const std::unique_ptr<kernels::Ops> ops = kernels::make_cpu_ops(threads);
 
   // 7. The coordinator, on rank 0.
   std::unique_ptr<Coordinator> coordinator;
@@ -286,7 +291,7 @@ int train(comm::Communicator& world, const TrainRequest& request) {
   int code = 0;
   std::string message;
   try {
-    Worker worker({config, plan, intervals, world, replicas.get(), *ops, *arenas, owned, *loader, *data,
+    Worker worker({config, plan, intervals, world, replicas.get(), *device, *arenas, owned, *loader, *data,
                    config.eval.every_steps > 0 ? &heldout : nullptr, *reporter, host, request.after_step});
     worker.run();
   } catch (const QuietExit& e) {

@@ -9,7 +9,10 @@
 namespace blocktrain::trainer {
 
 Worker::Worker(WorkerParts parts)
-    : parts_(std::move(parts)), settings_(parts_.plan.blocks.size()), saved_(parts_.plan.blocks.size(), -1) {
+    : parts_(std::move(parts)),
+      slots_(parts_.device, parts_.owned),
+      settings_(parts_.plan.blocks.size()),
+      saved_(parts_.plan.blocks.size(), -1) {
   for (const OwnedBlock& b : parts_.owned) {
     settings_[static_cast<std::size_t>(b.block)] = step_settings(b);
     // What a resumed block starts from is on disk already.
@@ -37,6 +40,8 @@ void Worker::run() {
   while (!active.empty() && !stopping) {
     for (std::size_t i = 0; i < active.size() && !stopping;) {
       OwnedBlock& b = *active[i];
+      slots_.enter(b);
+      if (active.size() > 1) slots_.expect(*active[(i + 1) % active.size()]);
       const Visit end = visit(b);
       stopping = end == Visit::stop;
       if (end == Visit::done || end == Visit::failed) {
@@ -62,9 +67,8 @@ Worker::Visit Worker::visit(OwnedBlock& block) {
     const std::int64_t begin = parts_.reporter.ring().begin_step();
     const Batch& batch = parts_.loader.next();
     const std::int64_t step = block.state.step;
-    const StepOutcome outcome = take_block_step(parts_.ops, *block.network, block.state, block.gradient,
-                                                {batch.images, batch.labels, batch.first_sample}, settings,
-                                                parts_.replicas, parts_.reporter.stop_asked());
+    const StepOutcome outcome =
+        take_block_step(parts_.device, block, batch, settings, parts_.replicas, parts_.reporter.stop_asked());
     if (!outcome.finite) {
       parts_.reporter.ring().abandon_step();
       parts_.reporter.block_ended(
@@ -80,7 +84,7 @@ Worker::Visit Worker::visit(OwnedBlock& block) {
     if (parts_.heldout != nullptr && block.state.step % config.eval.every_steps == 0 &&
         parts_.plan.placement.leads(parts_.world.rank(), block.block)) {
       const std::int64_t start = monotonic_ns();
-      const HeldoutLoss h = parts_.heldout->measure(parts_.ops, parts_.data, config, block, settings.interval);
+      const HeldoutLoss h = parts_.heldout->measure(parts_.device, parts_.data, config, block, settings.interval);
       parts_.reporter.evaluated(block.block, block.state.step, h, static_cast<double>(monotonic_ns() - start) * 1e-9);
     }
     if (parts_.after_step) parts_.after_step(block, step);
@@ -124,12 +128,13 @@ void Worker::record(const OwnedBlock& block, const StepOutcome& outcome, std::in
   parts_.reporter.ring().push(r);
 }
 
-void Worker::save(const OwnedBlock& block) {
+void Worker::save(OwnedBlock& block) {
   std::int64_t& saved = saved_[static_cast<std::size_t>(block.block)];
   if (saved == block.state.step || block.state.step == 0) return;
   saved = block.state.step;
   // Replicas hold the same bits; their leader writes them.
   if (!parts_.plan.placement.leads(parts_.world.rank(), block.block)) return;
+  slots_.bring_home(block);
   parts_.reporter.save(block, trained_block_seed(parts_.config, block.block));
 }
 

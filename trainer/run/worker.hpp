@@ -7,9 +7,10 @@
 #include <vector>
 
 #include "comm/communicator.hpp"
-#include "kernels/ops.hpp"
+#include "kernels/device.hpp"
 #include "trainer/config/config.hpp"
 #include "trainer/data/batch_loader.hpp"
+#include "trainer/run/block_slots.hpp"
 #include "trainer/run/block_step.hpp"
 #include "trainer/run/heldout.hpp"
 #include "trainer/run/plan.hpp"
@@ -28,7 +29,7 @@ struct WorkerParts {
   const std::vector<kernels::SigmaInterval>& intervals;  ///< of all blocks, as rank 0 worked them out
   comm::Communicator& world;
   comm::Communicator* replicas;  ///< the group of this rank's block; null when nobody shares its batch
-  kernels::Ops& ops;
+  kernels::Device& device;
   const RankArenas& arenas;
   std::vector<OwnedBlock>& owned;
   BatchLoader& loader;
@@ -52,11 +53,12 @@ class Worker {
   /// Up to parallel.steps_per_visit steps of one block.
   Visit visit(OwnedBlock& block);
   void record(const OwnedBlock& block, const StepOutcome& outcome, std::int64_t busy_begin);
-  void save(const OwnedBlock& block);
+  void save(OwnedBlock& block);
   comm::Traffic traffic() const;
   BlockStepSettings step_settings(const OwnedBlock& block) const;
 
   WorkerParts parts_;
+  BlockSlots slots_;
   comm::Traffic reported_traffic_;           ///< what earlier rows have counted: everything sent is in exactly one row
   std::vector<BlockStepSettings> settings_;  ///< by block of the network, of the owned ones
   std::vector<std::int64_t> saved_;          ///< by block of the network: step of its newest checkpoint, -1 for none

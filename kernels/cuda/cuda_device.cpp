@@ -1,0 +1,209 @@
+// A GPU as a device: memory taken once, two streams, and a training step as a graph.
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <optional>
+
+#include "kernels/cuda/check.hpp"
+#include "kernels/cuda/cuda_ops.hpp"
+#include "kernels/device.hpp"
+
+namespace blocktrain::kernels {
+namespace {
+
+const MemoryKind device_memory{
+    [](std::byte* memory, std::size_t) noexcept { cudaFree(memory); },
+    [](void* to, const void* from, std::size_t bytes) {
+      BLOCKTRAIN_CUDA(cudaMemcpy(to, from, bytes, cudaMemcpyHostToDevice));
+    },
+    false,
+};
+const MemoryKind pinned_memory{
+    [](std::byte* memory, std::size_t) noexcept { cudaFreeHost(memory); },
+    [](void* to, const void* from, std::size_t bytes) { std::memcpy(to, from, bytes); },
+    true,
+};
+
+/// "GPU-01234567-89ab-...", as NVML writes a UUID.
+std::string text_of(const cudaUUID_t& uuid) {
+  std::string text = "GPU-";
+  char hex[3];
+  for (int i = 0; i < 16; ++i) {
+    if (i == 4 || i == 6 || i == 8 || i == 10) text += '-';
+    std::snprintf(hex, sizeof hex, "%02x", static_cast<unsigned>(static_cast<unsigned char>(uuid.bytes[i])));
+    text += hex;
+  }
+  return text;
+}
+
+class Event {
+ public:
+  Event() { BLOCKTRAIN_CUDA(cudaEventCreateWithFlags(&value, cudaEventDisableTiming)); }
+  ~Event() { cudaEventDestroy(value); }
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+  cudaEvent_t value = nullptr;
+};
+
+/// The first call runs the work as it is: libraries choose their algorithms and take their memory then, which a capture
+/// does not allow. The second captures it.
+class CudaRecording final : public Recording {
+ public:
+  CudaRecording() = default;
+  ~CudaRecording() override {
+    if (graph != nullptr) cudaGraphExecDestroy(graph);
+  }
+  CudaRecording(const CudaRecording&) = delete;
+  CudaRecording& operator=(const CudaRecording&) = delete;
+  bool warm = false;
+  cudaGraphExec_t graph = nullptr;
+};
+
+class CudaDevice final : public Device {
+ public:
+  CudaDevice(int index, DType dtype, bool deterministic) {
+    BLOCKTRAIN_CUDA(cudaSetDevice(index));
+    cudaDeviceProp properties{};
+    BLOCKTRAIN_CUDA(cudaGetDeviceProperties(&properties, index));
+    facts_.kind = "cuda";
+    facts_.name = properties.name;
+    facts_.uuid = text_of(properties.uuid);
+    facts_.index = index;
+    BLOCKTRAIN_CUDA(cudaMemGetInfo(&facts_.free_bytes, &facts_.memory_bytes));
+    ops_.emplace(dtype, deterministic);
+    BLOCKTRAIN_CUDA(cudaStreamCreateWithFlags(&aside_, cudaStreamNonBlocking));
+  }
+  ~CudaDevice() override {
+    if (aside_ != nullptr) cudaStreamDestroy(aside_);
+  }
+  CudaDevice(const CudaDevice&) = delete;
+  CudaDevice& operator=(const CudaDevice&) = delete;
+
+  const DeviceFacts& facts() const override { return facts_; }
+  Ops& ops() override { return *ops_; }
+  bool shares_host_memory() const override { return false; }
+
+  Arena arena(std::string purpose, std::size_t bytes) override {
+    // Never nothing, so that the arena does not look like a measuring one.
+    void* memory = nullptr;
+    const std::size_t taken = std::max(bytes, Arena::alignment);
+    if (const cudaError_t status = cudaMalloc(&memory, taken); status != cudaSuccess) {
+      throw RunError(refusal("of memory of " + facts_.name, purpose, bytes, status));
+    }
+    Arena a = Arena::over(std::move(purpose), static_cast<std::byte*>(memory), bytes, device_memory);
+    BLOCKTRAIN_CUDA(cudaMemset(memory, 0, taken));
+    return a;
+  }
+  Arena staging(std::string purpose, std::size_t bytes) override {
+    void* memory = nullptr;
+    const std::size_t taken = std::max(bytes, Arena::alignment);
+    if (const cudaError_t status = cudaMallocHost(&memory, taken); status != cudaSuccess) {
+      throw RunError(refusal("of pinned host memory", purpose, bytes, status));
+    }
+    std::memset(memory, 0, taken);
+    return Arena::over(std::move(purpose), static_cast<std::byte*>(memory), bytes, pinned_memory);
+  }
+
+  void upload(void* to, const void* from, std::size_t bytes) override {
+    BLOCKTRAIN_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, ops_->stream()));
+  }
+  void download(void* to, const void* from, std::size_t bytes) override {
+    BLOCKTRAIN_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, ops_->stream()));
+    ops_->synchronize();
+  }
+
+  void copy_aside(void* to, const void* from, std::size_t bytes) override {
+    BLOCKTRAIN_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, aside_));
+  }
+  void aside_after_ops() override {
+    BLOCKTRAIN_CUDA(cudaEventRecord(ops_done_.value, ops_->stream()));
+    BLOCKTRAIN_CUDA(cudaStreamWaitEvent(aside_, ops_done_.value, 0));
+  }
+  void ops_after_aside() override {
+    BLOCKTRAIN_CUDA(cudaEventRecord(aside_done_.value, aside_));
+    BLOCKTRAIN_CUDA(cudaStreamWaitEvent(ops_->stream(), aside_done_.value, 0));
+  }
+  void finish_aside() override { BLOCKTRAIN_CUDA(cudaStreamSynchronize(aside_)); }
+
+  std::unique_ptr<Recording> recording() override { return std::make_unique<CudaRecording>(); }
+  void repeat(Recording& recording, WorkRef work) override {
+    auto& r = static_cast<CudaRecording&>(recording);
+    if (!r.warm) {
+      work();
+      r.warm = true;
+      return;
+    }
+    if (r.graph == nullptr) r.graph = capture(work);
+    BLOCKTRAIN_CUDA(cudaGraphLaunch(r.graph, ops_->stream()));
+  }
+
+ private:
+  static std::string refusal(const std::string& where, const std::string& purpose, std::size_t bytes,
+                             cudaError_t status) {
+    cudaGetLastError();  // it is reported here
+    return "cannot take " + std::to_string(bytes) + " bytes " + where + " for " + purpose + ": " +
+           cudaGetErrorString(status);
+  }
+
+  cudaGraphExec_t capture(WorkRef work) {
+    BLOCKTRAIN_CUDA(cudaStreamBeginCapture(ops_->stream(), cudaStreamCaptureModeThreadLocal));
+    cudaGraph_t graph = nullptr;
+    try {
+      work();
+    } catch (...) {
+      cudaStreamEndCapture(ops_->stream(), &graph);
+      if (graph != nullptr) cudaGraphDestroy(graph);
+      throw;
+    }
+    BLOCKTRAIN_CUDA(cudaStreamEndCapture(ops_->stream(), &graph));
+    cudaGraphExec_t executable = nullptr;
+    const cudaError_t status = cudaGraphInstantiate(&executable, graph, 0);
+    cudaGraphDestroy(graph);
+    BLOCKTRAIN_CUDA(status);
+    return executable;
+  }
+
+  DeviceFacts facts_;
+  std::optional<CudaOps> ops_;
+  cudaStream_t aside_ = nullptr;
+  Event ops_done_, aside_done_;
+};
+
+}  // namespace
+
+std::unique_ptr<Device> make_cuda_device(int index, DType dtype, bool deterministic) {
+  std::string why;
+  const int count = cuda_devices(&why);
+  if (count == 0) throw InputError(why);
+  if (index < 0 || index >= count) {
+    throw InputError("CUDA device " + std::to_string(index) + " is not there: this process sees " +
+                     std::to_string(count) + ", counted from 0");
+  }
+  return std::make_unique<CudaDevice>(index, dtype, deterministic);
+}
+
+int cuda_devices(std::string* why) {
+  int count = 0;
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  if (status != cudaSuccess) {
+    cudaGetLastError();  // it is an answer, not an error of what comes next
+    count = 0;
+  }
+  if (count == 0 && why != nullptr) {
+    *why = std::string("no CUDA device is usable here: ") + (status == cudaSuccess ? "none is visible (see "
+                                                                                     "CUDA_VISIBLE_DEVICES)"
+                                                                                   : cudaGetErrorString(status));
+  }
+  return count;
+}
+
+std::string cuda_facts() {
+  int runtime = 0;
+  cudaRuntimeGetVersion(&runtime);
+  const std::size_t lt = cublasLtGetVersion();
+  return "CUDA " + std::to_string(runtime / 1000) + "." + std::to_string(runtime % 1000 / 10) + ", cuBLASLt " +
+         std::to_string(lt / 10000) + "." + std::to_string(lt / 100 % 100) +
+         "; attention: " + cuda::fused_attention_facts();
+}
+
+}  // namespace blocktrain::kernels

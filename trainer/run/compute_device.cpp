@@ -1,0 +1,93 @@
+#include "trainer/run/compute_device.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <span>
+
+#include "kernels/error.hpp"
+#include "trainer/run/exit_status.hpp"
+#include "trainer/run/units.hpp"
+
+namespace blocktrain::trainer {
+namespace {
+
+constexpr auto control = comm::TrafficPurpose::control;
+
+/// A UUID in a message of fixed size.
+struct Uuid {
+  char text[64] = {};
+};
+
+void require_float32(const Config& config) {
+  if (config.model.precision == Precision::float32) return;
+  throw InputError(
+      "model.precision: bfloat16 is computed on GPUs, and this run is on CPUs (parallel.device); set model.precision "
+      "to float32, or run where `blocktrain doctor` finds a GPU");
+}
+
+}  // namespace
+
+DeviceChoice device_here(const Config& config) {
+  if (config.parallel.device != DeviceChoice::automatic) return config.parallel.device;
+  return kernels::cuda_devices(nullptr) > 0 ? DeviceChoice::cuda : DeviceChoice::cpu;
+}
+
+DeviceChoice resolve_device(comm::Communicator& world, const Config& config) {
+  DeviceChoice choice = config.parallel.device;
+  if (choice != DeviceChoice::cpu) {
+    std::string why;
+    const std::int32_t mine = kernels::cuda_devices(&why);
+    const auto all = world.all_gather(std::as_bytes(std::span(&mine, 1)), control);
+    const bool everywhere = std::all_of(all.begin(), all.end(), [](const std::vector<std::byte>& bytes) {
+      std::int32_t count = 0;
+      std::memcpy(&count, bytes.data(), std::min(bytes.size(), sizeof(count)));
+      return count > 0;
+    });
+    if (choice == DeviceChoice::automatic) choice = everywhere ? DeviceChoice::cuda : DeviceChoice::cpu;
+    all_or_none(world, [&] {
+      if (choice == DeviceChoice::cuda && mine == 0)
+        throw InputError("parallel.device: cuda was asked for, but " + why);
+    });
+  }
+  all_or_none(world, [&] {
+    if (choice == DeviceChoice::cpu) require_float32(config);
+  });
+  return choice;
+}
+
+std::unique_ptr<kernels::Device> make_device(const comm::Communicator& world, const comm::HostMap& hosts,
+                                             const Config& config, int threads) {
+  if (!on_gpu(config)) return kernels::make_cpu_device(threads);
+  const auto host = static_cast<std::size_t>(hosts.host_of_rank[static_cast<std::size_t>(world.rank())]);
+  const std::vector<int>& ranks = hosts.ranks_of_host[host];
+  const auto place = std::find(ranks.begin(), ranks.end(), world.rank()) - ranks.begin();
+  const int index = static_cast<int>(place) % std::max(kernels::cuda_devices(nullptr), 1);
+  return kernels::make_cuda_device(index, computed_in(config), true);
+}
+
+void require_device_memory(comm::Communicator& world, const Plan& plan, const kernels::DeviceFacts& facts) {
+  Uuid mine;
+  std::strncpy(mine.text, facts.uuid.c_str(), sizeof(mine.text) - 1);
+  const auto all = world.all_gather(std::as_bytes(std::span(&mine, 1)), control);
+  all_or_none(world, [&] {
+    if (facts.kind != "cuda") return;
+    std::size_t planned = 0;
+    int sharing = 0;
+    for (std::size_t r = 0; r < all.size(); ++r) {
+      if (std::memcmp(all[r].data(), &mine, sizeof(mine)) != 0) continue;
+      planned += plan.ranks[r].bytes.on_device(true);
+      ++sharing;
+    }
+    if (planned <= facts.free_bytes) return;
+    throw InputError("the plan needs " + bytes(static_cast<double>(planned)) + " on " + facts.name + " " + facts.uuid +
+                     " (" + std::to_string(sharing) + (sharing == 1 ? " rank" : " ranks") + "), where " +
+                     bytes(static_cast<double>(facts.free_bytes)) +
+                     " are free: lower data.micro_batch, use more GPUs or more blocks, or a narrower model");
+  });
+}
+
+std::string device_line(const kernels::DeviceFacts& facts) {
+  return facts.kind == "cpu" ? "CPU" : facts.name + " (" + facts.uuid + ")";
+}
+
+}  // namespace blocktrain::trainer

@@ -1,0 +1,33 @@
+#pragma once
+/// Which device a rank computes on: parallel.device, resolved once at the start, the same way on all ranks.
+
+#include <memory>
+#include <string>
+
+#include "comm/communicator.hpp"
+#include "comm/host.hpp"
+#include "kernels/device.hpp"
+#include "trainer/config/config.hpp"
+#include "trainer/run/plan.hpp"
+
+namespace blocktrain::trainer {
+
+/// `auto` by what this process sees, for `plan`: CUDA where it sees a device.
+DeviceChoice device_here(const Config& config);
+
+/// `auto` for a run: CUDA where every rank sees a device, else the CPU. Throws InputError, on all ranks, where a rank
+/// lacks the GPU that was asked for, or where a CPU is to compute in bfloat16. All ranks call together.
+DeviceChoice resolve_device(comm::Communicator& world, const Config& config);
+
+/// The device of this rank: of the GPUs that it sees, the ranks of its host take turns. parallel.device is resolved.
+std::unique_ptr<kernels::Device> make_device(const comm::Communicator& world, const comm::HostMap& hosts,
+                                             const Config& config, int threads);
+
+/// Throws InputError, on all ranks, where the ranks that share a GPU plan more than it has free. All ranks call
+/// together.
+void require_device_memory(comm::Communicator& world, const Plan& plan, const kernels::DeviceFacts& facts);
+
+/// The line for the log: device, and which ranks share it.
+std::string device_line(const kernels::DeviceFacts& facts);
+
+}  // namespace blocktrain::trainer
