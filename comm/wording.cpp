@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "kernels/error.hpp"
+
 namespace blocktrain::comm {
 
 std::string seconds_text(std::chrono::milliseconds time) {
@@ -19,6 +21,12 @@ std::string ranks_text(const std::vector<int>& ranks) {
   }
   if (ranks.size() > named) text += " and " + std::to_string(ranks.size() - named) + " more";
   return text;
+}
+
+std::string member_text(int rank, int size) {
+  const std::string member = std::to_string(rank) + " of " + std::to_string(size);
+  if (process_rank() < 0) return "rank " + member;
+  return "rank " + std::to_string(process_rank()) + " (" + member + " in its group)";
 }
 
 std::string missing_text(const std::vector<int>& missing, int size, const char* call,
