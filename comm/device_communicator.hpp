@@ -16,7 +16,8 @@
 ///  - all_reduce_sum gives the same bits on all ranks and in every run with that number of ranks on that transport and
 ///    those machines. Staging adds in rank order, as Communicator does; NCCL in an order of its own.
 ///  - A world of one rank is the identity, never an error.
-///  - One thread at a time, the device of this rank being the thread's current one.
+///  - One thread at a time, the device of this rank being the thread's current one. Of several communicators on one
+///    device, one at a time as well: wait() comes before the other's operation, or NCCL may wait for itself.
 
 #include <chrono>
 #include <cstddef>
@@ -81,7 +82,8 @@ class DeviceCommunicator {
   /// operations throw RunError; a second finish does nothing.
   virtual void finish() = 0;
   /// Ends it now, without the other ranks, within seconds whatever the transport does. False if the transport was left
-  /// behind and may still use memory it was given: the process should end then. Later operations throw RunError.
+  /// behind and may still use memory it was given: the process should end then, by Communicator::abort or _exit, as
+  /// exit() lets libraries end themselves. Later operations throw RunError.
   virtual bool abort() noexcept = 0;
 };
 

@@ -21,6 +21,8 @@ struct NcclApi {
   std::function<int(NcclUniqueId& id)> get_unique_id;
   /// With config.blocking = 0: this call, and all those on the communicator, may return nccl_in_progress, and
   /// comm_get_async_error then tells when they have ended.
+  /// Gives the communicator at once, and may write (the same) to `communicator` until creation has ended or was
+  /// aborted.
   std::function<int(void** communicator, int ranks, const NcclUniqueId& id, int rank)> comm_init_rank_config;
   std::function<int(void* communicator, int* state)> comm_get_async_error;
   std::function<int(void* communicator)> comm_finalize;

@@ -34,7 +34,13 @@ NcclCommunicator::NcclCommunicator(std::shared_ptr<const NcclApi> nccl, std::sha
       ended_(device_) {
   const NcclUniqueId id = share_unique_id(group);
   begin("ncclCommInitRankConfig");
-  settle(nccl_->comm_init_rank_config(&communicator_, size_, id, rank_));
+  const int code = nccl_->comm_init_rank_config(handle_.get(), size_, id, rank_);
+  communicator_ = std::atomic_ref<void*>(*handle_).load();  // a thread of NCCL may be writing it
+  try {
+    settle(code);
+  } catch (const RunError& error) {
+    throw RunError(std::string(error.what()) + " (parallel.transport: mpi does without NCCL)");
+  }
 }
 
 NcclUniqueId NcclCommunicator::share_unique_id(Communicator& group) {
@@ -139,9 +145,8 @@ void NcclCommunicator::finish() {
   begin("ncclCommFinalize");
   settle(nccl_->comm_finalize(communicator_));
   const auto code = std::make_shared<std::atomic<int>>(nccl_success);
-  const bool ended = ends_within(options_.abort_patience, [nccl = nccl_, communicator = communicator_, code] {
-    *code = nccl->comm_destroy(communicator);
-  });
+  const bool ended = ends_within(options_.abort_patience, [nccl = nccl_, handle = handle_, communicator = communicator_,
+                                                           code] { *code = nccl->comm_destroy(communicator); });
   communicator_ = nullptr;
   failure_ = "the communicator was ended";
   left_behind_ = !ended;
@@ -164,9 +169,10 @@ bool NcclCommunicator::abort() noexcept {
   pending_ = false;
   void* const communicator = std::exchange(communicator_, nullptr);
   if (communicator == nullptr) return !left_behind_;
-  // The thread owns all it touches: the table. NCCL's communicator is NCCL's.
-  const bool ended =
-      ends_within(options_.abort_patience, [nccl = nccl_, communicator] { (void)nccl->comm_abort(communicator); });
+  // The thread owns all it touches: the table, and the handle's place, which NCCL may still write.
+  const bool ended = ends_within(options_.abort_patience, [nccl = nccl_, handle = handle_, communicator] {
+    (void)nccl->comm_abort(communicator);
+  });
   left_behind_ = !ended;
   return ended;
 }

@@ -67,6 +67,7 @@ class NcclCommunicator final : public DeviceCommunicator {
   int rank_;
   int size_;
   int exceptions_at_start_;
+  std::shared_ptr<void*> handle_ = std::make_shared<void*>(nullptr);  ///< NCCL writes it; as long-lived as its threads
   void* communicator_ = nullptr;  ///< NCCL's; null before creation and after the end
   DeviceEvent ended_;             ///< passed when what was started last has ended on the device
   void* stream_ = nullptr;        ///< that of what is pending

@@ -20,8 +20,8 @@ struct NcclLibrary {
 NcclLibrary open_nccl_library(std::span<const std::string> names);
 
 /// Opens libnccl.so.2 (once; later calls return the first one's answer). Sets NCCL_NVLS_ENABLE=0 unless the environment
-/// says otherwise: sums inside NVSwitch may change bits between runs. Call it before other threads use the environment,
-/// MpiWorld::start's among them.
+/// says otherwise: sums made inside NVSwitch change their bits from call to call (NVIDIA/nccl issue 1497). Call it
+/// before other threads use the environment, MpiWorld::start's among them.
 const NcclLibrary& nccl_library();
 
 }  // namespace blocktrain::comm

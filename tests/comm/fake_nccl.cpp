@@ -58,6 +58,7 @@ struct Clique {
 /// A rank's communicator.
 struct Member {
   std::shared_ptr<Clique> clique;
+  void** handle = nullptr;  ///< the caller's, written once more at the end of the creation, as NCCL does
   int rank = 0;
   int size = 0;
   std::uint64_t collectives = 0;
@@ -134,6 +135,7 @@ class Rank {
     member->rank = rank;
     member->size = ranks;
     member->stuck = faults.init_never_ends;
+    member->handle = communicator;
     *communicator = member;
     const std::lock_guard lock(member->clique->mutex);
     ++member->clique->joined;
@@ -145,6 +147,7 @@ class Rank {
     if (!member.initialised) {
       const std::lock_guard lock(member.clique->mutex);
       member.initialised = member.clique->joined == member.size && !member.stuck;
+      if (member.initialised) *member.handle = &member;
       *state = member.initialised ? nccl_success : nccl_in_progress;
       return nccl_success;
     }
@@ -176,6 +179,7 @@ class Rank {
       member->clique->aborted = true;
     }
     if (faults.abort_hangs) world_->hang();
+    if (!member->initialised) *member->handle = nullptr;  // by a thread of NCCL that was late
     delete member;
     return nccl_success;
   }
