@@ -12,7 +12,7 @@ namespace blocktrain::comm {
 
 struct NcclLibrary {
   std::shared_ptr<const NcclApi> api;  ///< null where NCCL cannot be used
-  std::string version;                 ///< "2.28.9", where there is one
+  std::string version;                 ///< "2.28.9"; empty where api is null
   std::string why_not;                 ///< the reason where api is null, for people
 };
 

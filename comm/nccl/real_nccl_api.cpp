@@ -128,11 +128,11 @@ NcclLibrary open_nccl_library(std::span<const std::string> names) {
     library.why_not = "the NCCL library does not tell its version: " + api->get_error_string(code);
     return library;
   }
-  library.version = version_text(version);
   if (version < oldest_version) {
-    library.why_not = "the NCCL library is version " + library.version + "; at least 2.14 is needed";
+    library.why_not = "the NCCL library is version " + version_text(version) + "; at least 2.14 is needed";
     return library;
   }
+  library.version = version_text(version);
   library.api = std::move(api);
   return library;
 }

@@ -4,9 +4,12 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include "comm/local/local_world.hpp"
 #include "comm/nccl/cuda_device_api.hpp"
+#include "comm/nccl/nccl_communicator.hpp"
 #include "comm/nccl/nccl_library.hpp"
 #include "kernels/error.hpp"
+#include "tests/comm/watchdog.hpp"
 
 namespace blocktrain::comm {
 namespace {
@@ -87,6 +90,30 @@ BOOST_AUTO_TEST_CASE(a_build_without_cuda_says_so) {
   }
   BOOST_CHECK_THROW((void)cuda_device_api(), InputError);
   BOOST_CHECK_THROW((void)cuda_gpu_uuid(0), InputError);
+}
+
+bool has_gpu() {
+  try {
+    return !cuda_gpu_uuid(0).empty();
+  } catch (const LibraryError&) {
+    return false;
+  }
+}
+
+BOOST_AUTO_TEST_CASE(cuda_and_nccl_without_a_gpu_fail_in_words) {
+  if (!cuda_device_api_available() || has_gpu()) return;
+  BOOST_CHECK_THROW(const DeviceEvent event{cuda_device_api()}, LibraryError);
+  const NcclLibrary& library = nccl_library();
+  if (!library.api) return;
+  const test::Watchdog watchdog("NCCL without a GPU", std::chrono::seconds(90));
+  const auto host = make_single();
+  const NcclOptions options{std::chrono::seconds(60), std::chrono::seconds(10)};
+  BOOST_CHECK_EXCEPTION(NcclCommunicator(library.api, host_device_api(), *host, options), RunError,
+                        [](const RunError& error) {
+                          const std::string text = error.what();
+                          BOOST_TEST_MESSAGE(text);
+                          return text.find("rank 0 of 1: nccl") == 0 && text.find(" failed: ") != text.npos;
+                        });
 }
 
 }  // namespace
