@@ -50,6 +50,8 @@ class RunLedger {
   void add(const LedgerPacket& packet, std::int64_t now);
   /// Throws RunError when the step was reported before.
   void add(const StepRecord& record, std::int64_t now);
+  /// Work of a rank that is no step, in one order with its steps.
+  void add(const WorkRecord& record, std::int64_t now);
   void add(const BusyMark& mark);
   void add(const EnergyRecord& record);
   void add(const SourceStatus& status);

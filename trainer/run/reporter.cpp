@@ -197,7 +197,7 @@ void Reporter::send_packet() {
     packet_.energy.swap(energy_);
     packet_.sources.swap(sources_);
   }
-  const BusyMark mark = ring_.drain(packet_.steps, world_.rank());
+  const BusyMark mark = ring_.drain(packet_, world_.rank());
   // A mark alone is worth a message now and then: it lets the coordinator share out energy during a long step.
   if (packet_.empty() && Clock::now() - last_post_ < heartbeat) return;
   packet_.marks.push_back(mark);

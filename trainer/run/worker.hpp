@@ -53,6 +53,8 @@ class Worker {
   Visit visit(OwnedBlock& block);
   void record(const OwnedBlock& block, const StepOutcome& outcome, std::int64_t busy_begin);
   void save(const OwnedBlock& block);
+  /// Reports work that is no step, so that its energy is booked apart; returns how long it took in nanoseconds.
+  std::int64_t end_work(BusyPurpose purpose, std::int64_t busy_begin);
   comm::Traffic traffic() const;
   BlockStepSettings step_settings(const OwnedBlock& block) const;
 

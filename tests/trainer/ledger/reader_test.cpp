@@ -102,6 +102,37 @@ BOOST_AUTO_TEST_CASE(another_major_version_is_refused_with_its_place) {
   BOOST_CHECK(contains(problem(start() + start("blocktrain-ledger/2.0")), "ledger.jsonl:2:"));
 }
 
+BOOST_AUTO_TEST_CASE(what_minor_version_1_adds_is_read_and_may_be_missing) {
+  Folder run;
+  std::string with = energy(7);
+  with.replace(with.find("\"end_ns\":2"), 10, R"("end_ns":2,"update_seconds":0.1,"error_joules":1.5)");
+  std::string null = energy(8);
+  null.replace(null.find("\"end_ns\":2"), 10, R"("end_ns":2,"update_seconds":null,"error_joules":null)");
+  const std::string end = R"({"type":"run_end","time":110,"status":"finished","seconds":10,"joules":{)"
+                          R"("evaluation":{"gpu":null,"cpu":2,"dram":null},)"
+                          R"("checkpoint":{"gpu":null,"cpu":1,"dram":null},)"
+                          R"("idle":{"gpu":null,"cpu":4,"dram":null}}})";
+  LedgerReader reader(run.write("ledger.jsonl", start("blocktrain-ledger/1.1") + energy(6) + with + null + end + "\n"));
+  LedgerRow row;
+  BOOST_REQUIRE(reader.next(row));
+  BOOST_REQUIRE(reader.next(row));
+  BOOST_CHECK_EQUAL(row.energy.update_seconds, -1);
+  BOOST_CHECK_EQUAL(row.energy.error_joules, -1);
+  BOOST_REQUIRE(reader.next(row));
+  BOOST_CHECK_EQUAL(row.energy.update_seconds, 0.1);
+  BOOST_CHECK_EQUAL(row.energy.error_joules, 1.5);
+  BOOST_REQUIRE(reader.next(row));
+  BOOST_CHECK_EQUAL(row.energy.update_seconds, -1);
+  BOOST_REQUIRE(reader.next(row));
+  BOOST_CHECK_EQUAL(row.evaluation[1], 2);
+  BOOST_CHECK_EQUAL(row.checkpoint[1], 1);
+  BOOST_CHECK_EQUAL(row.idle[1], 4);
+  BOOST_CHECK_EQUAL(row.idle[0], 0);
+  const std::string bad = R"("update_seconds":-3)";
+  with.replace(with.find("\"update_seconds\":0.1"), 20, bad);
+  BOOST_CHECK(contains(problem(start() + with + step(0, 0)), "\"update_seconds\""));
+}
+
 BOOST_AUTO_TEST_CASE(what_is_no_ledger_is_refused) {
   BOOST_CHECK(contains(problem("hello\n"), "not a ledger"));
   BOOST_CHECK(contains(problem("{\"type\":\"step\"}\n"), "not a ledger"));

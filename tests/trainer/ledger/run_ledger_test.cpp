@@ -165,6 +165,48 @@ BOOST_AUTO_TEST_CASE(energy_of_rows_idle_and_the_rest_sum_to_the_measured) {
   BOOST_CHECK_EQUAL(totals.status, "finished");
 }
 
+BOOST_AUTO_TEST_CASE(steps_evaluation_checkpoint_idle_and_the_rest_sum_to_the_measured) {
+  Folder run;
+  RunLedger ledger(options(run, 2, 2));
+  ledger.start({});
+  cpu_sensor(ledger);
+  constexpr std::int64_t ms = 1'000'000, origin = 1'000 * ms;
+  for (int rank = 0; rank < 2; ++rank) {
+    LedgerPacket packet;  // of one rank: steps and other work mixed, of both ranks at the same time
+    for (int s = 0; s < 20; ++s) {
+      StepRecord step = step_record(rank, s, rank);
+      step.busy_begin = origin + 30 * s * ms;
+      step.busy_end = step.busy_begin + (s + 1 + rank) % 10 * ms;
+      packet.steps.push_back(step);
+      const auto purpose = s % 2 == rank ? BusyPurpose::evaluation : BusyPurpose::checkpoint;
+      packet.work.push_back({rank, 0, purpose, {}, step.busy_end, step.busy_end + (5 + s % 7) * ms});
+    }
+    packet.marks.push_back({rank, 0, origin + 900 * ms, origin + 890 * ms});  // in something that never reports
+    ledger.add(packet, 0);
+  }
+  ledger.add(cpu_energy(70, origin - 50 * ms, origin + 333 * ms));
+  ledger.add(cpu_energy(41, origin + 333 * ms, origin + 900 * ms));
+  ledger.finish({"finished", "", 1, 10, {}});
+  const std::string text = run.read("ledger.jsonl");
+  BOOST_CHECK_EQUAL(rows_of(text, "step").size(), 40u);
+  const json joules = rows_of(text, "run_end")[0]["joules"];
+  double sum = 0;
+  for (const char* part : {"attributed", "evaluation", "checkpoint", "idle", "unattributed"}) {
+    BOOST_CHECK_GT(joules[part]["cpu"].get<double>(), 0);
+    BOOST_CHECK(joules[part]["gpu"].is_null());
+    sum += joules[part]["cpu"].get<double>();
+  }
+  BOOST_CHECK_CLOSE(sum, 111.0, 1e-9);
+  BOOST_CHECK_CLOSE(joules["measured"]["cpu"].get<double>(), 111.0, 1e-9);
+
+  const LedgerTotals totals = read_totals(run.name() + "/ledger.jsonl");
+  BOOST_CHECK_CLOSE(totals.evaluation[1], joules["evaluation"]["cpu"].get<double>(), 1e-9);
+  BOOST_CHECK_CLOSE(totals.checkpoint[1], joules["checkpoint"]["cpu"].get<double>(), 1e-9);
+  BOOST_CHECK_CLOSE(totals.idle[1], joules["idle"]["cpu"].get<double>(), 1e-9);
+  BOOST_CHECK_CLOSE(totals.unattributed()[1], joules["unattributed"]["cpu"].get<double>(), 1e-6);
+  BOOST_CHECK_CLOSE(totals.kept_cost().joules[1], joules["attributed"]["cpu"].get<double>(), 1e-9);
+}
+
 BOOST_AUTO_TEST_CASE(a_replica_without_joules_leaves_the_row_without) {
   Folder run;
   RunLedgerOptions o = options(run, 1, 2);
