@@ -37,9 +37,10 @@ void add_dollars(JsonRow& row, const RunEnd& end) {
     if (end.energy.measured_at_all[i]) {
       joules += end.energy.measured[i];
       any = true;
-      continue;
+      if (end.energy_reason[i].empty()) continue;
     }
     if (!missing.empty()) missing += "; ";
+    if (end.energy.measured_at_all[i]) missing += "all of ";
     missing += to_string(static_cast<EnergySource>(i));
     missing += ": " + (end.energy_reason[i].empty() ? std::string("not measured") : end.energy_reason[i]);
   }

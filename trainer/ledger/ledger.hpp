@@ -131,7 +131,7 @@ struct RunEnd {
   std::int64_t tokens = 0;
   std::int64_t distinct_tokens = 0;  ///< different ones of the data set that were seen; all blocks see the same
   EnergySums energy;
-  std::array<std::string, energy_sources> energy_reason;  ///< of sources that were not measured
+  std::array<std::string, energy_sources> energy_reason;  ///< of sources that were not measured, or only in part
   double price_usd_per_kwh = 0;
   ByPurpose bytes_sent{};
   std::optional<ByPurpose> communicator_bytes;

@@ -74,7 +74,10 @@ void RunLedger::add(const EnergyRecord& record) {
 
 void RunLedger::add(const SourceStatus& status) {
   writer_.sensor(status);
-  if (!status.available) energy_reason_[static_cast<std::size_t>(status.source)] = status.reason;
+  // That a host uses no GPU takes nothing from what the boards of others measure.
+  const bool unused = status.source == EnergySource::gpu && status.device == -1;
+  if (!status.available && unused) gpu_unused_ = status.reason;
+  if (!status.available && !unused) energy_reason_[static_cast<std::size_t>(status.source)] = status.reason;
   apportioner_.add(status);
 }
 
@@ -198,6 +201,8 @@ void RunLedger::finish(const SessionEnd& end) {
   row.distinct_tokens = end.distinct_tokens;
   row.energy = energy();
   row.energy_reason = energy_reason_;
+  const auto gpu = static_cast<std::size_t>(EnergySource::gpu);
+  if (row.energy_reason[gpu].empty() && !row.energy.measured_at_all[gpu]) row.energy_reason[gpu] = gpu_unused_;
   row.price_usd_per_kwh = price_;
   row.bytes_sent = bytes_;
   row.communicator_bytes = end.communicator_bytes;

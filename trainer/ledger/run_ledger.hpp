@@ -97,8 +97,9 @@ class RunLedger {
   double price_;
   std::vector<Block> blocks_;
   EnergyApportioner apportioner_;
-  std::array<std::string, energy_sources> energy_reason_;
-  BySource attributed_{};  ///< in step rows
+  std::array<std::string, energy_sources> energy_reason_;  ///< of sources that some host or board does not measure
+  std::string gpu_unused_;                                 ///< why some host measures no GPU: it uses none
+  BySource attributed_{};                                  ///< in step rows
   std::int64_t tokens_ = 0;
   ByPurpose bytes_{};
   LedgerPacket packet_;  // receive() decodes into it

@@ -4,6 +4,7 @@
 #include <boost/test/unit_test.hpp>
 
 #include "tests/trainer/ledger/fake_nvml.hpp"
+#include "tests/trainer/ledger/support.hpp"
 
 using namespace blocktrain::trainer;
 using namespace blocktrain::trainer::test;
@@ -27,6 +28,14 @@ BOOST_AUTO_TEST_CASE(an_absent_library_is_a_reason) {
   std::string reason;
   BOOST_CHECK(NvmlSession::open(library, reason) == nullptr);
   BOOST_CHECK_EQUAL(reason, library.reason);
+}
+
+BOOST_AUTO_TEST_CASE(a_file_that_is_no_library_is_a_reason) {
+  Folder folder;
+  const NvmlLibrary library = load_nvml(
+      folder.write("libnvidia-ml.so.1", "this is text, and long enough for a header " + std::string(200, '.')));
+  BOOST_CHECK(!library.api);
+  BOOST_CHECK(contains(library.reason, "libnvidia-ml.so.1 cannot be opened: "));
 }
 
 BOOST_AUTO_TEST_CASE(a_library_that_lacks_a_function_is_a_reason) {

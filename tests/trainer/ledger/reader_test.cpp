@@ -3,9 +3,12 @@
 
 #include <boost/test/unit_test.hpp>
 #include <cmath>
+#include <cstdlib>
+#include <filesystem>
 
 #include "kernels/error.hpp"
 #include "tests/trainer/ledger/support.hpp"
+#include "trainer/ledger/recovery.hpp"
 #include "trainer/ledger/totals.hpp"
 
 using namespace blocktrain;
@@ -131,6 +134,26 @@ BOOST_AUTO_TEST_CASE(what_minor_version_1_adds_is_read_and_may_be_missing) {
   const std::string bad = R"("update_seconds":-3)";
   with.replace(with.find("\"update_seconds\":0.1"), 20, bad);
   BOOST_CHECK(contains(problem(start() + with + step(0, 0)), "\"update_seconds\""));
+}
+
+// tests/fixtures/ledger-1.0: a run of 8 steps by the program at 5c4a3ad8, with a made-up powercap tree.
+BOOST_AUTO_TEST_CASE(a_ledger_of_version_1_0_is_read_and_continued) {
+  const std::filesystem::path source = std::getenv("BLOCKTRAIN_TEST_SOURCE_DIR");
+  Folder run;
+  std::filesystem::copy(source / "tests/fixtures/ledger-1.0/ledger.jsonl", run.path / "ledger.jsonl");
+  const LedgerTotals before = read_totals(run.name() + "/ledger.jsonl");
+  BOOST_CHECK_EQUAL(before.status, "finished");
+  BOOST_CHECK_EQUAL(before.kept_cost().steps, 32);
+  BOOST_CHECK_CLOSE(before.measured[1], 28.01471, 1e-6);
+  BOOST_CHECK_CLOSE(before.idle[1], 25.4954629, 1e-6);
+  BOOST_CHECK_EQUAL(before.evaluation[1], 0);  // in 1.0 a part of idle
+  BOOST_CHECK_SMALL(before.unattributed()[1], 1e-6);
+
+  BOOST_CHECK(!recover_ledger(run.name(), {8, 8, 8, 8}).suspicious());
+  LedgerWriter(run.name()).run_start({});
+  const LedgerTotals after = read_totals(run.name() + "/ledger.jsonl");
+  BOOST_CHECK_EQUAL(after.sessions, 2);
+  BOOST_CHECK_EQUAL(after.kept_cost().steps, 32);
 }
 
 BOOST_AUTO_TEST_CASE(what_is_no_ledger_is_refused) {

@@ -234,6 +234,43 @@ BOOST_AUTO_TEST_CASE(a_replica_without_joules_leaves_the_row_without) {
   BOOST_CHECK_CLOSE(sums.unattributed[1], 0.5, 1e-9);
 }
 
+BOOST_AUTO_TEST_CASE(dollars_say_when_a_source_was_measured_in_part) {
+  Folder run;
+  RunLedgerOptions o = options(run, 1, 3);
+  o.places = {{0, 0}, {0, 1}, {1, -1}};
+  RunLedger ledger(o);
+  ledger.add(no_sensor(EnergySource::gpu, "no GPU used", 1));
+  EnergyRecord energy = cpu_energy(7.2, 0, 100);
+  energy.source = EnergySource::gpu;
+  energy.device = 0;
+  ledger.add(energy);
+  ledger.add(SourceStatus{0, 1, EnergySource::gpu, false, "nvml", "the board was lost"});
+  ledger.add(cpu_energy(7.2, 0, 100));
+  ledger.add(no_sensor(EnergySource::cpu, "the tree went away"));
+  ledger.add(no_sensor(EnergySource::dram, "no dram zone"));
+  ledger.finish({"finished", "", 1, 10, {}});
+  const json end = rows_of(run.read("ledger.jsonl"), "run_end")[0];
+  BOOST_CHECK_EQUAL(
+      end["dollars_reason"],
+      "does not include all of gpu: the board was lost; all of cpu: the tree went away; dram: no dram zone");
+}
+
+BOOST_AUTO_TEST_CASE(that_some_hosts_use_no_gpu_takes_nothing_from_the_dollars) {
+  Folder run;
+  RunLedgerOptions o = options(run, 1, 2);
+  o.places = {{0, 0}, {1, -1}};
+  RunLedger ledger(o);
+  EnergyRecord energy = cpu_energy(7.2, 0, 100);
+  energy.source = EnergySource::gpu;
+  energy.device = 0;
+  ledger.add(energy);
+  ledger.add(no_sensor(EnergySource::gpu, "no GPU used", 1));
+  ledger.add(no_sensor(EnergySource::dram, "no dram zone"));
+  ledger.finish({"finished", "", 1, 10, {}});
+  const json end = rows_of(run.read("ledger.jsonl"), "run_end")[0];
+  BOOST_CHECK_EQUAL(end["dollars_reason"], "does not include cpu: not measured; dram: no dram zone");
+}
+
 BOOST_AUTO_TEST_CASE(packets_are_taken_as_bytes_and_garbage_is_refused) {
   Folder run;
   RunLedger ledger(options(run, 1, 1));

@@ -24,8 +24,11 @@ NvmlLibrary load_nvml(const std::string& file) {
   // Never closed: the driver's library may keep threads and handlers.
   void* library = ::dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
-    return {std::nullopt,
-            file + " not found: no NVIDIA driver on this host, or none in this container (" + last_error() + ")"};
+    const std::string error = last_error();
+    // A library that is there and lacks another one fails with that one's name.
+    const bool absent = error.starts_with(file) && error.find("No such file") != std::string::npos;
+    return {std::nullopt, absent ? file + " not found: no NVIDIA driver on this host, or none in this container"
+                                 : file + " cannot be opened: " + error};
   }
   NvmlApi api;
   const char* missing = nullptr;
