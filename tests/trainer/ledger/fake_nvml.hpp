@@ -25,7 +25,7 @@ struct FakeBoard {
 struct FakeNvml {
   std::vector<FakeBoard> boards;
   std::int64_t now = 1'000'000'000;
-  int init_code = nvml_success;
+  int init_code = nvml_success, count_code = nvml_success, handle_code = nvml_success, version_code = nvml_success;
   int inits = 0, shutdowns = 0, reads = 0;
 
   static FakeNvml*& current() {
@@ -85,16 +85,20 @@ struct FakeNvml {
           return nullptr;
       }
     };
-    api.driver_version = [](char* text, unsigned size) { return give("550.1", text, size); };
+    api.driver_version = [](char* text, unsigned size) {
+      give("550.1", text, size);
+      return current()->version_code;
+    };
     api.device_count = [](unsigned* count) {
       *count = static_cast<unsigned>(current()->boards.size());
-      return nvml_success;
+      return current()->count_code;
     };
     api.device_by_index = [](unsigned index, NvmlDevice* device) {
       *device = handle(index);
-      return nvml_success;
+      return current()->handle_code;
     };
     api.device_by_uuid = [](const char* uuid, NvmlDevice* device) {
+      if (current()->handle_code != nvml_success) return current()->handle_code;
       for (std::size_t i = 0; i < current()->boards.size(); ++i) {
         if (current()->boards[i].uuid != uuid) continue;
         *device = handle(i);

@@ -105,6 +105,16 @@ BOOST_AUTO_TEST_CASE(boards_are_listed_with_what_they_lack) {
   BOOST_CHECK(!boards[1].has_counter);
   BOOST_CHECK(contains(boards[1].reason, "Not Supported"));
   BOOST_CHECK_EQUAL(nvml.session()->driver_version(), "550.1");
+  nvml.version_code = 999;
+  BOOST_CHECK_EQUAL(nvml.session()->driver_version(), "");
+  nvml.handle_code = 15;
+  const auto lost = nvml.session()->boards();
+  BOOST_REQUIRE_EQUAL(lost.size(), 2u);
+  BOOST_CHECK(!lost[0].has_counter);
+  BOOST_CHECK_EQUAL(lost[0].uuid, "");
+  BOOST_CHECK(contains(lost[0].reason, "GPU is lost"));
+  nvml.count_code = 999;
+  BOOST_CHECK(nvml.session()->boards().empty());
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -95,6 +95,33 @@ BOOST_AUTO_TEST_CASE(boards_that_are_not_there_and_mig_instances_say_so) {
   nvml.boards.push_back(board("GPU-a", steady(1, 1, ms)));
   BOOST_CHECK(contains(reason_of(nvml, "GPU-b"), "no GPU with the UUID GPU-b: Not Found"));
   BOOST_CHECK(contains(reason_of(nvml, "MIG-c"), "whole boards only"));
+  nvml.handle_code = nvml_invalid_argument;
+  BOOST_CHECK(contains(reason_of(nvml, "GPU-a"), "no GPU with the UUID GPU-a"));
+  nvml.handle_code = 15;
+  BOOST_CHECK(contains(reason_of(nvml, "GPU-a"), "the energy counter of GPU-a cannot be read: GPU is lost"));
+}
+
+BOOST_AUTO_TEST_CASE(a_board_that_is_lost_while_it_is_watched_says_so) {
+  FakeNvml nvml;
+  nvml.boards.push_back(board("GPU-a", [&nvml](std::int64_t now) {
+    if (nvml.reads > 10) nvml.boards[0].energy_code = 15;
+    return static_cast<std::uint64_t>(now / ms);
+  }));
+  BOOST_CHECK(contains(reason_of(nvml, "GPU-a"), "GPU is lost"));
+}
+
+BOOST_AUTO_TEST_CASE(a_library_without_power_functions_does) {
+  FakeNvml nvml;
+  nvml.boards.push_back(board("GPU-a", steady(1000, 300, 20 * ms)));
+  NvmlLibrary library = nvml.library();
+  library.api->power_usage = nullptr;
+  library.api->power_limit = nullptr;
+  std::string reason;
+  NvmlSensor sensor(NvmlSession::open(library, reason), {0, "GPU-a"}, nvml.clock());
+  nvml.now += 10 * second;
+  const EnergyReading reading = sensor.read(nvml.now);
+  BOOST_CHECK(reading.joules);
+  BOOST_CHECK_CLOSE(reading.lag_joules, 6.0, 6.0);
 }
 
 BOOST_AUTO_TEST_CASE(a_board_that_is_lost_ends_the_readings) {
