@@ -251,4 +251,17 @@ BOOST_AUTO_TEST_CASE(a_rank_reads_the_boards_it_owns_or_says_why_not) {
   BOOST_CHECK_EQUAL(without[2]->read(1).reason, "counted on another host");
 }
 
+BOOST_AUTO_TEST_CASE(the_owner_of_a_host_reads_its_boards_and_its_cpus) {
+  // On a machine with and on one without a driver: there is no such board.
+  const auto sensors = host_sensors("/nowhere", {{3, "GPU-nobody-has-this"}});
+  BOOST_REQUIRE_EQUAL(sensors.size(), 3u);
+  BOOST_CHECK(sensors[0]->source() == EnergySource::gpu);
+  BOOST_CHECK_EQUAL(sensors[0]->device(), 3);
+  BOOST_CHECK_NE(sensors[0]->read(1).reason, "");
+  BOOST_CHECK_NE(sensors[0]->read(1).reason, "no GPU used");
+  BOOST_CHECK(sensors[1]->source() == EnergySource::cpu);
+  BOOST_CHECK(sensors[2]->source() == EnergySource::dram);
+  BOOST_CHECK(gpu_sensors({}).empty());
+}
+
 BOOST_AUTO_TEST_SUITE_END()
