@@ -207,6 +207,28 @@ BOOST_AUTO_TEST_CASE(steps_evaluation_checkpoint_idle_and_the_rest_sum_to_the_me
   BOOST_CHECK_CLOSE(totals.kept_cost().joules[1], joules["attributed"]["cpu"].get<double>(), 1e-9);
 }
 
+BOOST_AUTO_TEST_CASE(work_between_steps_gets_its_share_when_the_energy_was_there_first) {
+  Folder run;
+  RunLedger ledger(options(run, 1, 1));
+  ledger.start({});
+  cpu_sensor(ledger);
+  ledger.add(cpu_energy(10, 0, 100));
+  ledger.add(cpu_energy(10, 100, 200));
+  LedgerPacket packet;
+  for (int s = 0; s < 2; ++s) {
+    StepRecord step = step_record(0, s);
+    step.busy_begin = s * 150;
+    step.busy_end = s * 150 + 50;
+    packet.steps.push_back(step);
+  }
+  packet.work.push_back({0, 0, BusyPurpose::checkpoint, {}, 50, 150});
+  ledger.add(packet, 0);
+  const EnergySums sums = ledger.energy();
+  BOOST_CHECK_CLOSE(sums.attributed[1], 10.0, 1e-9);
+  BOOST_CHECK_CLOSE(sums.checkpoint[1], 10.0, 1e-9);
+  BOOST_CHECK_SMALL(sums.idle[1], 1e-9);
+}
+
 BOOST_AUTO_TEST_CASE(a_replica_without_joules_leaves_the_row_without) {
   Folder run;
   RunLedgerOptions o = options(run, 1, 2);
