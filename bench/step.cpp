@@ -108,7 +108,7 @@ int main(int argc, char** argv) {
   for (int steps = 0; std::cin >> steps;) {
     for (int i = 0; i < steps; ++i) {
       const auto begin = std::chrono::steady_clock::now();
-      take_block_step(*device, o, batch, settings, nullptr, false);
+      take_block_step(*device, o, batch, settings, {}, false);
       std::printf("%.9f ", std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
     }
     std::printf("%ld\n", resident_bytes("VmHWM"));

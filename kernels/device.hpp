@@ -52,6 +52,8 @@ class Device {
   virtual const DeviceFacts& facts() const = 0;
   /// Compute in float32, or in what the device was made for.
   virtual Ops& ops() = 0;
+  /// The CUDA stream that ops run on, for a transport between devices; null on a CPU.
+  virtual void* stream() { return nullptr; }
   /// The host may read and write the device's tensors where they are.
   virtual bool shares_host_memory() const = 0;
 

@@ -81,6 +81,7 @@ class CudaDevice final : public Device {
 
   const DeviceFacts& facts() const override { return facts_; }
   Ops& ops() override { return *ops_; }
+  void* stream() override { return ops_->stream(); }
   bool shares_host_memory() const override { return false; }
 
   Arena arena(std::string purpose, std::size_t bytes) override {

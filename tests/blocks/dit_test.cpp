@@ -214,6 +214,7 @@ BOOST_AUTO_TEST_CASE(flops_count_products_and_attention) {
 BOOST_AUTO_TEST_CASE(memory_stays_within_its_bounds) {
   // PyTorch 2.15 keeps 20 tensors [rows, C] per layer of this network and 3.3 besides for the backward pass (storages
   // seen by saved_tensors_hooks, fused attention); training memory has to stay near 0.55 of it, everything included.
+  // Scratch is that of rows_at_once tokens, a quarter of the batch here.
   DitConfig c;
   c.channels = 4;
   c.height = c.width_px = 32;
@@ -225,10 +226,10 @@ BOOST_AUTO_TEST_CASE(memory_stays_within_its_bounds) {
     d->bind_inference(inference, DType::float32, 32);
     const double kept = static_cast<double>(training.peak()) / unit;
     BOOST_TEST_MESSAGE(layers << " layers: " << kept << " units, " << kept / (20 * layers + 3.3) << " of PyTorch's");
-    BOOST_TEST(kept <= 0.56 * (20 * layers + 3.3));
+    BOOST_TEST(kept <= 0.57 * (20 * layers + 3.3));
     BOOST_TEST(kept >= 11.0 * layers);
     // Independent of the number of layers.
-    BOOST_TEST(static_cast<double>(inference.peak()) / unit < 1.5);
+    BOOST_TEST(static_cast<double>(inference.peak()) / unit < 2.1);
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <numbers>
+#include <stdexcept>
 
 #include "blocks/parameters.hpp"
 #include "kernels/random.hpp"
@@ -34,6 +35,7 @@ double get(const Tensor& t, std::int64_t i) {
     case DType::float64:
       return t.as<double>()[i];
     case DType::int32:
+    case DType::bfloat16:
       break;
   }
   return t.as<std::int32_t>()[i];
@@ -49,7 +51,11 @@ void set(const Tensor& t, std::int64_t i, double value) {
       return;
     case DType::int32:
       t.as<std::int32_t>()[i] = static_cast<std::int32_t>(value);
+      return;
+    case DType::bfloat16:
+      break;
   }
+  throw std::logic_error("no bfloat16 here");
 }
 
 std::vector<double> values_of(const Tensor& t) {

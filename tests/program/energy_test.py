@@ -18,6 +18,8 @@ ZONES = {
     "intel-rapl:2": ("psys", 900_000_000, 262_143_328_850),
 }
 PRICE = 0.36
+# What the measured joules of a session are made of.
+PARTS = ("attributed", "evaluation", "checkpoint", "idle", "unattributed")
 
 
 class Tree:
@@ -95,14 +97,17 @@ class EnergyTest(ProgramTest):
         self.assertAlmostEqual(end["joules"]["measured"][source], measured, delta=tolerance)
         shares = sum(row["joules"][source] for row in self.only(ledger, "step"))
         self.assertAlmostEqual(end["joules"]["attributed"][source], shares, delta=tolerance)
-        self.assertAlmostEqual(shares + end["joules"]["idle"][source] + end["joules"]["unattributed"][source], measured,
-                               delta=tolerance)
+        parts = sum(end["joules"][name][source] for name in PARTS)
+        self.assertAlmostEqual(parts, measured, delta=tolerance)
         # Training kept the machine busy: what no step had a share of is not the bulk.
         self.assertGreater(shares, 0)
         for row in self.only(ledger, "step"):
             self.assertIs(row["joules_estimated"], True)
             self.assertIsNone(row["joules_reason"][source])
             self.assertGreaterEqual(row["joules"][source], 0)
+        for row in self.only(ledger, "energy"):  # nobody watched these counters to learn when they move
+            self.assertIsNone(row["update_seconds"])
+            self.assertIsNone(row["error_joules"])
         times = [(row["begin_ns"], row["end_ns"]) for row in self.only(ledger, "energy") if row["source"] == source]
         self.assertTrue(all(begin < end for begin, end in times))
         self.assertTrue(all(a[1] == b[0] for a, b in zip(times, times[1:])), "a gap or an overlap between energy rows")
@@ -139,6 +144,16 @@ class EnergyTest(ProgramTest):
         with Tree(self.folder / "powercap") as tree:
             ledger = self.train(tree.root, ranks=4)
         self.check_whole(ledger, tree)
+
+    def test_evaluations_and_checkpoints_are_booked_apart(self):
+        with Tree(self.folder / "powercap") as tree:
+            ledger = self.train(tree.root, "--set", "eval.every_steps=5", "--set", "checkpoint.every_steps=10",
+                                "--set", "parallel.ranks=4")
+        measured = self.check_measured(ledger, "cpu", tree.joules("intel-rapl:0", "intel-rapl:1"))
+        parts = {name: ledger[-1]["joules"][name]["cpu"] for name in PARTS}
+        for name in ("attributed", "evaluation", "checkpoint"):
+            self.assertGreater(parts[name], 0, name)
+        self.assertAlmostEqual(sum(parts.values()), measured, delta=1e-6 * measured)
 
     def test_a_package_without_dram(self):
         with Tree(self.folder / "powercap", without=["intel-rapl:1:0"]) as tree:
@@ -198,8 +213,7 @@ class EnergyTest(ProgramTest):
         measured = sum(row["joules"] for row in self.only(ledger, "energy") if row["source"] == "cpu")
         parts = ledger[-1]["joules"]
         self.assertAlmostEqual(parts["measured"]["cpu"], measured, delta=1e-6 * measured)
-        self.assertAlmostEqual(sum(parts[name]["cpu"] for name in ("attributed", "idle", "unattributed")), measured,
-                               delta=1e-6 * measured)
+        self.assertAlmostEqual(sum(parts[name]["cpu"] for name in PARTS), measured, delta=1e-6 * measured)
 
 
 if __name__ == "__main__":

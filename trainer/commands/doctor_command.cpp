@@ -12,7 +12,8 @@
 #include "kernels/device.hpp"
 #include "trainer/commands/commands.hpp"
 #include "trainer/config/config.hpp"
-#include "trainer/ledger/energy/powercap.hpp"
+#include "trainer/ledger/energy/host_sensors.hpp"
+#include "trainer/ledger/energy/nvml_session.hpp"
 #include "trainer/ledger/ledger.hpp"
 #include "trainer/run/units.hpp"
 #include "trainer/version.hpp"
@@ -25,6 +26,27 @@ struct Finding {
   bool ok = false;
   std::string text;
 };
+
+/// NVIDIA's management library, which counts the joules of GPUs, and what it says of each GPU.
+void examine_nvml(std::vector<Finding>& found) {
+  std::string reason;
+  const auto session = NvmlSession::open(load_nvml(), reason);
+  if (session == nullptr) {
+    found.push_back({"nvml", false, reason});
+    return;
+  }
+  const std::vector<NvmlBoard> boards = session->boards();
+  const std::string version = session->driver_version();
+  found.push_back({"nvml", true,
+                   fmt::format("driver {}, {} {}", version.empty() ? "of unknown version" : version, boards.size(),
+                               boards.size() == 1 ? "GPU" : "GPUs")});
+  for (const NvmlBoard& board : boards) {
+    found.push_back({"nvml gpu", board.has_counter,
+                     fmt::format("{} {}, {}", board.uuid.empty() ? "UUID unknown" : board.uuid,
+                                 board.name.empty() ? "of unknown name" : board.name,
+                                 board.has_counter ? "counts its energy" : "no energy counter: " + board.reason)});
+  }
+}
 
 std::vector<Finding> examine() {
   std::vector<Finding> found;
@@ -46,7 +68,8 @@ std::vector<Finding> examine() {
   found.push_back(
       {"gpu", gpus > 0,
        gpus > 0 ? std::to_string(gpus) + " visible; " + kernels::cuda_facts() : why + ": everything runs on the CPU"});
-  for (const auto& sensor : host_sensors(EnergyConfig{}.powercap_root)) {
+  examine_nvml(found);
+  for (const auto& sensor : host_sensors(EnergyConfig{}.powercap_root, {})) {
     const EnergyReading r = sensor->read(monotonic_ns());
     const std::string topic = "energy " + std::string(to_string(sensor->source()));
     found.push_back({topic, r.joules.has_value(), r.joules ? "read through " + sensor->name() : r.reason});

@@ -10,6 +10,8 @@
 #include "comm/launch.hpp"
 #include "comm/local/local_world.hpp"
 #include "comm/mpi/mpi_world.hpp"
+#include "comm/nccl/nccl_library.hpp"
+#include "kernels/device.hpp"
 #include "kernels/error.hpp"
 #include "trainer/commands/commands.hpp"
 #include "trainer/run/exit_status.hpp"
@@ -41,6 +43,8 @@ int complain(const std::exception& e) {
 }
 
 int train_under_mpi(const TrainRequest& request) {
+  // NCCL is set up through the environment, which MPI's threads read.
+  if (kernels::cuda_devices(nullptr) > 0) comm::nccl_library();
   auto mpi = comm::MpiWorld::start();
   int code = 0;
   try {

@@ -20,6 +20,14 @@ void add_bytes(JsonRow& row, std::string_view name, std::int64_t bytes) {
   }
 }
 
+void add_if_known(JsonRow& row, std::string_view name, double value) {
+  if (value < 0) {
+    row.null(name);
+  } else {
+    row.number(name, value);
+  }
+}
+
 /// The measured joules of all sources in dollars; says so when that is not everything.
 void add_dollars(JsonRow& row, const RunEnd& end) {
   double joules = 0;
@@ -29,9 +37,10 @@ void add_dollars(JsonRow& row, const RunEnd& end) {
     if (end.energy.measured_at_all[i]) {
       joules += end.energy.measured[i];
       any = true;
-      continue;
+      if (end.energy_reason[i].empty()) continue;
     }
     if (!missing.empty()) missing += "; ";
+    if (end.energy.measured_at_all[i]) missing += "all of ";
     missing += to_string(static_cast<EnergySource>(i));
     missing += ": " + (end.energy_reason[i].empty() ? std::string("not measured") : end.energy_reason[i]);
   }
@@ -134,6 +143,12 @@ void LedgerWriter::sensor(const SourceStatus& status) {
   } else {
     row_.text("reason", status.reason);
   }
+  add_if_known(row_, "update_seconds", status.update_seconds);
+  if (status.update_reason.empty()) {
+    row_.null("update_reason");
+  } else {
+    row_.text("update_reason", status.update_reason);
+  }
   write();
 }
 
@@ -188,6 +203,8 @@ void LedgerWriter::energy(const EnergyRecord& record) {
   row_.number("seconds", static_cast<double>(record.end - record.begin) * 1e-9);
   row_.integer("begin_ns", record.begin);
   row_.integer("end_ns", record.end);
+  add_if_known(row_, "update_seconds", record.update_seconds);
+  add_if_known(row_, "error_joules", record.error_joules);
   write();
 }
 
@@ -255,6 +272,8 @@ void LedgerWriter::run_end(const RunEnd& end) {
   };
   add_by_source(row_, "measured", known(end.energy.measured));
   add_by_source(row_, "attributed", known(end.energy.attributed));
+  add_by_source(row_, "evaluation", known(end.energy.evaluation));
+  add_by_source(row_, "checkpoint", known(end.energy.checkpoint));
   add_by_source(row_, "idle", known(end.energy.idle));
   add_by_source(row_, "unattributed", known(end.energy.unattributed));
   row_.close_object();

@@ -1,7 +1,7 @@
 #pragma once
 /// RUN/ledger.jsonl: what a run did and what it cost.
 ///
-/// Format "blocktrain-ledger/1.0". JSON Lines, UTF-8, one object per line, written by one process with one write() per
+/// Format "blocktrain-ledger/1.1". JSON Lines, UTF-8, one object per line, written by one process with one write() per
 /// row. A last line without '\n' was torn by a crash and is cut when the run is resumed. Readers skip row types and
 /// fields that they do not know (a newer minor version adds them) and refuse another major version. Every row has
 /// `type`; `time` is seconds since 1970. Numbers that are not finite are null, and `not_finite` lists their names.
@@ -9,22 +9,28 @@
 /// {"inter_block":..,"replica":..,"control":..}: bytes of payload handed to communicators. Blocks, steps, ranks
 /// and hosts count from 0; step s is update number s, a checkpoint at step S holds updates 0..S-1.
 ///
+/// Versions: 1.1 adds update_seconds and update_reason to sensor rows, update_seconds and error_joules to energy rows,
+/// evaluation and checkpoint to the joules of run_end (in 1.0 those joules are part of idle).
+///
 /// run_start   First row of every session (a run that was resumed n times has n+1): format, version (of the program),
 /// time,
 ///             config (the resolved config as an object) or config_text (as YAML), ranks, blocks, transport,
 ///             training, hosts: [{hostname, cpu, cores, ranks, threads, memory_bytes}],
 ///             facts (more texts by name).
-/// sensor      host, device, source, available, sensor, reason. One per source and host at the start, and again when
-/// one stops. step        One per block and step, in step order within a block, when all replicas have reported: block,
-/// step, time,
-///             tokens, samples, loss (mean weighted), mse (mean unweighted), sigma: [lo, hi], learning_rate,
+/// sensor      host, device, source, available, sensor, reason, update_seconds (period at which the counter moves, as
+///             measured at the start; null: not known), update_reason (why it is not known, else null). One per source
+///             and host at the start, for GPUs one per board, and again when one stops.
+/// step        One per block and step, in step order within a block, when all replicas have reported: block, step,
+///             time, tokens, samples, loss (mean weighted), mse (mean unweighted), sigma: [lo, hi], learning_rate,
 ///             gradient_norm, seconds (of the slowest replica), joules (by source), joules_estimated (true: shares by
 ///             busy time, energy/apportioner.hpp), joules_reason (by source: why there are none, else null), bytes_sent
 ///             (by purpose), memory: {planned, measured, runtime} (bytes of the replica with the most, null: not
 ///             known), ranks. Over replicas tokens, samples, joules and bytes add up; loss and mse are weighted by
 ///             samples.
 /// energy      What a sensor measured: host, device, source, joules, seconds, begin_ns and end_ns (clock of the
-///             host, CLOCK_MONOTONIC). Joules of step rows are shares of these.
+///             host, CLOCK_MONOTONIC), update_seconds (as in the sensor row), error_joules (what joules may be off by:
+///             the counter lags by up to update_seconds at each end of the interval; null: not known). Joules of step
+///             rows are shares of these.
 /// eval        block (null: the assembled network), step, time, samples, seconds, metrics: {name: number}.
 /// failed      block, step, rank, time, reason: the block stopped before update `step`.
 /// checkpoint  block, step, time, file, sha256, bytes, seconds.
@@ -34,8 +40,8 @@
 ///             size after the move).
 /// resume      time, steps: the step from which each block goes on, by block; note.
 /// run_end     status ("finished", "interrupted", "failed"), time, message, seconds, steps (by block), tokens,
-/// distinct_tokens,
-///             joules: {measured, attributed, idle, unattributed} (each by source), dollars (of the measured joules;
+///             distinct_tokens, joules: {measured, attributed (to steps), evaluation, checkpoint, idle, unattributed}
+///             (each by source; the last five sum to the first), dollars (of the measured joules;
 ///             null with dollars_reason), bytes_sent (by purpose, of the step rows), communicator_bytes (by purpose,
 ///             whole session), incomplete_steps (not reported by all replicas). All of this session alone.
 
@@ -54,7 +60,7 @@
 
 namespace blocktrain::trainer {
 
-inline constexpr std::string_view ledger_format = "blocktrain-ledger/1.0";
+inline constexpr std::string_view ledger_format = "blocktrain-ledger/1.1";
 inline constexpr int ledger_major_version = 1;
 inline constexpr std::string_view ledger_file_name = "ledger.jsonl";
 inline constexpr std::string_view lost_file_name = "ledger.lost.jsonl";
@@ -112,7 +118,9 @@ struct CheckpointRow {
 
 struct EnergySums {
   std::array<bool, energy_sources> measured_at_all{};
-  BySource measured{}, attributed{}, idle{}, unattributed{};
+  BySource measured{};
+  BySource attributed{};  ///< to steps
+  BySource evaluation{}, checkpoint{}, idle{}, unattributed{};
 };
 
 struct RunEnd {
@@ -123,7 +131,7 @@ struct RunEnd {
   std::int64_t tokens = 0;
   std::int64_t distinct_tokens = 0;  ///< different ones of the data set that were seen; all blocks see the same
   EnergySums energy;
-  std::array<std::string, energy_sources> energy_reason;  ///< of sources that were not measured
+  std::array<std::string, energy_sources> energy_reason;  ///< of sources that were not measured, or only in part
   double price_usd_per_kwh = 0;
   ByPurpose bytes_sent{};
   std::optional<ByPurpose> communicator_bytes;

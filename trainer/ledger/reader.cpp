@@ -116,6 +116,25 @@ void parse_step(const json& row, StepRow& step) {
   }
 }
 
+/// A field that newer minor versions have; -1 where it is missing or null.
+double number_or_unknown(const json& row, const char* name) {
+  const auto found = row.find(name);
+  if (found == row.end() || found->is_null()) return -1;
+  if (!found->is_number() || !(found->get<double>() >= 0)) {
+    throw Damage(std::string("\"") + name + "\" is not a number of at least 0");
+  }
+  return found->get<double>();
+}
+
+/// Part `name` of the joules of run_end; 0 for a source that it does not give.
+BySource part_of_joules(const json& row, const char* name) {
+  const auto joules = row.find("joules");
+  if (joules == row.end() || !joules->is_object() || !joules->contains(name)) return {};
+  BySource part = by_source(*joules, name);
+  for (double& value : part) value = std::isfinite(value) ? value : 0;
+  return part;
+}
+
 void parse_energy(const json& row, EnergyRecord& energy) {
   energy.host = index(row, "host");
   const json& device = field(row, "device");
@@ -130,6 +149,8 @@ void parse_energy(const json& row, EnergyRecord& energy) {
   if (!(energy.joules >= 0)) throw Damage("\"joules\" is not a number of at least 0");
   energy.begin = static_cast<std::int64_t>(count(row, "begin_ns", std::numeric_limits<std::int64_t>::max()));
   energy.end = static_cast<std::int64_t>(count(row, "end_ns", std::numeric_limits<std::int64_t>::max()));
+  energy.update_seconds = number_or_unknown(row, "update_seconds");
+  energy.error_joules = number_or_unknown(row, "error_joules");
 }
 
 void parse_lost(const json& row, std::vector<LedgerRow::Lost>& lost) {
@@ -179,6 +200,9 @@ void parse_row(LedgerRow& out, std::string& format) {
   } else if (out.type == "run_end") {
     out.status = text(row, "status");
     out.seconds = number(row, "seconds");
+    out.evaluation = part_of_joules(row, "evaluation");
+    out.checkpoint = part_of_joules(row, "checkpoint");
+    out.idle = part_of_joules(row, "idle");
   }
 }
 

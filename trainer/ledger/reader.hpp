@@ -26,6 +26,8 @@ struct LedgerRow {
   std::uint64_t lost_file_bytes = 0;  ///< type "lost"
   std::string status;                 ///< type "run_end"
   double seconds = 0;                 ///< type "run_end"
+  /// Type "run_end": joules of the session that belong to no step; 0 where they are null or the row has none.
+  BySource evaluation{}, checkpoint{}, idle{};
   /// Type "lost": costs of the rows that were moved; block, at_step (the first) and sums in `step` of each, with
   /// `count` steps, of which `unmeasured` have no joules of a source.
   struct Lost {

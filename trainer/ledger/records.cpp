@@ -18,9 +18,9 @@ struct Header {
   std::uint32_t magic;
   std::uint16_t version;
   std::uint16_t reserved;
-  std::uint32_t steps, marks, energy, sources;
+  std::uint32_t steps, work, marks, energy, sources;
 };
-static_assert(sizeof(Header) == 24);
+static_assert(sizeof(Header) == 28);
 
 std::int64_t now_ns(clockid_t clock) {
   timespec time{};
@@ -85,11 +85,20 @@ bool plausible(const StepRecord& r) {
          r.busy_begin <= r.busy_end && r.unix_end >= 0 && !(r.seconds < 0);
 }
 
+bool plausible(const WorkRecord& w) {
+  const auto purpose = static_cast<std::uint8_t>(w.purpose);
+  return is_index(w.rank) && is_index(w.host) && w.purpose != BusyPurpose::step && purpose < busy_purposes &&
+         w.busy_begin >= 0 && w.busy_begin <= w.busy_end;
+}
+
 bool plausible(const BusyMark& m) { return is_index(m.rank) && m.time >= 0 && m.busy_since >= 0; }
+
+/// Of a quantity for which -1 means not known.
+bool is_known_or_not(double value) { return value == -1 || (std::isfinite(value) && value >= 0); }
 
 bool plausible(const EnergyRecord& e) {
   return is_index(e.host) && e.device >= -1 && e.device < largest_index && std::isfinite(e.joules) && e.joules >= 0 &&
-         e.begin >= 0 && e.begin <= e.end;
+         e.begin >= 0 && e.begin <= e.end && is_known_or_not(e.update_seconds) && is_known_or_not(e.error_joules);
 }
 
 bool is_source(EnergySource source) { return static_cast<std::uint8_t>(source) < energy_sources; }
@@ -106,6 +115,7 @@ std::int64_t unix_ns() { return now_ns(CLOCK_REALTIME); }
 
 void LedgerPacket::clear() {
   steps.clear();
+  work.clear();
   marks.clear();
   energy.clear();
   sources.clear();
@@ -113,11 +123,18 @@ void LedgerPacket::clear() {
 
 void encode(const LedgerPacket& packet, std::vector<std::byte>& out) {
   const auto count = [](const auto& items) { return static_cast<std::uint32_t>(items.size()); };
-  const Header header{
-      magic, packet_version, 0, count(packet.steps), count(packet.marks), count(packet.energy), count(packet.sources)};
+  const Header header{magic,
+                      packet_version,
+                      0,
+                      count(packet.steps),
+                      count(packet.work),
+                      count(packet.marks),
+                      count(packet.energy),
+                      count(packet.sources)};
   out.clear();
   put(out, &header, sizeof header);
   put_all(out, packet.steps);
+  put_all(out, packet.work);
   put_all(out, packet.marks);
   put_all(out, packet.energy);
   for (const SourceStatus& status : packet.sources) {
@@ -125,8 +142,10 @@ void encode(const LedgerPacket& packet, std::vector<std::byte>& out) {
     put(out, &status.host, sizeof status.host);
     put(out, &status.device, sizeof status.device);
     put(out, kind, sizeof kind);
+    put(out, &status.update_seconds, sizeof status.update_seconds);
     put_text(out, status.sensor);
     put_text(out, status.reason);
+    put_text(out, status.update_reason);
   }
 }
 
@@ -142,9 +161,10 @@ std::string decode(std::span<const std::byte> bytes, LedgerPacket& out) {
   }
   LedgerPacket packet;
   taker.take_all(packet.steps, header.steps);
+  taker.take_all(packet.work, header.work);
   taker.take_all(packet.marks, header.marks);
   taker.take_all(packet.energy, header.energy);
-  constexpr std::size_t smallest_status = 18;
+  constexpr std::size_t smallest_status = 30;
   if (taker.ok && header.sources > taker.rest.size() / smallest_status) taker.ok = false;
   for (std::uint32_t i = 0; taker.ok && i < header.sources; ++i) {
     SourceStatus status;
@@ -152,11 +172,14 @@ std::string decode(std::span<const std::byte> bytes, LedgerPacket& out) {
     taker.take(&status.host, sizeof status.host);
     taker.take(&status.device, sizeof status.device);
     taker.take(kind, sizeof kind);
+    taker.take(&status.update_seconds, sizeof status.update_seconds);
     taker.take_text(status.sensor);
     taker.take_text(status.reason);
+    taker.take_text(status.update_reason);
     status.source = static_cast<EnergySource>(kind[0]);
     status.available = kind[1] == 1;
-    if (!is_index(status.host) || status.device < -1 || !is_source(status.source) || kind[1] > 1) {
+    if (!is_index(status.host) || status.device < -1 || !is_source(status.source) || kind[1] > 1 ||
+        !is_known_or_not(status.update_seconds)) {
       return "ledger packet with an impossible status of a sensor";
     }
     packet.sources.push_back(std::move(status));
@@ -164,6 +187,9 @@ std::string decode(std::span<const std::byte> bytes, LedgerPacket& out) {
   if (!taker.ok || !taker.rest.empty()) return "ledger packet of the wrong length";
   for (const StepRecord& record : packet.steps) {
     if (!plausible(record)) return "ledger packet with an impossible step record";
+  }
+  for (const WorkRecord& record : packet.work) {
+    if (!plausible(record)) return "ledger packet with an impossible work record";
   }
   for (const BusyMark& mark : packet.marks) {
     if (!plausible(mark)) return "ledger packet with an impossible busy mark";

@@ -58,8 +58,22 @@ struct StepRecord {
 };
 static_assert(std::is_trivially_copyable_v<StepRecord> && sizeof(StepRecord) == 176);
 
-/// What a rank was doing at `time`: every step that it began before `time` has been reported, but the one that it
-/// began at `busy_since` and that is still running (0: none). Lets energy be shared out while a long step runs.
+/// What a rank's training thread is busy with.
+enum class BusyPurpose : std::uint8_t { step, evaluation, checkpoint };
+inline constexpr std::size_t busy_purposes = 3;
+
+/// Work of a rank's training thread that is no step: a held-out loss, or the wait for a checkpoint to be written.
+struct WorkRecord {
+  std::int32_t rank = 0;
+  std::int32_t host = 0;
+  BusyPurpose purpose = BusyPurpose::evaluation;  ///< not step: those have StepRecords
+  std::array<std::uint8_t, 7> reserved{};
+  std::int64_t busy_begin = 0, busy_end = 0;  ///< monotonic_ns(); never while a step of the rank runs
+};
+static_assert(std::is_trivially_copyable_v<WorkRecord> && sizeof(WorkRecord) == 32);
+
+/// What a rank was doing at `time`: every step or other work that it began before `time` has been reported, but the one
+/// that it began at `busy_since` and that is still running (0: none). Lets energy be shared out while a long step runs.
 struct BusyMark {
   std::int32_t rank = 0;
   std::int32_t reserved = 0;
@@ -76,32 +90,38 @@ struct EnergyRecord {
   std::array<std::uint8_t, 7> reserved{};
   double joules = 0;
   std::int64_t begin = 0, end = 0;  ///< monotonic_ns(); an interval begins where the one before ended
+  double update_seconds = -1;       ///< at what period the counter moves; -1: not known
+  double error_joules = -1;         ///< what `joules` may be off by since the counter lags at both ends; -1: not known
 };
-static_assert(std::is_trivially_copyable_v<EnergyRecord> && sizeof(EnergyRecord) == 40);
+static_assert(std::is_trivially_copyable_v<EnergyRecord> && sizeof(EnergyRecord) == 56);
 
 /// Whether a source is measured on a host, from now on. It may stop being available, never begin to be again.
 struct SourceStatus {
   std::int32_t host = 0;
-  std::int32_t device = -1;  ///< as in EnergyRecord; -1 with source gpu: all GPUs of the host
+  std::int32_t device = -1;  ///< as in EnergyRecord; -1 with source gpu: the ranks of the host that use no GPU
   EnergySource source = EnergySource::cpu;
   bool available = false;
-  std::string sensor;  ///< name of the sensor, e.g. "powercap"
-  std::string reason;  ///< why it is not available, and what to do about it; empty when it is
+  std::string sensor;              ///< name of the sensor, e.g. "powercap"
+  std::string reason;              ///< why it is not available, and what to do about it; empty when it is
+  double update_seconds = -1;      ///< at what period the counter moves; -1: not known
+  std::string update_reason = {};  ///< of a source that is available: why the period is not known; empty when it is
 };
 
-/// A message of one rank. Steps were finished before `marks` were taken, energy was measured before `sources` changed.
+/// A message of one rank. Steps and other work, each in the order in which it ran, were finished before `marks` were
+/// taken; energy was measured before `sources` changed.
 struct LedgerPacket {
   std::vector<StepRecord> steps;
+  std::vector<WorkRecord> work;
   std::vector<BusyMark> marks;
   std::vector<EnergyRecord> energy;
   std::vector<SourceStatus> sources;
 
-  bool empty() const { return steps.empty() && marks.empty() && energy.empty() && sources.empty(); }
+  bool empty() const { return steps.empty() && work.empty() && marks.empty() && energy.empty() && sources.empty(); }
   void clear();
 };
 
 /// Version of the packets; all ranks of a run have to agree.
-inline constexpr std::uint16_t packet_version = 1;
+inline constexpr std::uint16_t packet_version = 2;
 
 /// Replaces `out` by the packet as bytes, in the byte order of this machine (the reader checks it).
 void encode(const LedgerPacket& packet, std::vector<std::byte>& out);

@@ -44,7 +44,13 @@ void RunLedger::receive(std::span<const std::byte> bytes, std::int64_t now) {
 }
 
 void RunLedger::add(const LedgerPacket& packet, std::int64_t now) {
-  for (const StepRecord& record : packet.steps) add(record, now);
+  // In the order in which they ran: a record says that nothing unknown ran before its end.
+  auto work = packet.work.begin();
+  for (const StepRecord& record : packet.steps) {
+    for (; work != packet.work.end() && work->busy_begin < record.busy_begin; ++work) add(*work, now);
+    add(record, now);
+  }
+  for (; work != packet.work.end(); ++work) add(*work, now);
   for (const BusyMark& mark : packet.marks) add(mark);
   for (const EnergyRecord& record : packet.energy) add(record);
   for (const SourceStatus& status : packet.sources) add(status);
@@ -57,6 +63,8 @@ void RunLedger::add(const StepRecord& record, std::int64_t now) {
   apportioner_.add(record, now);
 }
 
+void RunLedger::add(const WorkRecord& record, std::int64_t now) { apportioner_.add(record, now); }
+
 void RunLedger::add(const BusyMark& mark) { apportioner_.add(mark); }
 
 void RunLedger::add(const EnergyRecord& record) {
@@ -66,7 +74,10 @@ void RunLedger::add(const EnergyRecord& record) {
 
 void RunLedger::add(const SourceStatus& status) {
   writer_.sensor(status);
-  if (!status.available) energy_reason_[static_cast<std::size_t>(status.source)] = status.reason;
+  // That a host uses no GPU takes nothing from what the boards of others measure.
+  const bool unused = status.source == EnergySource::gpu && status.device == -1;
+  if (!status.available && unused) gpu_unused_ = status.reason;
+  if (!status.available && !unused) energy_reason_[static_cast<std::size_t>(status.source)] = status.reason;
   apportioner_.add(status);
 }
 
@@ -167,8 +178,11 @@ EnergySums RunLedger::energy() const {
     sums.measured_at_all[i] = totals.measured_at_all;
     sums.measured[i] = totals.measured;
     sums.attributed[i] = attributed_[i];
+    sums.evaluation[i] = totals.of(BusyPurpose::evaluation);
+    sums.checkpoint[i] = totals.of(BusyPurpose::checkpoint);
     sums.idle[i] = std::max(0.0, totals.idle);  // a rounding below nothing
-    sums.unattributed[i] = std::max(0.0, totals.measured - attributed_[i] - totals.idle);
+    sums.unattributed[i] =
+        std::max(0.0, totals.measured - sums.attributed[i] - sums.evaluation[i] - sums.checkpoint[i] - totals.idle);
   }
   return sums;
 }
@@ -187,6 +201,8 @@ void RunLedger::finish(const SessionEnd& end) {
   row.distinct_tokens = end.distinct_tokens;
   row.energy = energy();
   row.energy_reason = energy_reason_;
+  const auto gpu = static_cast<std::size_t>(EnergySource::gpu);
+  if (row.energy_reason[gpu].empty() && !row.energy.measured_at_all[gpu]) row.energy_reason[gpu] = gpu_unused_;
   row.price_usd_per_kwh = price_;
   row.bytes_sent = bytes_;
   row.communicator_bytes = end.communicator_bytes;

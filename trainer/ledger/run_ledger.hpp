@@ -50,6 +50,8 @@ class RunLedger {
   void add(const LedgerPacket& packet, std::int64_t now);
   /// Throws RunError when the step was reported before.
   void add(const StepRecord& record, std::int64_t now);
+  /// Work of a rank that is no step, in one order with its steps.
+  void add(const WorkRecord& record, std::int64_t now);
   void add(const BusyMark& mark);
   void add(const EnergyRecord& record);
   void add(const SourceStatus& status);
@@ -95,8 +97,9 @@ class RunLedger {
   double price_;
   std::vector<Block> blocks_;
   EnergyApportioner apportioner_;
-  std::array<std::string, energy_sources> energy_reason_;
-  BySource attributed_{};  ///< in step rows
+  std::array<std::string, energy_sources> energy_reason_;  ///< of sources that some host or board does not measure
+  std::string gpu_unused_;                                 ///< why some host measures no GPU: it uses none
+  BySource attributed_{};                                  ///< in step rows
   std::int64_t tokens_ = 0;
   ByPurpose bytes_{};
   LedgerPacket packet_;  // receive() decodes into it

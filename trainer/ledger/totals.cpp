@@ -62,6 +62,16 @@ void StepCost::add(const LedgerRow::Lost& lost) {
 StepCost LedgerTotals::kept_cost() const { return sum(blocks); }
 StepCost LedgerTotals::lost_cost() const { return sum(lost); }
 
+BySource LedgerTotals::unattributed() const {
+  const StepCost kept = kept_cost(), gone = lost_cost();
+  BySource rest{};
+  for (std::size_t i = 0; i < energy_sources; ++i) {
+    const double known = kept.joules[i] + gone.joules[i] + evaluation[i] + checkpoint[i] + idle[i];
+    rest[i] = std::max(0.0, measured[i] - known);  // a rounding below nothing
+  }
+  return rest;
+}
+
 LedgerTotals read_totals(const std::string& path) {
   // A ledger with more blocks than this would only serve to exhaust the memory.
   constexpr int most_blocks = 1 << 16;
@@ -98,6 +108,11 @@ LedgerTotals read_totals(const std::string& path) {
       }
     } else if (row.type == "run_end") {
       totals.status = row.status;
+      for (std::size_t i = 0; i < energy_sources; ++i) {
+        totals.evaluation[i] += row.evaluation[i];
+        totals.checkpoint[i] += row.checkpoint[i];
+        totals.idle[i] += row.idle[i];
+      }
     }
   }
   totals.wall_seconds += session_end - session_begin;

@@ -27,8 +27,10 @@ struct LedgerTotals {
   std::vector<StepCost> blocks;         ///< by block: steps in the ledger, those that made the weights
   std::vector<StepCost> lost;           ///< by block: steps that were repeated after an interruption
   std::vector<std::int64_t> last_step;  ///< by block, -1: none
-  /// Joules measured by the sensors, all hosts and sessions: blocks + lost + what belongs to no step.
+  /// Joules measured by the sensors, all hosts and sessions:
+  /// measured = blocks + lost + evaluation + checkpoint + idle + unattributed().
   BySource measured{};
+  BySource evaluation{}, checkpoint{}, idle{};  ///< of the sessions that came to their end: run_end has them
   std::array<bool, energy_sources> measured_at_all{};
   int sessions = 0;
   double wall_seconds = 0;  ///< from the first to the last row of each session, added up
@@ -38,6 +40,9 @@ struct LedgerTotals {
   /// Sums over blocks.
   StepCost kept_cost() const;
   StepCost lost_cost() const;
+  /// Joules that belong to nothing known: shares that could not be given to a step, and what a session without run_end
+  /// spent besides its steps.
+  BySource unattributed() const;
 };
 
 /// Streams through the ledger at `path`. Errors as LedgerReader.

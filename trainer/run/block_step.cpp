@@ -49,23 +49,28 @@ void update(kernels::Ops& ops, const blocks::Denoiser& denoiser, const BlockStat
     ops.exponential_average(state.average, state.parameters, o.average_decay, state.step_state);
 }
 
-/// Sums the gradient over the replicas, through host memory where the device has its own. The wish to stop travels with
-/// it, so that all replicas stop after the same step: true when any of them wishes to.
-bool sum_over_replicas(kernels::Device& device, const Tensor& gradient, std::int64_t elements,
-                       comm::Communicator& replicas, bool ask_to_stop, const Tensor& staging) {
-  const bool here = device.shares_host_memory();
-  float* const values = here ? gradient.as<float>() : staging.as<float>();
-  if (!here) device.download(values, gradient.data, gradient.bytes());
-  values[elements] = ask_to_stop ? 1.0f : 0.0f;
-  replicas.all_reduce({values, static_cast<std::size_t>(gradient.size())}, comm::TrafficPurpose::replica);
-  if (!here) device.upload(gradient.data, values, gradient.bytes());
-  return values[elements] > 0;
+/// Sums the gradient over the replicas. The wish to stop travels with it, so that all replicas stop after the same
+/// step: true when any of them wishes to.
+bool sum_over_replicas(kernels::Device& device, const Tensor& gradient, std::int64_t elements, const Replicas& replicas,
+                       bool ask_to_stop) {
+  float wish = ask_to_stop ? 1.0f : 0.0f;
+  float* const values = gradient.as<float>();
+  const std::span<float> all(values, static_cast<std::size_t>(gradient.size()));
+  device.upload(values + elements, &wish, sizeof(wish));
+  if (replicas.device != nullptr) {
+    replicas.device->all_reduce_sum(all, comm::TrafficPurpose::replica, device.stream());
+    replicas.device->wait(device.stream());
+  } else {
+    replicas.host->all_reduce(all, comm::TrafficPurpose::replica);
+  }
+  device.download(&wish, values + elements, sizeof(wish));
+  return wish > 0;
 }
 
 }  // namespace
 
 StepOutcome take_block_step(kernels::Device& device, OwnedBlock& block, const Batch& batch,
-                            const BlockStepSettings& settings, comm::Communicator* replicas, bool ask_to_stop) {
+                            const BlockStepSettings& settings, const Replicas& replicas, bool ask_to_stop) {
   kernels::Ops& ops = device.ops();
   blocks::Denoiser& denoiser = *block.network;
   const BlockState& live = block.live;
@@ -108,10 +113,9 @@ StepOutcome take_block_step(kernels::Device& device, OwnedBlock& block, const Ba
   };
   bool stop = ask_to_stop;
   kernels::Recording &first = *block.gradient_part[block.slot], &second = *block.update_part[block.slot];
-  if (replicas != nullptr && replicas->size() > 1) {
+  if (replicas.host != nullptr || replicas.device != nullptr) {
     device.repeat(first, accumulate);
-    stop =
-        sum_over_replicas(device, gradient, denoiser.parameter_elements(), *replicas, ask_to_stop, block.replica_sum);
+    stop = sum_over_replicas(device, gradient, denoiser.parameter_elements(), replicas, ask_to_stop);
     device.repeat(second, apply);
   } else {
     auto all = [&] {

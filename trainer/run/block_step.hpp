@@ -7,6 +7,7 @@
 #include <string>
 
 #include "comm/communicator.hpp"
+#include "comm/device_communicator.hpp"
 #include "kernels/device.hpp"
 #include "trainer/config/config.hpp"
 #include "trainer/run/rank_memory.hpp"
@@ -33,11 +34,16 @@ struct BlockStepSettings {
   std::int64_t micro_batch = 1;
 };
 
+/// The group that shares a block's batch: ranks with memory of the host, or of devices. Both null: nobody does.
+struct Replicas {
+  comm::Communicator* host = nullptr;
+  comm::DeviceCommunicator* device = nullptr;
+};
+
 /// Takes update number block.state.step of the block: adds to it when the step succeeds. The block has to be in a slot
 /// of the device (BlockSlots::enter), bound for micro-batches of micro_batch samples. `batch` is this rank's shard of
-/// the global batch, in host memory. `replicas` is null, or the group that shares the batch of this block; all of it
-/// calls together.
+/// the global batch, in host memory. All of `replicas` calls together.
 StepOutcome take_block_step(kernels::Device& device, OwnedBlock& block, const Batch& batch,
-                            const BlockStepSettings& settings, comm::Communicator* replicas, bool ask_to_stop);
+                            const BlockStepSettings& settings, const Replicas& replicas, bool ask_to_stop);
 
 }  // namespace blocktrain::trainer

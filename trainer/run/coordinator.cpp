@@ -90,7 +90,7 @@ Coordinator::Coordinator(comm::Communicator& world, CoordinatorSettings settings
   RunLedgerOptions options;
   options.directory = settings_.paths.root;
   options.first_step = start_steps(settings_.resume);
-  for (const int host : settings_.hosts.host_of_rank) options.places.push_back({host, -1});
+  options.places = settings_.places;
   options.price_usd_per_kwh = config.energy.price_usd_per_kwh;
   // Rows only wait; a rank that writes a checkpoint reports nothing meanwhile.
   options.patience = std::chrono::milliseconds(

@@ -38,6 +38,7 @@ struct CoordinatorSettings {
   DataFacts data;
   comm::HostMap hosts;
   std::vector<HostFacts> host_facts;
+  std::vector<RankPlace> places;  ///< by rank: whose energy is whose
   ResumePlan resume;
   ProgressStyle progress = ProgressStyle::plain;
 };

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "comm/staged/staged_communicator.hpp"
+
 namespace blocktrain::trainer {
 
 using kernels::Arena;
@@ -57,11 +59,13 @@ std::vector<OwnedBlock> bind_blocks(RankArenas& arenas, const Config& config, co
   }
   std::vector<kernels::Tensor> rooms;
   Batch input;
-  kernels::Tensor replica_sum;
+  kernels::Tensor staging;
   if (gpu) {
     rooms = bind_slots(arenas.state, most_elements, std::min(places.size(), most_slots), with_average, type);
     input = bind_batch(arenas.input, {data.channels, data.height, data.width}, samples);
-    if (replicas > 1) replica_sum = arenas.home.allocate(DType::float32, {most_elements + gradient_tail});
+    const std::size_t payload = static_cast<std::size_t>(most_elements + gradient_tail) * sizeof(float);
+    const std::size_t staged = comm::staging_buffer_bytes(payload, replicas);
+    if (staged > 0) staging = arenas.home.allocate(DType::int32, {static_cast<std::int64_t>((staged + 3) / 4)});
   }
   for (OwnedBlock& o : owned) {
     const std::int64_t elements = o.network->parameter_elements();
@@ -73,7 +77,7 @@ std::vector<OwnedBlock> bind_blocks(RankArenas& arenas, const Config& config, co
       }
       o.live = o.slots[0];
       o.input = input;
-      o.replica_sum = replica_sum;
+      o.staging = staging;
     } else {
       o.state = BlockState::bind(arenas.state, elements, with_average, type);
       o.live = o.state;

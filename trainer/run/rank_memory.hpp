@@ -52,11 +52,11 @@ inline constexpr std::size_t most_slots = 2;
 struct OwnedBlock {
   int block = 0;
   std::unique_ptr<blocks::Denoiser> network;
-  BlockState state;             ///< in host memory: what checkpoints hold. On a CPU also what is computed with
-  BlockState live;              ///< what is computed with, as long as the block is in a slot; its step is not used
-  kernels::Tensor gradient;     ///< parameter_elements() + gradient_tail floats, shared with the rank's other blocks
-  kernels::Tensor replica_sum;  ///< the gradient in host memory while replicas sum it; empty on a CPU or without them
-  Batch input;                  ///< the batch on the GPU, shared likewise; empty on a CPU
+  BlockState state;          ///< in host memory: what checkpoints hold. On a CPU also what is computed with
+  BlockState live;           ///< what is computed with, as long as the block is in a slot; its step is not used
+  kernels::Tensor gradient;  ///< parameter_elements() + gradient_tail floats, shared with the rank's other blocks
+  kernels::Tensor staging;   ///< pinned host memory through which replicas on GPUs sum without NCCL; else empty
+  Batch input;               ///< the batch on the GPU, shared likewise; empty on a CPU
 
   std::array<BlockState, most_slots> slots;  ///< what `live` is in each slot
   std::size_t slot = 0;                      ///< the one it is in

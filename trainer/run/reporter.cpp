@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "kernels/error.hpp"
-#include "trainer/ledger/energy/powercap.hpp"
+#include "trainer/ledger/energy/host_sensors.hpp"
 #include "trainer/run/exit_status.hpp"
 #include "trainer/run/stop_signal.hpp"
 
@@ -44,7 +44,7 @@ std::span<const float> values(const kernels::Tensor& t) {
 
 Reporter::Reporter(comm::Communicator& world, const ReporterSettings& settings)
     : world_(world), settings_(settings), ring_(ring_capacity, settings.timeout) {
-  if (settings_.samples_energy) {
+  if (settings_.samples_energy || !settings_.gpus.empty()) {
     EnergyListener listener;
     listener.energy = [this](const EnergyRecord& r) {
       const std::lock_guard lock(energy_mutex_);
@@ -54,8 +54,10 @@ Reporter::Reporter(comm::Communicator& world, const ReporterSettings& settings)
       const std::lock_guard lock(energy_mutex_);
       sources_.push_back(s);
     };
-    sampler_ = std::make_unique<HostEnergySampler>(host_sensors(settings_.powercap_root), settings_.host,
-                                                   settings_.sample_seconds, std::move(listener));
+    auto sensors =
+        settings_.samples_energy ? host_sensors(settings_.powercap_root, settings_.gpus) : gpu_sensors(settings_.gpus);
+    sampler_ = std::make_unique<HostEnergySampler>(std::move(sensors), settings_.host, settings_.sample_seconds,
+                                                   std::move(listener));
   }
   last_heard_ = Clock::now();
   measure_runtime();
@@ -197,7 +199,7 @@ void Reporter::send_packet() {
     packet_.energy.swap(energy_);
     packet_.sources.swap(sources_);
   }
-  const BusyMark mark = ring_.drain(packet_.steps, world_.rank());
+  const BusyMark mark = ring_.drain(packet_, world_.rank());
   // A mark alone is worth a message now and then: it lets the coordinator share out energy during a long step.
   if (packet_.empty() && Clock::now() - last_post_ < heartbeat) return;
   packet_.marks.push_back(mark);

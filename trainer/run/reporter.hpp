@@ -1,7 +1,7 @@
 #pragma once
 /// The service thread of a rank. The training thread hands it step records without waiting or allocating; it carries
 /// them to the coordinator, writes checkpoints, watches for the coordinator's words and its own rank's signals,
-/// and samples the host's energy where this rank is the owner.
+/// and samples the energy of the host and of the GPU boards that this rank owns.
 
 #include <atomic>
 #include <chrono>
@@ -17,6 +17,7 @@
 
 #include "comm/communicator.hpp"
 #include "trainer/checkpoint/commit.hpp"
+#include "trainer/ledger/energy/gpu_boards.hpp"
 #include "trainer/ledger/energy/host_sampler.hpp"
 #include "trainer/ledger/record_ring.hpp"
 #include "trainer/run/heldout.hpp"
@@ -31,7 +32,8 @@ struct ReporterSettings {
   TrainingMode training = TrainingMode::block_local;
   std::chrono::milliseconds timeout{120000};
   int host = 0;
-  bool samples_energy = false;  ///< this rank owns its host's sensors
+  bool samples_energy = false;  ///< this rank owns its host's sensors of CPUs and memory
+  std::vector<GpuInUse> gpus;   ///< boards that this rank samples: GpuAssignment::owned_by()
   std::string powercap_root;
   double sample_seconds = 1;
   std::size_t arena_bytes = 0;  ///< what the rank planned; the rest of its memory is the libraries'

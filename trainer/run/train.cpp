@@ -21,6 +21,7 @@
 #include "trainer/run/data_facts.hpp"
 #include "trainer/run/exit_status.hpp"
 #include "trainer/run/memory_check.hpp"
+#include "trainer/run/replica_transport.hpp"
 #include "trainer/run/run_folder.hpp"
 #include "trainer/run/stop_signal.hpp"
 #include "trainer/run/threads.hpp"
@@ -260,7 +261,11 @@ int train(comm::Communicator& world, const TrainRequest& request) {
   });
 
   // 6. Who shares a machine, and who shares a block's batch.
-  const std::unique_ptr<comm::Communicator> replicas = world.split(mine.replicas > 1 ? mine.blocks.front() : -1);
+  const std::unique_ptr<comm::Communicator> group = world.split(mine.replicas > 1 ? mine.blocks.front() : -1);
+  const std::vector<comm::RankDevice> devices = gather_rank_devices(world, device->facts());
+  const GpuAssignment boards = assign_boards(hosts, devices);
+  ReplicaTransport replicas(group.get(), plan.placement.ranks_of_block[static_cast<std::size_t>(mine.blocks.front())],
+                            devices, device->facts(), owned.front().staging, timeout);
 
   // 7. The coordinator, on rank 0.
   std::unique_ptr<Coordinator> coordinator;
@@ -268,8 +273,9 @@ int train(comm::Communicator& world, const TrainRequest& request) {
   all_or_none(world, [&] {
     if (world.rank() != 0) return;
     if (folder_state == RunFolderState::resumable) create_run_folder(paths, config, to_json(facts));
-    coordinator = std::make_unique<Coordinator>(
-        world, CoordinatorSettings{config, plan, paths, identity, facts, hosts, host_facts, resume, request.progress});
+    coordinator =
+        std::make_unique<Coordinator>(world, CoordinatorSettings{config, plan, paths, identity, facts, hosts,
+                                                                 host_facts, boards.places, resume, request.progress});
   });
 
   // 8. Training: this thread computes, another reports.
@@ -280,6 +286,7 @@ int train(comm::Communicator& world, const TrainRequest& request) {
   settings.timeout = timeout;
   settings.host = host;
   settings.samples_energy = hosts.ranks_of_host[static_cast<std::size_t>(host)].front() == world.rank();
+  settings.gpus = boards.owned_by(world.rank());
   settings.powercap_root = config.energy.powercap_root;
   settings.sample_seconds = config.energy.sample_seconds;
   settings.arena_bytes = mine.bytes.total();

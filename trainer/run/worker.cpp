@@ -83,9 +83,10 @@ Worker::Visit Worker::visit(OwnedBlock& block) {
     if (block.state.step % config.checkpoint.every_steps == 0) save(block);
     if (parts_.heldout != nullptr && block.state.step % config.eval.every_steps == 0 &&
         parts_.plan.placement.leads(parts_.world.rank(), block.block)) {
-      const std::int64_t start = monotonic_ns();
+      const std::int64_t begin_evaluation = parts_.reporter.ring().begin_work();
       const HeldoutLoss h = parts_.heldout->measure(parts_.device, parts_.data, config, block, settings.interval);
-      parts_.reporter.evaluated(block.block, block.state.step, h, static_cast<double>(monotonic_ns() - start) * 1e-9);
+      const std::int64_t busy = end_work(BusyPurpose::evaluation, begin_evaluation);
+      parts_.reporter.evaluated(block.block, block.state.step, h, static_cast<double>(busy) * 1e-9);
     }
     if (parts_.after_step) parts_.after_step(block, step);
     if (outcome.stop && block.state.step < config.budget.steps) return Visit::stop;
@@ -134,19 +135,33 @@ void Worker::save(OwnedBlock& block) {
   saved = block.state.step;
   // Replicas hold the same bits; their leader writes them.
   if (!parts_.plan.placement.leads(parts_.world.rank(), block.block)) return;
+  const std::int64_t begin = parts_.reporter.ring().begin_work();
   slots_.bring_home(block);
   parts_.reporter.save(block, trained_block_seed(parts_.config, block.block));
+  end_work(BusyPurpose::checkpoint, begin);
+}
+
+std::int64_t Worker::end_work(BusyPurpose purpose, std::int64_t busy_begin) {
+  WorkRecord r;
+  r.rank = parts_.world.rank();
+  r.host = parts_.host;
+  r.purpose = purpose;
+  r.busy_begin = busy_begin;
+  r.busy_end = monotonic_ns();
+  parts_.reporter.ring().push(r);
+  return r.busy_end - r.busy_begin;
 }
 
 comm::Traffic Worker::traffic() const {
   comm::Traffic t = parts_.world.traffic();
-  if (parts_.replicas != nullptr) {
-    const comm::Traffic r = parts_.replicas->traffic();
+  const auto add = [&t](const comm::Traffic& more) {
     for (std::size_t p = 0; p < comm::traffic_purposes; ++p) {
-      t.bytes[p] += r.bytes[p];
-      t.calls[p] += r.calls[p];
+      t.bytes[p] += more.bytes[p];
+      t.calls[p] += more.calls[p];
     }
-  }
+  };
+  if (parts_.replicas.host != nullptr) add(parts_.replicas.host->traffic());
+  if (parts_.replicas.device != nullptr) add(parts_.replicas.device->traffic());
   return t;
 }
 

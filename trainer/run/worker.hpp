@@ -28,7 +28,7 @@ struct WorkerParts {
   const Plan& plan;
   const std::vector<kernels::SigmaInterval>& intervals;  ///< of all blocks, as rank 0 worked them out
   comm::Communicator& world;
-  comm::Communicator* replicas;  ///< the group of this rank's block; null when nobody shares its batch
+  Replicas replicas;  ///< of this rank's block
   kernels::Device& device;
   const RankArenas& arenas;
   std::vector<OwnedBlock>& owned;
@@ -54,6 +54,8 @@ class Worker {
   Visit visit(OwnedBlock& block);
   void record(const OwnedBlock& block, const StepOutcome& outcome, std::int64_t busy_begin);
   void save(OwnedBlock& block);
+  /// Reports work that is no step, so that its energy is booked apart; returns how long it took in nanoseconds.
+  std::int64_t end_work(BusyPurpose purpose, std::int64_t busy_begin);
   comm::Traffic traffic() const;
   BlockStepSettings step_settings(const OwnedBlock& block) const;
 

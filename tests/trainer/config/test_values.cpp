@@ -59,7 +59,7 @@ BOOST_AUTO_TEST_CASE(every_spelling_of_every_enum_is_read_and_written) {
       }
     }
   }
-  BOOST_TEST(spellings == 23);
+  BOOST_TEST(spellings == 26);
   BOOST_TEST((load("", {"noise.partition=uniform"}).noise.partition == Partition::uniform));
   BOOST_TEST((load("", {"parallel.transport=local"}).parallel.transport == TransportChoice::local));
   BOOST_TEST((load("", {"data.format=cifar10"}).data.format == DataFormat::cifar10));
@@ -112,8 +112,8 @@ BOOST_AUTO_TEST_CASE(wrong_values_are_named_with_file_line_and_what_is_accepted)
       {"eval:\n  steps: [4, [18]]",
        "t.yaml:4: eval.steps: found a list; accepted: a list of 1 to 64 integers from 1 to 100000 (item 2)"},
       {"model:\n  architecture: vit", "t.yaml:4: model.architecture: found \"vit\"; accepted: dit"},
-      {"parallel:\n  device: cuda",
-       "t.yaml:4: parallel.device: found \"cuda\", but this build has no CUDA kernels; accepted: auto, cpu"},
+      {"parallel:\n  device: gpu",
+       "t.yaml:4: parallel.device: found \"gpu\" (did you mean cpu?); accepted: auto, cpu, cuda"},
       {"blocks:\n  training: end-to-end",
        "t.yaml:4: blocks.training: found \"end-to-end\" (did you mean end_to_end?); accepted: block_local, end_to_end"},
       {"energy:\n  powercap_root: ''", "t.yaml:4: energy.powercap_root: found an empty text; accepted: a path"},

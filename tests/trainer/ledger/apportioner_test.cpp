@@ -1,78 +1,13 @@
 // Shares of energy: by hand in small cases, and sums for random ones.
-#include "trainer/ledger/energy/apportioner.hpp"
-
-#include <algorithm>
 #include <boost/test/unit_test.hpp>
 #include <cmath>
 
 #include "kernels/error.hpp"
-#include "tests/trainer/ledger/support.hpp"
+#include "tests/trainer/ledger/apportioner_bench.hpp"
 
 using namespace blocktrain;
 using namespace blocktrain::trainer;
 using namespace blocktrain::trainer::test;
-
-namespace {
-
-constexpr std::size_t cpu = 1, dram = 2;
-constexpr std::int64_t ms = 1'000'000;
-constexpr std::chrono::milliseconds patience{10'000};
-
-std::vector<RankPlace> ranks_on_one_host(std::size_t count) { return std::vector<RankPlace>(count); }
-
-struct Given {
-  StepRecord record;
-  BySource joules;
-  std::array<std::string, energy_sources> reason;
-};
-
-struct Bench {
-  std::vector<Given> given;
-  EnergyApportioner apportioner;
-
-  explicit Bench(std::vector<RankPlace> places)
-      : apportioner(std::move(places), patience, [this](const StepRecord& record, const StepEnergy& energy) {
-          Given g{record, energy.joules, {}};
-          for (std::size_t i = 0; i < energy_sources; ++i) {
-            if (energy.reason[i] != nullptr) g.reason[i] = *energy.reason[i];
-          }
-          given.push_back(g);
-        }) {}
-
-  void step(int rank, std::int64_t begin, std::int64_t end, int host = 0, std::int64_t now = 0) {
-    StepRecord record = step_record(0, 0, rank);
-    record.host = host;
-    record.busy_begin = begin * ms;
-    record.busy_end = end * ms;
-    apportioner.add(record, now);
-  }
-  void mark(int rank, std::int64_t time, std::int64_t busy_since = 0) {
-    apportioner.add(BusyMark{rank, 0, time * ms, busy_since * ms});
-  }
-  void energy(double joules, std::int64_t begin, std::int64_t end, EnergySource source = EnergySource::cpu,
-              int host = 0, int device = -1) {
-    EnergyRecord record;
-    record.host = host;
-    record.device = device;
-    record.source = source;
-    record.joules = joules;
-    record.begin = begin * ms;
-    record.end = end * ms;
-    apportioner.add(record);
-  }
-  void absent(EnergySource source, int host = 0) { apportioner.add(no_sensor(source, "absent", host)); }
-  void cpu_only(int host = 0) {
-    absent(EnergySource::gpu, host);
-    absent(EnergySource::dram, host);
-  }
-  const SourceTotals& totals(std::size_t source = cpu) const { return apportioner.totals()[source]; }
-};
-
-void check_sum(const SourceTotals& t) {
-  BOOST_CHECK_SMALL((t.attributed + t.idle + t.unattributed - t.measured) / std::max(1.0, t.measured), 1e-9);
-}
-
-}  // namespace
 
 BOOST_AUTO_TEST_SUITE(energy_apportioner)
 
@@ -291,6 +226,30 @@ BOOST_AUTO_TEST_CASE(gpus_of_a_host_are_meters_of_their_own) {
   BOOST_CHECK_CLOSE(bench.totals(0).measured, 110.0, 1e-9);
 }
 
+BOOST_AUTO_TEST_CASE(a_rank_without_gpu_does_not_wait_for_those_of_others) {
+  Bench bench({{0, 0}, {0, -1}});
+  bench.absent(EnergySource::cpu);
+  bench.absent(EnergySource::dram);
+  bench.step(0, 0, 100);
+  bench.step(1, 0, 100);
+  BOOST_REQUIRE_EQUAL(bench.given.size(), 1u);
+  BOOST_CHECK_EQUAL(bench.given[0].record.rank, 1);
+  BOOST_CHECK_EQUAL(bench.given[0].reason[0], "this rank uses no GPU");
+  bench.energy(30, 0, 100, EnergySource::gpu, 0, 0);
+  BOOST_REQUIRE_EQUAL(bench.given.size(), 2u);
+  BOOST_CHECK_CLOSE(bench.given[1].joules[0], 30.0, 1e-9);
+}
+
+BOOST_AUTO_TEST_CASE(that_ranks_use_no_gpu_takes_nothing_from_the_boards_of_others) {
+  Bench bench({{0, -1}, {0, 0}});
+  bench.cpu_only();
+  bench.absent(EnergySource::cpu);
+  bench.step(1, 0, 100);
+  bench.energy(30, 0, 100, EnergySource::gpu, 0, 0);
+  BOOST_REQUIRE_EQUAL(bench.given.size(), 1u);
+  BOOST_CHECK_CLOSE(bench.given[0].joules[0], 30.0, 1e-9);
+}
+
 BOOST_AUTO_TEST_CASE(the_end_of_a_run_lets_go_of_everything) {
   Bench bench(ranks_on_one_host(2));
   bench.cpu_only();
@@ -320,7 +279,7 @@ BOOST_AUTO_TEST_CASE(shares_and_idle_sum_to_the_measured_whatever_happens) {
       const int rank = static_cast<int>(dice.below(ranks));
       std::int64_t& time = clock[static_cast<std::size_t>(rank)];
       const int host = static_cast<int>(dice.below(hosts));
-      switch (dice.below(5)) {
+      switch (dice.below(6)) {
         case 0:
         case 1: {  // a step, at times announced by a mark while it runs
           const std::int64_t begin = time + dice.below(20), end = begin + dice.below(200);
@@ -328,6 +287,16 @@ BOOST_AUTO_TEST_CASE(shares_and_idle_sum_to_the_measured_whatever_happens) {
           if (dice.uniform() < 0.95) {
             bench.step(rank, begin, end, places[static_cast<std::size_t>(rank)].host);
             ++steps;
+          }
+          time = end;
+          break;
+        }
+        case 5: {  // other work, which at times never reports
+          const std::int64_t begin = time + dice.below(20), end = begin + dice.below(200);
+          const auto purpose = dice.uniform() < 0.5 ? BusyPurpose::evaluation : BusyPurpose::checkpoint;
+          if (dice.uniform() < 0.5 && end > begin + 1) bench.mark(rank, begin + 1 + dice.below(end - begin - 1), begin);
+          if (dice.uniform() < 0.95) {
+            bench.work(rank, purpose, begin, end, places[static_cast<std::size_t>(rank)].host);
           }
           time = end;
           break;
@@ -367,7 +336,7 @@ BOOST_AUTO_TEST_CASE(shares_and_idle_sum_to_the_measured_whatever_happens) {
     for (const std::size_t source : {cpu, dram}) {
       const SourceTotals& t = bench.totals(source);
       check_sum(t);
-      BOOST_CHECK_SMALL((t.attributed - given[source]) / std::max(1.0, t.measured), 1e-9);
+      BOOST_CHECK_SMALL((t.of(BusyPurpose::step) - given[source]) / std::max(1.0, t.measured), 1e-9);
       BOOST_CHECK_GE(t.idle, -1e-9 * std::max(1.0, t.measured));
     }
   }

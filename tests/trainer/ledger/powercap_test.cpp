@@ -7,6 +7,7 @@
 #include <boost/test/unit_test.hpp>
 
 #include "tests/trainer/ledger/support.hpp"
+#include "trainer/ledger/energy/host_sensors.hpp"
 
 using namespace blocktrain::trainer;
 using namespace blocktrain::trainer::test;
@@ -206,7 +207,7 @@ BOOST_AUTO_TEST_CASE(a_counter_that_is_no_number_is_a_reason) {
 BOOST_AUTO_TEST_CASE(a_host_has_all_three_sources) {
   Tree tree;
   tree.zone("intel-rapl:0", "package-0", 1);
-  const auto sensors = host_sensors(tree.name());
+  const auto sensors = host_sensors(tree.name(), {});
   BOOST_REQUIRE_EQUAL(sensors.size(), energy_sources);
   for (std::size_t i = 0; i < energy_sources; ++i) BOOST_CHECK(static_cast<std::size_t>(sensors[i]->source()) == i);
   BOOST_CHECK_EQUAL(sensors[0]->read(0).reason, "no GPU used");

@@ -3,9 +3,12 @@
 
 #include <boost/test/unit_test.hpp>
 #include <cmath>
+#include <cstdlib>
+#include <filesystem>
 
 #include "kernels/error.hpp"
 #include "tests/trainer/ledger/support.hpp"
+#include "trainer/ledger/recovery.hpp"
 #include "trainer/ledger/totals.hpp"
 
 using namespace blocktrain;
@@ -100,6 +103,57 @@ BOOST_AUTO_TEST_CASE(another_major_version_is_refused_with_its_place) {
     BOOST_CHECK(contains(problem(start(format)), "ledger.jsonl:1: the ledger's format is \"" + format));
   }
   BOOST_CHECK(contains(problem(start() + start("blocktrain-ledger/2.0")), "ledger.jsonl:2:"));
+}
+
+BOOST_AUTO_TEST_CASE(what_minor_version_1_adds_is_read_and_may_be_missing) {
+  Folder run;
+  std::string with = energy(7);
+  with.replace(with.find("\"end_ns\":2"), 10, R"("end_ns":2,"update_seconds":0.1,"error_joules":1.5)");
+  std::string null = energy(8);
+  null.replace(null.find("\"end_ns\":2"), 10, R"("end_ns":2,"update_seconds":null,"error_joules":null)");
+  const std::string end = R"({"type":"run_end","time":110,"status":"finished","seconds":10,"joules":{)"
+                          R"("evaluation":{"gpu":null,"cpu":2,"dram":null},)"
+                          R"("checkpoint":{"gpu":null,"cpu":1,"dram":null},)"
+                          R"("idle":{"gpu":null,"cpu":4,"dram":null}}})";
+  LedgerReader reader(run.write("ledger.jsonl", start("blocktrain-ledger/1.1") + energy(6) + with + null + end + "\n"));
+  LedgerRow row;
+  BOOST_REQUIRE(reader.next(row));
+  BOOST_REQUIRE(reader.next(row));
+  BOOST_CHECK_EQUAL(row.energy.update_seconds, -1);
+  BOOST_CHECK_EQUAL(row.energy.error_joules, -1);
+  BOOST_REQUIRE(reader.next(row));
+  BOOST_CHECK_EQUAL(row.energy.update_seconds, 0.1);
+  BOOST_CHECK_EQUAL(row.energy.error_joules, 1.5);
+  BOOST_REQUIRE(reader.next(row));
+  BOOST_CHECK_EQUAL(row.energy.update_seconds, -1);
+  BOOST_REQUIRE(reader.next(row));
+  BOOST_CHECK_EQUAL(row.evaluation[1], 2);
+  BOOST_CHECK_EQUAL(row.checkpoint[1], 1);
+  BOOST_CHECK_EQUAL(row.idle[1], 4);
+  BOOST_CHECK_EQUAL(row.idle[0], 0);
+  const std::string bad = R"("update_seconds":-3)";
+  with.replace(with.find("\"update_seconds\":0.1"), 20, bad);
+  BOOST_CHECK(contains(problem(start() + with + step(0, 0)), "\"update_seconds\""));
+}
+
+// tests/fixtures/ledger-1.0: a run of 8 steps by the program at 5c4a3ad8, with a made-up powercap tree.
+BOOST_AUTO_TEST_CASE(a_ledger_of_version_1_0_is_read_and_continued) {
+  const std::filesystem::path source = std::getenv("BLOCKTRAIN_TEST_SOURCE_DIR");
+  Folder run;
+  std::filesystem::copy(source / "tests/fixtures/ledger-1.0/ledger.jsonl", run.path / "ledger.jsonl");
+  const LedgerTotals before = read_totals(run.name() + "/ledger.jsonl");
+  BOOST_CHECK_EQUAL(before.status, "finished");
+  BOOST_CHECK_EQUAL(before.kept_cost().steps, 32);
+  BOOST_CHECK_CLOSE(before.measured[1], 28.01471, 1e-6);
+  BOOST_CHECK_CLOSE(before.idle[1], 25.4954629, 1e-6);
+  BOOST_CHECK_EQUAL(before.evaluation[1], 0);  // in 1.0 a part of idle
+  BOOST_CHECK_SMALL(before.unattributed()[1], 1e-6);
+
+  BOOST_CHECK(!recover_ledger(run.name(), {8, 8, 8, 8}).suspicious());
+  LedgerWriter(run.name()).run_start({});
+  const LedgerTotals after = read_totals(run.name() + "/ledger.jsonl");
+  BOOST_CHECK_EQUAL(after.sessions, 2);
+  BOOST_CHECK_EQUAL(after.kept_cost().steps, 32);
 }
 
 BOOST_AUTO_TEST_CASE(what_is_no_ledger_is_refused) {

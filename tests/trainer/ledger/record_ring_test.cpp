@@ -32,12 +32,13 @@ BOOST_AUTO_TEST_CASE(records_arrive_whole_and_in_order_while_both_threads_work) 
   std::thread training([&ring] {
     for (std::int64_t step = 0; step < count; ++step) ring.push(record_of(step, ring.begin_step()));
   });
-  std::vector<StepRecord> records;
+  LedgerPacket packet;
+  std::vector<StepRecord>& records = packet.steps;
   std::int64_t last_mark = 0;
   bool ordered = true, truthful = true;
   while (records.size() < count) {
     const std::size_t before = records.size();
-    const BusyMark mark = ring.drain(records, 5);
+    const BusyMark mark = ring.drain(packet, 5);
     if (mark.time != 0) {
       ordered = ordered && mark.time >= last_mark && mark.rank == 5;
       // What is reported after a mark has begun after it, or is the step that the mark names.
@@ -72,11 +73,12 @@ BOOST_AUTO_TEST_CASE(no_step_hides_behind_a_mark) {
       ring.push(record_of(step, begin));
     }
   });
-  std::vector<StepRecord> records;
+  LedgerPacket packet;
+  std::vector<StepRecord>& records = packet.steps;
   BusyMark mark;  // the one before
   std::size_t hidden = 0, seen = 0;
   while (seen < count) {
-    const BusyMark next = ring.drain(records, 0);
+    const BusyMark next = ring.drain(packet, 0);
     for (const StepRecord& record : records) {
       if (mark.time != 0 && record.step % 7 != 3 && record.busy_begin < mark.time &&
           record.busy_begin != mark.busy_since)
@@ -92,39 +94,60 @@ BOOST_AUTO_TEST_CASE(no_step_hides_behind_a_mark) {
 
 BOOST_AUTO_TEST_CASE(a_mark_tells_of_the_running_step) {
   RecordRing ring(4, patience);
-  std::vector<StepRecord> records;
-  BOOST_CHECK_EQUAL(ring.drain(records, 0).busy_since, 0);
+  LedgerPacket packet;
+  std::vector<StepRecord>& records = packet.steps;
+  BOOST_CHECK_EQUAL(ring.drain(packet, 0).busy_since, 0);
   const std::int64_t begin = ring.begin_step();
-  BusyMark mark = ring.drain(records, 0);
+  BusyMark mark = ring.drain(packet, 0);
   BOOST_CHECK_EQUAL(mark.busy_since, begin);
   BOOST_CHECK_GE(mark.time, begin);
   ring.push(record_of(0, begin));
-  BOOST_CHECK_EQUAL(ring.drain(records, 0).busy_since, 0);
+  BOOST_CHECK_EQUAL(ring.drain(packet, 0).busy_since, 0);
   BOOST_CHECK_EQUAL(records.size(), 1u);
   ring.begin_step();
   ring.abandon_step();
-  BOOST_CHECK_EQUAL(ring.drain(records, 0).busy_since, 0);
+  BOOST_CHECK_EQUAL(ring.drain(packet, 0).busy_since, 0);
+}
+
+BOOST_AUTO_TEST_CASE(work_goes_the_way_of_steps) {
+  RecordRing ring(4, patience);
+  LedgerPacket packet;
+  ring.push(record_of(0, ring.begin_step()));
+  const std::int64_t begin = ring.begin_work();
+  BOOST_CHECK_EQUAL(ring.drain(packet, 0).busy_since, begin);
+  ring.push(WorkRecord{3, 0, BusyPurpose::checkpoint, {}, begin, monotonic_ns()});
+  BOOST_CHECK_EQUAL(ring.drain(packet, 0).busy_since, 0);
+  BOOST_CHECK_EQUAL(packet.steps.size(), 1u);
+  BOOST_REQUIRE_EQUAL(packet.work.size(), 1u);
+  BOOST_CHECK(packet.work[0].purpose == BusyPurpose::checkpoint);
+  BOOST_CHECK_EQUAL(packet.work[0].rank, 3);
+  BOOST_CHECK_EQUAL(packet.work[0].busy_begin, begin);
 }
 
 BOOST_AUTO_TEST_CASE(a_full_ring_ends_in_an_error_not_in_a_hang) {
   RecordRing ring(4, std::chrono::milliseconds(20));
   for (int i = 0; i < 4; ++i) ring.push(record_of(i, ring.begin_step()));
   BOOST_CHECK_THROW(ring.push(record_of(4, 0)), blocktrain::RunError);
-  std::vector<StepRecord> records;
-  ring.drain(records, 0);
+  LedgerPacket packet;
+  std::vector<StepRecord>& records = packet.steps;
+  ring.drain(packet, 0);
   BOOST_CHECK_EQUAL(records.size(), 4u);
   ring.push(record_of(4, 0));
-  ring.drain(records, 0);
+  ring.drain(packet, 0);
   BOOST_CHECK_EQUAL(records.back().step, 4);
 }
 
 BOOST_AUTO_TEST_CASE(the_training_thread_allocates_nothing) {
   RecordRing ring(1024, patience);
   const long before = test::allocations_of_this_thread();
-  for (int i = 0; i < 1000; ++i) ring.push(record_of(i, ring.begin_step()));
+  for (int i = 0; i < 500; ++i) {
+    ring.push(record_of(i, ring.begin_step()));
+    const std::int64_t begin = ring.begin_work();
+    ring.push(WorkRecord{0, 0, BusyPurpose::evaluation, {}, begin, monotonic_ns()});
+  }
   BOOST_CHECK_EQUAL(test::allocations_of_this_thread() - before, 0);
-  std::vector<StepRecord> records;
-  ring.drain(records, 0);
+  LedgerPacket packet;
+  ring.drain(packet, 0);
   BOOST_CHECK_GT(test::allocations_of_this_thread() - before, 0);  // so the count does count
 }
 

@@ -14,6 +14,7 @@ namespace {
 LedgerPacket full_packet() {
   LedgerPacket packet;
   for (int i = 0; i < 3; ++i) packet.steps.push_back(step_record(i, 7 + i, i));
+  packet.work.push_back({2, 0, BusyPurpose::checkpoint, {}, 30, 40});
   packet.marks.push_back({2, 0, 55, 44});
   EnergyRecord energy;
   energy.host = 1;
@@ -21,9 +22,12 @@ LedgerPacket full_packet() {
   energy.joules = 12.5;
   energy.begin = 10;
   energy.end = 20;
+  energy.update_seconds = 0.1;
+  energy.error_joules = 2;
   packet.energy.push_back(energy);
   packet.sources.push_back({1, -1, EnergySource::gpu, false, "none", "no GPU used"});
   packet.sources.push_back({1, -1, EnergySource::cpu, true, "powercap", ""});
+  packet.sources.push_back({1, 0, EnergySource::gpu, true, "nvml", "", 0.1, "idle"});
   return packet;
 }
 
@@ -43,15 +47,22 @@ BOOST_AUTO_TEST_CASE(a_packet_comes_out_as_it_went_in) {
   BOOST_REQUIRE_EQUAL(decode(encoded(in), out), "");
   BOOST_REQUIRE_EQUAL(out.steps.size(), 3u);
   BOOST_CHECK(std::memcmp(in.steps.data(), out.steps.data(), 3 * sizeof(StepRecord)) == 0);
+  BOOST_REQUIRE_EQUAL(out.work.size(), 1u);
+  BOOST_CHECK(std::memcmp(in.work.data(), out.work.data(), sizeof(WorkRecord)) == 0);
   BOOST_REQUIRE_EQUAL(out.marks.size(), 1u);
   BOOST_CHECK_EQUAL(out.marks[0].busy_since, 44);
   BOOST_REQUIRE_EQUAL(out.energy.size(), 1u);
   BOOST_CHECK(out.energy[0].source == EnergySource::dram);
   BOOST_CHECK_EQUAL(out.energy[0].joules, 12.5);
-  BOOST_REQUIRE_EQUAL(out.sources.size(), 2u);
+  BOOST_CHECK_EQUAL(out.energy[0].update_seconds, 0.1);
+  BOOST_CHECK_EQUAL(out.energy[0].error_joules, 2);
+  BOOST_REQUIRE_EQUAL(out.sources.size(), 3u);
   BOOST_CHECK_EQUAL(out.sources[0].reason, "no GPU used");
   BOOST_CHECK(out.sources[1].available);
   BOOST_CHECK_EQUAL(out.sources[1].sensor, "powercap");
+  BOOST_CHECK_EQUAL(out.sources[1].update_seconds, -1);
+  BOOST_CHECK_EQUAL(out.sources[2].update_seconds, 0.1);
+  BOOST_CHECK_EQUAL(out.sources[2].update_reason, "idle");
 }
 
 BOOST_AUTO_TEST_CASE(an_empty_packet_is_a_packet) {
@@ -92,10 +103,17 @@ BOOST_AUTO_TEST_CASE(impossible_values_are_refused) {
   BOOST_CHECK(refused([](LedgerPacket& p) { p.steps[1].replicas = 1 << 30; }));
   BOOST_CHECK(refused([](LedgerPacket& p) { p.steps[1].tokens = -1; }));
   BOOST_CHECK(refused([](LedgerPacket& p) { p.steps[1].busy_end = p.steps[1].busy_begin - 1; }));
+  BOOST_CHECK(refused([](LedgerPacket& p) { p.work[0].rank = -5; }));
+  BOOST_CHECK(refused([](LedgerPacket& p) { p.work[0].purpose = BusyPurpose::step; }));
+  BOOST_CHECK(refused([](LedgerPacket& p) { p.work[0].purpose = static_cast<BusyPurpose>(3); }));
+  BOOST_CHECK(refused([](LedgerPacket& p) { p.work[0].busy_end = p.work[0].busy_begin - 1; }));
   BOOST_CHECK(refused([](LedgerPacket& p) { p.marks[0].rank = -5; }));
   BOOST_CHECK(refused([](LedgerPacket& p) { p.energy[0].joules = -1; }));
   BOOST_CHECK(refused([](LedgerPacket& p) { p.energy[0].joules = std::numeric_limits<double>::infinity(); }));
   BOOST_CHECK(refused([](LedgerPacket& p) { p.energy[0].source = static_cast<EnergySource>(3); }));
+  BOOST_CHECK(refused([](LedgerPacket& p) { p.energy[0].update_seconds = -2; }));
+  BOOST_CHECK(refused([](LedgerPacket& p) { p.energy[0].error_joules = std::numeric_limits<double>::quiet_NaN(); }));
+  BOOST_CHECK(refused([](LedgerPacket& p) { p.sources[0].update_seconds = -0.5; }));
   BOOST_CHECK(refused([](LedgerPacket& p) { p.sources[0].source = static_cast<EnergySource>(200); }));
 }
 

@@ -162,6 +162,31 @@ BOOST_AUTO_TEST_CASE(dollars_follow_from_joules_and_say_what_they_leave_out) {
   BOOST_CHECK_NE(rows[1]["dollars_reason"].get<std::string>().find("cpu: virtual machine"), std::string::npos);
 }
 
+BOOST_AUTO_TEST_CASE(what_is_not_known_of_a_sensor_is_null) {
+  Folder run;
+  LedgerWriter writer(run.name());
+  writer.sensor({0, 0, EnergySource::gpu, true, "nvml", "", 0.1, ""});
+  writer.sensor({0, 1, EnergySource::gpu, true, "nvml", "", -1, "it did not move"});
+  EnergyRecord energy;
+  energy.device = 0;
+  energy.source = EnergySource::gpu;
+  energy.joules = 300;
+  energy.end = 1'000'000'000;
+  writer.energy(energy);
+  energy.update_seconds = 0.1;
+  energy.error_joules = 60;
+  writer.energy(energy);
+  const auto rows = rows_of(run.read("ledger.jsonl"));
+  BOOST_CHECK_EQUAL(rows[0]["update_seconds"], 0.1);
+  BOOST_CHECK(rows[0]["update_reason"].is_null());
+  BOOST_CHECK(rows[1]["update_seconds"].is_null());
+  BOOST_CHECK_EQUAL(rows[1]["update_reason"], "it did not move");
+  BOOST_CHECK(rows[2]["update_seconds"].is_null());
+  BOOST_CHECK(rows[2]["error_joules"].is_null());
+  BOOST_CHECK_EQUAL(rows[3]["update_seconds"], 0.1);
+  BOOST_CHECK_EQUAL(rows[3]["error_joules"], 60);
+}
+
 BOOST_AUTO_TEST_CASE(two_runs_cannot_write_one_ledger) {
   Folder run;
   LedgerWriter first(run.name());

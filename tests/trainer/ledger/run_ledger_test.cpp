@@ -165,6 +165,70 @@ BOOST_AUTO_TEST_CASE(energy_of_rows_idle_and_the_rest_sum_to_the_measured) {
   BOOST_CHECK_EQUAL(totals.status, "finished");
 }
 
+BOOST_AUTO_TEST_CASE(steps_evaluation_checkpoint_idle_and_the_rest_sum_to_the_measured) {
+  Folder run;
+  RunLedger ledger(options(run, 2, 2));
+  ledger.start({});
+  cpu_sensor(ledger);
+  constexpr std::int64_t ms = 1'000'000, origin = 1'000 * ms;
+  for (int rank = 0; rank < 2; ++rank) {
+    LedgerPacket packet;  // of one rank: steps and other work mixed, of both ranks at the same time
+    for (int s = 0; s < 20; ++s) {
+      StepRecord step = step_record(rank, s, rank);
+      step.busy_begin = origin + 30 * s * ms;
+      step.busy_end = step.busy_begin + (s + 1 + rank) % 10 * ms;
+      packet.steps.push_back(step);
+      const auto purpose = s % 2 == rank ? BusyPurpose::evaluation : BusyPurpose::checkpoint;
+      packet.work.push_back({rank, 0, purpose, {}, step.busy_end, step.busy_end + (5 + s % 7) * ms});
+    }
+    packet.marks.push_back({rank, 0, origin + 900 * ms, origin + 890 * ms});  // in something that never reports
+    ledger.add(packet, 0);
+  }
+  ledger.add(cpu_energy(70, origin - 50 * ms, origin + 333 * ms));
+  ledger.add(cpu_energy(41, origin + 333 * ms, origin + 900 * ms));
+  ledger.finish({"finished", "", 1, 10, {}});
+  const std::string text = run.read("ledger.jsonl");
+  BOOST_CHECK_EQUAL(rows_of(text, "step").size(), 40u);
+  const json joules = rows_of(text, "run_end")[0]["joules"];
+  double sum = 0;
+  for (const char* part : {"attributed", "evaluation", "checkpoint", "idle", "unattributed"}) {
+    BOOST_CHECK_GT(joules[part]["cpu"].get<double>(), 0);
+    BOOST_CHECK(joules[part]["gpu"].is_null());
+    sum += joules[part]["cpu"].get<double>();
+  }
+  BOOST_CHECK_CLOSE(sum, 111.0, 1e-9);
+  BOOST_CHECK_CLOSE(joules["measured"]["cpu"].get<double>(), 111.0, 1e-9);
+
+  const LedgerTotals totals = read_totals(run.name() + "/ledger.jsonl");
+  BOOST_CHECK_CLOSE(totals.evaluation[1], joules["evaluation"]["cpu"].get<double>(), 1e-9);
+  BOOST_CHECK_CLOSE(totals.checkpoint[1], joules["checkpoint"]["cpu"].get<double>(), 1e-9);
+  BOOST_CHECK_CLOSE(totals.idle[1], joules["idle"]["cpu"].get<double>(), 1e-9);
+  BOOST_CHECK_CLOSE(totals.unattributed()[1], joules["unattributed"]["cpu"].get<double>(), 1e-6);
+  BOOST_CHECK_CLOSE(totals.kept_cost().joules[1], joules["attributed"]["cpu"].get<double>(), 1e-9);
+}
+
+BOOST_AUTO_TEST_CASE(work_between_steps_gets_its_share_when_the_energy_was_there_first) {
+  Folder run;
+  RunLedger ledger(options(run, 1, 1));
+  ledger.start({});
+  cpu_sensor(ledger);
+  ledger.add(cpu_energy(10, 0, 100));
+  ledger.add(cpu_energy(10, 100, 200));
+  LedgerPacket packet;
+  for (int s = 0; s < 2; ++s) {
+    StepRecord step = step_record(0, s);
+    step.busy_begin = s * 150;
+    step.busy_end = s * 150 + 50;
+    packet.steps.push_back(step);
+  }
+  packet.work.push_back({0, 0, BusyPurpose::checkpoint, {}, 50, 150});
+  ledger.add(packet, 0);
+  const EnergySums sums = ledger.energy();
+  BOOST_CHECK_CLOSE(sums.attributed[1], 10.0, 1e-9);
+  BOOST_CHECK_CLOSE(sums.checkpoint[1], 10.0, 1e-9);
+  BOOST_CHECK_SMALL(sums.idle[1], 1e-9);
+}
+
 BOOST_AUTO_TEST_CASE(a_replica_without_joules_leaves_the_row_without) {
   Folder run;
   RunLedgerOptions o = options(run, 1, 2);
@@ -190,6 +254,43 @@ BOOST_AUTO_TEST_CASE(a_replica_without_joules_leaves_the_row_without) {
   const EnergySums sums = ledger.energy();
   BOOST_CHECK_CLOSE(sums.measured[1], sums.attributed[1] + sums.idle[1] + sums.unattributed[1], 1e-9);
   BOOST_CHECK_CLOSE(sums.unattributed[1], 0.5, 1e-9);
+}
+
+BOOST_AUTO_TEST_CASE(dollars_say_when_a_source_was_measured_in_part) {
+  Folder run;
+  RunLedgerOptions o = options(run, 1, 3);
+  o.places = {{0, 0}, {0, 1}, {1, -1}};
+  RunLedger ledger(o);
+  ledger.add(no_sensor(EnergySource::gpu, "no GPU used", 1));
+  EnergyRecord energy = cpu_energy(7.2, 0, 100);
+  energy.source = EnergySource::gpu;
+  energy.device = 0;
+  ledger.add(energy);
+  ledger.add(SourceStatus{0, 1, EnergySource::gpu, false, "nvml", "the board was lost"});
+  ledger.add(cpu_energy(7.2, 0, 100));
+  ledger.add(no_sensor(EnergySource::cpu, "the tree went away"));
+  ledger.add(no_sensor(EnergySource::dram, "no dram zone"));
+  ledger.finish({"finished", "", 1, 10, {}});
+  const json end = rows_of(run.read("ledger.jsonl"), "run_end")[0];
+  BOOST_CHECK_EQUAL(
+      end["dollars_reason"],
+      "does not include all of gpu: the board was lost; all of cpu: the tree went away; dram: no dram zone");
+}
+
+BOOST_AUTO_TEST_CASE(that_some_hosts_use_no_gpu_takes_nothing_from_the_dollars) {
+  Folder run;
+  RunLedgerOptions o = options(run, 1, 2);
+  o.places = {{0, 0}, {1, -1}};
+  RunLedger ledger(o);
+  EnergyRecord energy = cpu_energy(7.2, 0, 100);
+  energy.source = EnergySource::gpu;
+  energy.device = 0;
+  ledger.add(energy);
+  ledger.add(no_sensor(EnergySource::gpu, "no GPU used", 1));
+  ledger.add(no_sensor(EnergySource::dram, "no dram zone"));
+  ledger.finish({"finished", "", 1, 10, {}});
+  const json end = rows_of(run.read("ledger.jsonl"), "run_end")[0];
+  BOOST_CHECK_EQUAL(end["dollars_reason"], "does not include cpu: not measured; dram: no dram zone");
 }
 
 BOOST_AUTO_TEST_CASE(packets_are_taken_as_bytes_and_garbage_is_refused) {

@@ -118,7 +118,7 @@ std::vector<std::vector<float>> train_in_turns(kernels::Device& device, const Co
         for (std::int64_t n = 0; n < plan.batch; ++n) {
           batch.labels.as<std::int32_t>()[n] = static_cast<std::int32_t>((n + b.state.step) % 10);
         }
-        const StepOutcome outcome = take_block_step(device, b, batch, s, nullptr, false);
+        const StepOutcome outcome = take_block_step(device, b, batch, s, {}, false);
         BOOST_TEST(outcome.finite);
         result[i].push_back(static_cast<float>(outcome.loss_sum));
         result[i].push_back(static_cast<float>(outcome.mse_sum));

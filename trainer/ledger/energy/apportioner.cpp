@@ -33,6 +33,12 @@ EnergyApportioner::EnergyApportioner(std::vector<RankPlace> places, std::chrono:
       meter_of(ranks_[i], source).ranks.push_back(static_cast<int>(i));
     }
   }
+  // Nobody reports on the GPU of a rank that has none where others have: without this its steps would wait for it.
+  for (const Rank& rank : ranks_) {
+    if (rank.place.device < 0) continue;
+    const auto without = meters_.find({rank.place.host, gpu, -1});
+    if (without != meters_.end()) without->second.gone = intern("this rank uses no GPU");
+  }
 }
 
 EnergyApportioner::Meter& EnergyApportioner::meter(int host, std::size_t source, int device) {
@@ -47,7 +53,18 @@ EnergyApportioner::Meter& EnergyApportioner::meter_of(const Rank& rank, std::siz
 
 const std::string* EnergyApportioner::intern(const std::string& text) { return &*reasons_.insert(text).first; }
 
-void EnergyApportioner::add(const StepRecord& record, std::int64_t now) {
+void EnergyApportioner::add(const StepRecord& record, std::int64_t now) { add(record, BusyPurpose::step, now); }
+
+void EnergyApportioner::add(const WorkRecord& record, std::int64_t now) {
+  StepRecord busy;
+  busy.rank = record.rank;
+  busy.host = record.host;
+  busy.busy_begin = record.busy_begin;
+  busy.busy_end = record.busy_end;
+  add(busy, record.purpose, now);
+}
+
+void EnergyApportioner::add(const StepRecord& record, BusyPurpose purpose, std::int64_t now) {
   if (record.rank < 0 || record.rank >= static_cast<int>(ranks_.size()) ||
       ranks_[static_cast<std::size_t>(record.rank)].place.host != record.host) {
     throw RunError("the ledger got a step of rank " + std::to_string(record.rank) + " on host " +
@@ -68,6 +85,7 @@ void EnergyApportioner::add(const StepRecord& record, std::int64_t now) {
     }
   }
   step.record = record;
+  step.purpose = purpose;
   step.arrived = now;
   rank.steps.push_back(step);
   rank.known_until = std::max(rank.known_until, record.busy_end);
@@ -114,11 +132,6 @@ void EnergyApportioner::add(const SourceStatus& status) {
   const std::string* reason = intern(status.reason.empty() ? "the sensor gave no reason" : status.reason);
   const auto source = static_cast<std::size_t>(status.source);
   meter(status.host, source, status.device).gone = reason;
-  if (source == gpu && status.device == -1) {
-    for (auto& [key, m] : meters_) {
-      if (std::get<0>(key) == status.host && std::get<1>(key) == gpu) m.gone = reason;
-    }
-  }
   advance_host(status.host);
 }
 
@@ -245,7 +258,7 @@ void EnergyApportioner::settle(const Meter& m, PendingStep& step) {
       return;
     }
     share.settled = true;
-    totals_[m.source].attributed += share.joules;
+    totals_[m.source].booked[static_cast<std::size_t>(step.purpose)] += share.joules;
   } else if (m.gone != nullptr && m.waiting.empty()) {
     settle_without(step, m.source, m.gone);
   }
@@ -277,8 +290,9 @@ void EnergyApportioner::release(Rank& rank) {
       energy.reason[source] = step.shares[source].reason;
     }
     const StepRecord record = step.record;
+    const bool is_step = step.purpose == BusyPurpose::step;
     rank.steps.pop_front();  // first, so that a sink that throws leaves no step to be given twice
-    sink_(record, energy);
+    if (is_step) sink_(record, energy);
   }
 }
 

@@ -2,11 +2,12 @@
 /// Gives training steps their share of measured joules. Sensors are slower than steps, so an interval of a sensor
 /// covers many steps, of all ranks of its host, and a long step spans many intervals.
 ///
-/// An interval's joules are divided over its time. The time in which no step was running is idle; the joules of the
-/// rest are split among the steps that ran in the interval in proportion to the time they ran in it. So for each source
-///     measured = attributed + idle + unattributed (+ pending until the run ends)
-/// where unattributed are the shares of steps that could not be covered in full and of steps that never reported.
-/// Shares are estimates: busy time is what is known of a step, not its power.
+/// An interval's joules are divided over its time. The time in which nothing was running is idle; the joules of the
+/// rest are split among the steps and the other work (evaluations, checkpoints) that ran in the interval in proportion
+/// to the time they ran in it. So for each source
+///     measured = attributed + evaluation + checkpoint + idle + unattributed (+ pending until the run ends)
+/// where attributed are the shares of steps, and unattributed are the shares of what could not be covered in full and
+/// of what never reported. Shares are estimates: busy time is what is known of a step, not its power.
 ///
 /// An interval is split once every rank of its host has said what it did until the interval's end: by a later step
 /// record, by a BusyMark, or by being done. A step's shares are final when intervals without a hole cover it.
@@ -42,7 +43,11 @@ struct StepEnergy {
 /// Joules of one source, all hosts.
 struct SourceTotals {
   bool measured_at_all = false;  ///< some interval was reported
-  double measured = 0, attributed = 0, idle = 0, unattributed = 0;
+  double measured = 0;
+  std::array<double, busy_purposes> booked{};  ///< shares that are final, by BusyPurpose
+  double idle = 0, unattributed = 0;
+
+  double of(BusyPurpose purpose) const { return booked[static_cast<std::size_t>(purpose)]; }
 };
 
 class EnergyApportioner {
@@ -55,6 +60,8 @@ class EnergyApportioner {
 
   /// `now`: monotonic_ns() of the coordinator, for the patience. Throws RunError for a rank that is not in `places`.
   void add(const StepRecord& record, std::int64_t now);
+  /// The same for other work of a rank, in one order with its steps.
+  void add(const WorkRecord& record, std::int64_t now);
   void add(const BusyMark& mark);
   /// Throws RunError when the interval overlaps one that came before: two owners of one sensor.
   void add(const EnergyRecord& record);
@@ -68,7 +75,7 @@ class EnergyApportioner {
   void finish();
 
   const std::array<SourceTotals, energy_sources>& totals() const { return totals_; }
-  /// Steps whose shares are not final.
+  /// Steps and other work whose shares are not final.
   std::size_t pending() const;
 
  private:
@@ -77,16 +84,17 @@ class EnergyApportioner {
     bool settled = false;
     const std::string* reason = nullptr;
   };
-  struct PendingStep {
+  struct PendingStep {  ///< or other work: then `record` has rank, host and busy time alone
     StepRecord record;
+    BusyPurpose purpose = BusyPurpose::step;
     std::int64_t arrived = 0;
     std::array<Share, energy_sources> shares;
   };
   struct Rank {
     RankPlace place;
     std::int64_t known_until = 0;
-    std::int64_t last_end = 0;  ///< of the last recorded step
-    bool running = false;       ///< `open` is a step that began and has not reported
+    std::int64_t last_end = 0;  ///< of the last recorded step or other work
+    bool running = false;       ///< `open` is a step or other work that began and has not reported
     PendingStep open;
     std::deque<PendingStep> steps;
   };
@@ -106,6 +114,7 @@ class EnergyApportioner {
   };
   using Key = std::tuple<int, std::size_t, int>;  ///< host, source, device
 
+  void add(const StepRecord& record, BusyPurpose purpose, std::int64_t now);
   Meter& meter(int host, std::size_t source, int device);
   Meter& meter_of(const Rank& rank, std::size_t source);
   void advance(Meter& meter);

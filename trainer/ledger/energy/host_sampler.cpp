@@ -20,7 +20,12 @@ EnergyCollector::EnergyCollector(std::vector<std::unique_ptr<EnergySensor>> sens
 }
 
 void EnergyCollector::announce(const Meter& meter, bool available, const std::string& reason) {
-  listener_.status({host_, meter.sensor->device(), meter.sensor->source(), available, meter.sensor->name(), reason});
+  SourceStatus status{host_, meter.sensor->device(), meter.sensor->source(), available, meter.sensor->name(), reason};
+  if (available) {
+    status.update_seconds = meter.sensor->update_period().seconds;
+    status.update_reason = meter.sensor->update_period().reason;
+  }
+  listener_.status(status);
 }
 
 void EnergyCollector::begin(std::int64_t now) {
@@ -28,6 +33,7 @@ void EnergyCollector::begin(std::int64_t now) {
     const EnergyReading reading = meter.sensor->read(now);
     meter.alive = reading.joules.has_value();
     meter.reported = meter.read = reading.joules.value_or(0);
+    meter.reported_lag = meter.read_lag = reading.lag_joules;
     meter.reported_time = meter.read_time = now;
     announce(meter, meter.alive, reading.reason);
   }
@@ -42,7 +48,10 @@ void EnergyCollector::report(Meter& meter) {
   record.joules = meter.read - meter.reported;
   record.begin = meter.reported_time;
   record.end = meter.read_time;
+  record.update_seconds = meter.sensor->update_period().seconds;
+  if (meter.reported_lag >= 0 && meter.read_lag >= 0) record.error_joules = meter.reported_lag + meter.read_lag;
   meter.reported = meter.read;
+  meter.reported_lag = meter.read_lag;
   meter.reported_time = meter.read_time;
   listener_.energy(record);
 }
@@ -53,6 +62,7 @@ void EnergyCollector::sample(std::int64_t now, bool want_report) {
     const EnergyReading reading = meter.sensor->read(now);
     if (reading.joules) {
       meter.read = *reading.joules;
+      meter.read_lag = reading.lag_joules;
       meter.read_time = now;
       if (want_report) report(meter);
     } else {

@@ -1,6 +1,6 @@
 #pragma once
-/// Samples the sensors of one host. Exactly one rank of a host, its owner, has a sampler: two would count the same
-/// joules twice.
+/// Samples sensors of one host. Every sensor has exactly one owner among the ranks: two would count the same joules
+/// twice. CPUs and memory belong to one rank of the host, each GPU board to one that uses it (gpu_boards.hpp).
 
 #include <cstdint>
 #include <functional>
@@ -40,7 +40,8 @@ class EnergyCollector {
   struct Meter {
     std::unique_ptr<EnergySensor> sensor;
     bool alive = true;
-    double reported = 0, read = 0;  ///< joules
+    double reported = 0, read = 0;            ///< joules
+    double reported_lag = -1, read_lag = -1;  ///< joules that the counter may lack there; -1: not known
     std::int64_t reported_time = 0, read_time = 0;
   };
   void report(Meter& meter);

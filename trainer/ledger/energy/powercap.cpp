@@ -175,12 +175,4 @@ std::vector<std::string> PowercapSensor::files() const {
   return files;
 }
 
-std::vector<std::unique_ptr<EnergySensor>> host_sensors(const std::string& powercap_root) {
-  std::vector<std::unique_ptr<EnergySensor>> sensors;
-  sensors.push_back(std::make_unique<AbsentSensor>(EnergySource::gpu, "no GPU used"));
-  sensors.push_back(std::make_unique<PowercapSensor>(powercap_root, EnergySource::cpu));
-  sensors.push_back(std::make_unique<PowercapSensor>(powercap_root, EnergySource::dram));
-  return sensors;
-}
-
 }  // namespace blocktrain::trainer

@@ -11,7 +11,6 @@
 /// 400 W takes 160 seconds to fill. Two wraps between reads cannot be seen; read at least every 10 s.
 
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <vector>
 
@@ -49,9 +48,5 @@ class PowercapSensor final : public EnergySensor {
   std::uint64_t microjoules_ = 0;  ///< since the first reading, all zones
   std::string reason_;             ///< of the failure that ended the readings
 };
-
-/// Sensors of a host without a GPU in use, in the order of EnergySource: none for gpu ("no GPU used"), powercap under
-/// `powercap_root` for cpu and dram.
-std::vector<std::unique_ptr<EnergySensor>> host_sensors(const std::string& powercap_root);
 
 }  // namespace blocktrain::trainer

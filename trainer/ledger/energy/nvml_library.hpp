@@ -1,0 +1,45 @@
+#pragma once
+/// The few functions of NVIDIA's management library (NVML) that the ledger needs, found at run time: it comes with the
+/// driver, so nothing may need it to build, to link or to start. Declared here as the NVML API reference describes
+/// them.
+
+#include <optional>
+#include <string>
+
+namespace blocktrain::trainer {
+
+/// nvmlDevice_t.
+using NvmlDevice = struct NvmlDeviceTag*;
+
+/// Values of nvmlReturn_t that mean something to us.
+inline constexpr int nvml_success = 0, nvml_invalid_argument = 2, nvml_not_supported = 3, nvml_not_found = 6,
+                     nvml_version_mismatch = 18;
+
+/// A table of its functions; a test fills in its own. All return nvmlReturn_t, but error_string.
+struct NvmlApi {
+  int (*init)() = nullptr;
+  int (*shutdown)() = nullptr;
+  const char* (*error_string)(int code) = nullptr;
+  int (*driver_version)(char* text, unsigned size) = nullptr;
+  int (*device_count)(unsigned* count) = nullptr;
+  int (*device_by_index)(unsigned index, NvmlDevice* device) = nullptr;
+  int (*device_by_uuid)(const char* uuid, NvmlDevice* device) = nullptr;
+  int (*device_uuid)(NvmlDevice device, char* text, unsigned size) = nullptr;
+  int (*device_name)(NvmlDevice device, char* text, unsigned size) = nullptr;
+  /// Millijoules since the driver was loaded.
+  int (*total_energy)(NvmlDevice device, unsigned long long* millijoules) = nullptr;
+  /// Milliwatts of now, over the last moments; null: this library does not have it.
+  int (*power_usage)(NvmlDevice device, unsigned* milliwatts) = nullptr;
+  /// Milliwatts that the board may draw; null: this library does not have it.
+  int (*power_limit)(NvmlDevice device, unsigned* milliwatts) = nullptr;
+};
+
+struct NvmlLibrary {
+  std::optional<NvmlApi> api;
+  std::string reason;  ///< why there is none; empty when there is
+};
+
+/// Opens the library, which then stays for the life of the process. Never throws for what it finds.
+NvmlLibrary load_nvml(const std::string& file = "libnvidia-ml.so.1");
+
+}  // namespace blocktrain::trainer
