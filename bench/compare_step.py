@@ -15,6 +15,9 @@ import sys
 
 SHAPES = {
     "quickstart": dict(layers=8, width=64, heads=4, patch=2, batch=128, channels=1, size=8, classes=10, blocks=4),
+    "dit-s/2": dict(layers=12, width=384, heads=6, patch=2, batch=512, channels=3, size=32, classes=100, blocks=4),
+    "dit-l/2": dict(layers=24, width=1024, heads=16, patch=2, batch=128, channels=4, size=32, classes=1000, blocks=4),
+    "dit-xl/2": dict(layers=28, width=1152, heads=16, patch=2, batch=128, channels=4, size=32, classes=1000, blocks=4),
     "width 384": dict(layers=12, width=384, heads=6, patch=2, batch=32, channels=3, size=32, classes=100, blocks=4),
 }
 
@@ -63,6 +66,8 @@ class Contest:
         ours = [a.bench] + arguments(shape, threads, common + ["blocks"])
         theirs = dict(shape, layers=shape["layers"] if mode == "end to end" else shape["layers"] // shape["blocks"])
         torch = [a.python, a.torch_script] + arguments(theirs, threads, common)
+        ours += ["--cuda", "--bfloat16"] if a.cuda else []
+        torch += ["--cuda"] if a.cuda else []
         self.mode, self.per_turn, self.batch = mode, per_turn, shape["batch"]
         self.us = Peer("blocktrain", ours + (["--end-to-end"] if mode == "end to end" else []))
         self.rivals = [Peer("eager", torch)]
@@ -117,7 +122,8 @@ def main():
     parser.add_argument("--torch-script", default=__file__.replace("compare_step.py", "dit_torch.py"))
     parser.add_argument("--turns", type=int, default=9)
     parser.add_argument("--threads", type=int, nargs="+", default=[2])
-    parser.add_argument("--shapes", nargs="+", default=list(SHAPES))
+    parser.add_argument("--cuda", action="store_true", help="both on the first GPU, in bfloat16 (memory is then the host's)")
+    parser.add_argument("--shapes", nargs="+", choices=list(SHAPES), default=["quickstart", "width 384"])
     a = parser.parse_args()
     print("| network | training | threads | blocktrain images/s | PyTorch images/s | ratio | blocktrain MiB | PyTorch MiB | "
           "memory ratio | blocktrain GFLOP/s |")

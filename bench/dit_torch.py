@@ -93,23 +93,27 @@ def main():
     for name, default in dict(layers=8, width=64, heads=4, patch=2, batch=128, channels=1, size=8, classes=10, threads=1).items():
         parser.add_argument("--" + name, type=int, default=default)
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--cuda", action="store_true", help="on the first GPU, in bfloat16 (autocast)")
     a = parser.parse_args()
     torch.set_num_threads(a.threads)
     torch.manual_seed(1)
-    warm = torch.randn(64, 64, requires_grad=True)
+    device = torch.device("cuda" if a.cuda else "cpu")
+    warm = torch.randn(64, 64, requires_grad=True, device=device)
     (warm @ warm).sum().backward()  # the libraries are loaded now
     idle = resident_bytes("VmRSS")
 
-    model = Dit(a.layers, a.width, a.heads, a.patch, a.channels, a.size, a.classes)
+    model = Dit(a.layers, a.width, a.heads, a.patch, a.channels, a.size, a.classes).to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=0.0, fused=True)
-    y = torch.randn(a.batch, a.channels, a.size, a.size)
-    label = torch.arange(a.batch) % a.classes
+    y = torch.randn(a.batch, a.channels, a.size, a.size, device=device)
+    label = torch.arange(a.batch, device=device) % a.classes
     loss_of = torch.compile(model.loss) if a.compile else model.loss
 
     def step():
-        sigma = torch.exp(-1.2 + 1.2 * torch.randn(a.batch))
+        sigma = torch.exp(-1.2 + 1.2 * torch.randn(a.batch, device=device))
         optimizer.zero_grad(set_to_none=True)
-        loss_of(y, label, sigma).backward()
+        with torch.autocast("cuda", torch.bfloat16, enabled=a.cuda):
+            loss = loss_of(y, label, sigma)
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
 
@@ -119,6 +123,8 @@ def main():
         for _ in range(int(line)):
             begin = time.perf_counter()
             step()
+            if a.cuda:
+                torch.cuda.synchronize()
             times.append(time.perf_counter() - begin)
         print(*("%.9f" % t for t in times), resident_bytes("VmHWM"), flush=True)
 

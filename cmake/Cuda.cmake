@@ -1,7 +1,12 @@
 # The CUDA language, where it was asked for and a toolkit is there. Sets BLOCKTRAIN_CUDA_FOUND.
 set(BLOCKTRAIN_CUDA_FOUND OFF)
 if(BLOCKTRAIN_CUDA)
-  find_program(CMAKE_CUDA_COMPILER nvcc HINTS ENV CUDA_HOME ENV CUDA_PATH /usr/local/cuda PATH_SUFFIXES bin)
+  # Off: as on a machine without a toolkit, to try that where there is one.
+  option(BLOCKTRAIN_CUDA_SEARCH "Look for a CUDA toolkit" ON)
+  mark_as_advanced(BLOCKTRAIN_CUDA_SEARCH)
+  if(BLOCKTRAIN_CUDA_SEARCH)
+    find_program(CMAKE_CUDA_COMPILER nvcc HINTS ENV CUDA_HOME ENV CUDA_PATH /usr/local/cuda PATH_SUFFIXES bin)
+  endif()
   if(CMAKE_CUDA_COMPILER)
     # Machine code for Ampere and Hopper, and what later chips are compiled from when they first run.
     set(CMAKE_CUDA_ARCHITECTURES "80-real;90a-real;90-virtual" CACHE STRING "GPUs to build for, as CMake names them")

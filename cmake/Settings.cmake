@@ -4,6 +4,7 @@ set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_CXX_EXTENSIONS OFF)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_INSTALL_RPATH_USE_LINK_PATH ON)  # libraries of CUDA lie where the loader does not look
 set(CMAKE_CXX_FLAGS_RELEASE "-O3")  # no NDEBUG: preconditions stay on
 
 add_library(blocktrain_settings INTERFACE)

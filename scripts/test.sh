@@ -15,6 +15,7 @@ sanitizers, then every fuzz target for a short while. Ends with what was skipped
 
   --quick            release only, no fuzzing
   --presets "A B"    these presets of CMakePresets.json (default: "release asan tsan")
+  --cuda             release with the CUDA kernels (needs a toolkit); what needs a GPU is skipped without one
   --fuzz-seconds N   seconds per fuzz target, 0 for none (default: 10)
   -j N               jobs at a time (default: as many as there are cores)
   -h, --help         this text
@@ -33,9 +34,11 @@ fail() {
 presets="release asan tsan"
 fuzz_seconds=10
 jobs=$(nproc)
+cuda=OFF
 while [ $# -gt 0 ]; do
   case $1 in
     -h | --help) usage; exit 0 ;;
+    --cuda) cuda=ON ;;
     --quick) presets=release fuzz_seconds=0 ;;
     --presets | --fuzz-seconds | -j)
       [ $# -ge 2 ] || fail "$1 needs a value; see --help"
@@ -65,7 +68,9 @@ record() {
 test_preset() {
   local preset=$1 began=$SECONDS
   printf '\n== %s: build\n' "$preset"
-  if ! cmake --preset "$preset" "${configure[@]}" || ! cmake --build "build/$preset" -j "$jobs"; then
+  local options=("${configure[@]}")
+  [ "$preset" != release ] || options+=("-DBLOCKTRAIN_CUDA=$cuda")
+  if ! cmake --preset "$preset" "${options[@]}" || ! cmake --build "build/$preset" -j "$jobs"; then
     record "$preset" build failed "see above"
     return
   fi

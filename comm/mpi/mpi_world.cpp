@@ -19,7 +19,7 @@ std::string MpiWorld::library_version() {
   char text[MPI_MAX_LIBRARY_VERSION_STRING] = {};
   int length = 0;
   BLOCKTRAIN_MPI(MPI_Get_library_version(text, &length));
-  return std::string(text, static_cast<std::size_t>(length));
+  return text;  // some libraries count the end mark in the length
 }
 
 std::unique_ptr<MpiWorld> MpiWorld::start(const MpiOptions& options) {

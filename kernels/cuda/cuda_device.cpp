@@ -190,6 +190,13 @@ int cuda_devices(std::string* why) {
     cudaGetLastError();  // it is an answer, not an error of what comes next
     count = 0;
   }
+  if (count == 0 && why != nullptr && status == cudaErrorInsufficientDriver) {
+    int runtime = 0;
+    cudaRuntimeGetVersion(&runtime);
+    *why = "no CUDA device is usable here: there is no NVIDIA driver, or one too old for CUDA " +
+           std::to_string(runtime / 1000) + "." + std::to_string(runtime % 1000 / 10) + " (see nvidia-smi)";
+    return 0;
+  }
   if (count == 0 && why != nullptr) {
     *why = std::string("no CUDA device is usable here: ") + (status == cudaSuccess ? "none is visible (see "
                                                                                      "CUDA_VISIBLE_DEVICES)"

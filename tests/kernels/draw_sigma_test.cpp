@@ -86,6 +86,15 @@ BOOST_AUTO_TEST_CASE(draws_agree_with_the_reference) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(every_implementation_draws_the_same) {
+  for (const SigmaInterval& i : intervals()) {
+    check_parity("draw_sigma", 1.2e-7, [&](Ops& ops, Operands& o) {
+      o.state.step = 5;
+      ops.draw_sigma(o.output("sigma", {3000}), i, {9, Purpose::sigma, 2}, &o.state, 40);
+    });
+  }
+}
+
 BOOST_AUTO_TEST_CASE(draws_follow_the_stated_distribution_and_no_other) {
   const auto ops = make_cpu_ops(2);
   for (const auto& [lo, hi] : std::vector<std::pair<double, double>>{{0.6766486, 80}, {0.28, 0.70}, {0.002, 0.134}}) {

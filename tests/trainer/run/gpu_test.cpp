@@ -1,0 +1,106 @@
+// The same small trainings on a GPU, where there is one: skipped visibly elsewhere.
+
+#include <algorithm>
+#include <boost/test/unit_test.hpp>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "kernels/device.hpp"
+#include "support.hpp"
+#include "trainer/run/stop_signal.hpp"
+
+namespace blocktrain::trainer {
+namespace {
+
+using testing::final_digests;
+using testing::TemporaryFolder;
+using testing::train_small;
+
+/// Ends the program as "skipped" where no GPU is.
+struct NeedsGpu {
+  NeedsGpu() {
+    std::string why;
+    if (kernels::cuda_devices(&why) > 0) return;
+    std::printf("SKIPPED: %s\n", why.c_str());
+    std::fflush(stdout);
+    std::_Exit(77);
+  }
+};
+BOOST_TEST_GLOBAL_FIXTURE(NeedsGpu);
+
+/// Losses of the step rows, by block and step.
+std::map<std::pair<int, int>, double> losses(const std::string& run) {
+  std::map<std::pair<int, int>, double> found;
+  for (const std::string& line : testing::lines(run + "/ledger.jsonl")) {
+    const auto row = nlohmann::json::parse(line);
+    if (row.at("type") != "step") continue;
+    found[{row.at("block").get<int>(), row.at("step").get<int>()}] = row.at("loss").get<double>();
+  }
+  return found;
+}
+
+double largest_difference(const std::string& one, const std::string& other) {
+  const auto a = losses(one), b = losses(other);
+  BOOST_REQUIRE_EQUAL(a.size(), 48u);
+  BOOST_REQUIRE_EQUAL(b.size(), 48u);
+  double worst = 0;
+  for (const auto& [key, loss] : a) worst = std::max(worst, std::abs(b.at(key) / loss - 1));
+  return worst;
+}
+
+const std::string cpu = "parallel.device=cpu", gpu = "parallel.device=cuda";
+
+BOOST_AUTO_TEST_CASE(losses_agree_with_the_cpu) {
+  const TemporaryFolder folder;
+  BOOST_REQUIRE_EQUAL(train_small(folder.path("cpu"), 1, {cpu}), 0);
+  BOOST_REQUIRE_EQUAL(train_small(folder.path("gpu"), 1, {gpu}), 0);
+  BOOST_TEST(largest_difference(folder.path("cpu"), folder.path("gpu")) < 1e-4);
+  BOOST_REQUIRE_EQUAL(train_small(folder.path("half"), 1, {gpu, "model.precision=bfloat16"}), 0);
+  const double half = largest_difference(folder.path("cpu"), folder.path("half"));
+  BOOST_TEST(half < 0.03);
+  BOOST_TEST(half > 1e-7);  // it did compute in bfloat16
+}
+
+BOOST_AUTO_TEST_CASE(bits_depend_on_nothing_but_the_experiment) {
+  const TemporaryFolder folder;
+  for (const std::string precision : {"model.precision=float32", "model.precision=bfloat16"}) {
+    const std::string first = folder.path("first-" + precision), again = folder.path("again-" + precision);
+    BOOST_REQUIRE_EQUAL(train_small(first, 1, {gpu, precision}), 0);
+    BOOST_REQUIRE_EQUAL(train_small(again, 4, {gpu, precision}), 0);
+    BOOST_TEST(final_digests(first) == final_digests(again), boost::test_tools::per_element());
+    const std::string stopped = folder.path("stopped-" + precision);
+    const auto stop = [](OwnedBlock& block, std::int64_t step) {
+      if (block.block == 0 && step == 6) request_stop();
+    };
+    BOOST_REQUIRE_EQUAL(train_small(stopped, 2, {gpu, precision}, false, stop), 75);
+    BOOST_REQUIRE_EQUAL(train_small(stopped, 1, {gpu, precision}, true), 0);
+    BOOST_TEST(final_digests(first) == final_digests(stopped), boost::test_tools::per_element());
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_run_moves_between_gpu_and_cpu) {
+  const TemporaryFolder folder;
+  BOOST_REQUIRE_EQUAL(train_small(folder.path("whole"), 1, {cpu}), 0);
+  const auto stop = [](OwnedBlock& block, std::int64_t step) {
+    if (block.block == 0 && step == 6) request_stop();
+  };
+  for (const auto& [before, after] : {std::pair(cpu, gpu), std::pair(gpu, cpu)}) {
+    const std::string run = folder.path("from-" + before.substr(16));
+    BOOST_REQUIRE_EQUAL(train_small(run, 1, {before}, false, stop), 75);
+    BOOST_REQUIRE_EQUAL(train_small(run, 1, {after}, true), 0);
+    BOOST_TEST(largest_difference(folder.path("whole"), run) < 1e-4);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(replicas_on_one_gpu_agree_with_one_rank) {
+  const TemporaryFolder folder;
+  BOOST_REQUIRE_EQUAL(train_small(folder.path("alone"), 4, {gpu}), 0);
+  BOOST_REQUIRE_EQUAL(train_small(folder.path("shared"), 8, {gpu}), 0);
+  BOOST_TEST(largest_difference(folder.path("alone"), folder.path("shared")) < 1e-4);
+}
+
+}  // namespace
+}  // namespace blocktrain::trainer
