@@ -40,7 +40,8 @@ class Arena {
   Arena& operator=(const Arena&) = delete;
   ~Arena();
 
-  /// A zeroed contiguous tensor. Throws std::logic_error when the arena is full: the plan was wrong.
+  /// A contiguous tensor, of zeros where nothing was bound before. Throws std::logic_error when the arena is full: the
+  /// plan was wrong.
   Tensor allocate(DType dtype, std::initializer_list<std::int64_t> dims);
   /// Starts over at offset 0; earlier views alias what is bound next. For owners that take turns
   /// (several blocks on one rank share activations).

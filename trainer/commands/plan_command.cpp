@@ -19,7 +19,9 @@ using nlohmann::ordered_json;
 
 std::size_t largest_rank(const Plan& plan) {
   std::size_t most = 0;
-  for (const RankPlan& r : plan.ranks) most = std::max(most, r.bytes.total());
+  for (const RankPlan& r : plan.ranks) {
+    most = std::max(most, plan.on_gpu ? r.bytes.on_device(true) : r.bytes.total());
+  }
   return most;
 }
 
@@ -98,6 +100,15 @@ void print_table(const Config& config, const DataProbe& data, const Plan& plan, 
                bytes(static_cast<double>(p.bytes.gradient)), bytes(static_cast<double>(p.bytes.activations)),
                bytes(static_cast<double>(p.bytes.batch)), bytes(static_cast<double>(p.bytes.total())),
                p.replicas > 1 ? bytes(p.replica_bytes_per_step) + " to replicas" : std::string("0 B"));
+  }
+  if (plan.on_gpu) {
+    fmt::print("\nOf these on the GPU, the rest in host memory; states of idle blocks are pinned there:\n");
+    for (std::size_t r = 0; r < plan.ranks.size(); ++r) {
+      const ArenaBytes& b = plan.ranks[r].bytes;
+      fmt::print("{:>5}  {} on the GPU, {} of states and {} of batches on the host\n", r,
+                 bytes(static_cast<double>(b.on_device(true))), bytes(static_cast<double>(b.home)),
+                 bytes(static_cast<double>(b.batch)));
+    }
   }
   if (local) {
     const auto mine = static_cast<double>(largest_rank(plan)), theirs = static_cast<double>(largest_rank(twin));
