@@ -1,6 +1,6 @@
 #include "trainer/run/network.hpp"
 
-#include <limits>
+#include <algorithm>
 
 namespace blocktrain::trainer {
 namespace {
@@ -86,8 +86,12 @@ std::unique_ptr<blocks::Denoiser> make_network(const Config& config, const DataS
   d.mlp_ratio = config.model.mlp_ratio;
   d.label_dropout = config.model.label_dropout;
   d.sigma_data = config.noise.sigma_data;
-  // A GPU is the faster the more rows it has at a time.
-  if (config.parallel.device == DeviceChoice::cuda) d.rows_at_once = std::numeric_limits<std::int64_t>::max() / 2;
+  if (on_gpu(config)) {
+    // A GPU is the faster the more rows it has at a time, as long as its kernels' scratch (32 MiB) holds two sums for
+    // each column of each sample.
+    constexpr std::int64_t columns = std::int64_t{4} << 20;
+    d.rows_at_once = d.tokens() * std::clamp<std::int64_t>(columns / d.width, 1, 65535);
+  }
   return blocks::make_dit(d, place);
 }
 

@@ -20,6 +20,13 @@ struct DataShape {
   bool operator==(const DataShape&) const = default;
 };
 
+/// Whether the config asks for a GPU; `auto` has been resolved by then (see trainer/run/compute_device.hpp).
+inline bool on_gpu(const Config& config) { return config.parallel.device == DeviceChoice::cuda; }
+/// The type that networks compute in.
+inline kernels::DType computed_in(const Config& config) {
+  return config.model.precision == Precision::bfloat16 ? kernels::DType::bfloat16 : kernels::DType::float32;
+}
+
 /// Blocks that train: blocks.count of them, or one of all layers for an end-to-end run.
 int trained_blocks(const Config& config);
 

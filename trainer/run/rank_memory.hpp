@@ -64,13 +64,6 @@ struct OwnedBlock {
   std::array<std::unique_ptr<kernels::Recording>, most_slots> gradient_part, update_part;
 };
 
-/// Whether the config asks for a GPU; `auto` has been resolved by then (see trainer/run/compute_device.hpp).
-inline bool on_gpu(const Config& config) { return config.parallel.device == DeviceChoice::cuda; }
-/// The type that networks compute in.
-inline kernels::DType computed_in(const Config& config) {
-  return config.model.precision == Precision::bfloat16 ? kernels::DType::bfloat16 : kernels::DType::float32;
-}
-
 /// Builds the networks of `places` and binds them in `arenas`, each for micro-batches of `micro_batch` samples and
 /// batches of `samples`; the block of a rank of several has `replicas`. The prefetch buffers
 /// (trainer/data/batch_loader.hpp) are bound by the caller.
