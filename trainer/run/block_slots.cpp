@@ -46,11 +46,14 @@ void BlockSlots::expect(OwnedBlock& block) {
 }
 
 void BlockSlots::bring_home(OwnedBlock& block) {
-  if (device_.shares_host_memory() || in_slot_[block.slot] != &block || !changed_[block.slot]) return;
-  store(block);
+  if (device_.shares_host_memory()) return;
+  if (in_slot_[block.slot] == &block && changed_[block.slot]) {
+    store(block);
+    // More steps may follow on what is still in the slot.
+    changed_[block.slot] = block.slot == training_;
+  }
+  // One that has left its slot may still be on its way.
   device_.finish_aside();
-  // More steps may follow on what is still in the slot.
-  changed_[block.slot] = block.slot == training_;
 }
 
 void BlockSlots::load(OwnedBlock& block, std::size_t slot) {

@@ -128,9 +128,7 @@ std::vector<std::vector<float>> train_in_turns(kernels::Device& device, const Co
     }
   }
   for (std::size_t i = 0; i < owned.size(); ++i) {
-    // A block that has left the device is home already; one that is there is brought.
     slots.bring_home(owned[i]);
-    device.finish_aside();
     const BlockState& s = owned[i].state;
     BOOST_TEST(s.step == 2 * visits);
     for (const kernels::Tensor& t : {s.parameters, s.first_moment, s.second_moment, s.average}) {
