@@ -2,10 +2,13 @@
 
 #include <cuda_runtime_api.h>
 
-#include <cstdio>
+#include <array>
+#include <cstdint>
+#include <cstring>
 
 #include "comm/nccl/cuda_device_api.hpp"
 #include "kernels/error.hpp"
+#include "kernels/gpu_uuid.hpp"
 
 namespace blocktrain::comm {
 namespace {
@@ -62,14 +65,9 @@ std::string cuda_gpu_uuid(int index) {
     (void)cudaGetLastError();
     throw_library_error("cudaGetDeviceProperties", __FILE__, __LINE__, cudaGetErrorString(error));
   }
-  std::string text = "GPU-";
-  for (int i = 0; i < 16; ++i) {
-    char digits[3];
-    std::snprintf(digits, sizeof digits, "%02x", static_cast<unsigned>(properties.uuid.bytes[i]) & 0xffU);
-    if (i == 4 || i == 6 || i == 8 || i == 10) text += '-';
-    text += digits;
-  }
-  return text;
+  std::array<std::uint8_t, 16> bytes;
+  std::memcpy(bytes.data(), properties.uuid.bytes, bytes.size());
+  return kernels::gpu_uuid_text(bytes);
 }
 
 }  // namespace blocktrain::comm

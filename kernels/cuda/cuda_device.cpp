@@ -1,12 +1,14 @@
 // A GPU as a device: memory taken once, two streams, and a training step as a graph.
 #include <algorithm>
-#include <cstdio>
+#include <array>
+#include <cstdint>
 #include <cstring>
 #include <optional>
 
 #include "kernels/cuda/check.hpp"
 #include "kernels/cuda/cuda_ops.hpp"
 #include "kernels/device.hpp"
+#include "kernels/gpu_uuid.hpp"
 
 namespace blocktrain::kernels {
 namespace {
@@ -24,16 +26,10 @@ const MemoryKind pinned_memory{
     true,
 };
 
-/// "GPU-01234567-89ab-...", as NVML writes a UUID.
 std::string text_of(const cudaUUID_t& uuid) {
-  std::string text = "GPU-";
-  char hex[3];
-  for (int i = 0; i < 16; ++i) {
-    if (i == 4 || i == 6 || i == 8 || i == 10) text += '-';
-    std::snprintf(hex, sizeof hex, "%02x", static_cast<unsigned>(static_cast<unsigned char>(uuid.bytes[i])));
-    text += hex;
-  }
-  return text;
+  std::array<std::uint8_t, 16> bytes;
+  std::memcpy(bytes.data(), uuid.bytes, bytes.size());
+  return gpu_uuid_text(bytes);
 }
 
 class Event {

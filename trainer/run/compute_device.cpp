@@ -86,8 +86,4 @@ void require_device_memory(comm::Communicator& world, const Plan& plan, const ke
   });
 }
 
-std::string device_line(const kernels::DeviceFacts& facts) {
-  return facts.kind == "cpu" ? "CPU" : facts.name + " (" + facts.uuid + ")";
-}
-
 }  // namespace blocktrain::trainer

@@ -27,7 +27,4 @@ std::unique_ptr<kernels::Device> make_device(const comm::Communicator& world, co
 /// together.
 void require_device_memory(comm::Communicator& world, const Plan& plan, const kernels::DeviceFacts& facts);
 
-/// The line for the log: device, and which ranks share it.
-std::string device_line(const kernels::DeviceFacts& facts);
-
 }  // namespace blocktrain::trainer

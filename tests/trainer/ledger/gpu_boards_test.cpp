@@ -2,9 +2,11 @@
 #include "trainer/ledger/energy/gpu_boards.hpp"
 
 #include <algorithm>
+#include <array>
 #include <boost/test/unit_test.hpp>
 
 #include "kernels/error.hpp"
+#include "kernels/gpu_uuid.hpp"
 #include "tests/trainer/ledger/support.hpp"
 
 using namespace blocktrain::trainer;
@@ -113,7 +115,7 @@ BOOST_AUTO_TEST_CASE(ranks_get_shares_of_their_own_board_alone) {
 BOOST_AUTO_TEST_CASE(a_uuid_is_written_as_nvml_writes_it) {
   std::array<std::uint8_t, 16> bytes{};
   for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::uint8_t>(i * 17);
-  BOOST_CHECK_EQUAL(gpu_uuid_text(bytes), "GPU-00112233-4455-6677-8899-aabbccddeeff");
+  BOOST_CHECK_EQUAL(blocktrain::kernels::gpu_uuid_text(bytes), "GPU-00112233-4455-6677-8899-aabbccddeeff");
 }
 
 BOOST_AUTO_TEST_SUITE_END()

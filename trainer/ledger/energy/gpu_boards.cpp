@@ -54,15 +54,4 @@ std::vector<GpuInUse> GpuAssignment::owned_by(int rank) const {
   return owned;
 }
 
-std::string gpu_uuid_text(std::span<const std::uint8_t, 16> bytes) {
-  constexpr char digits[] = "0123456789abcdef";
-  std::string text = "GPU-";
-  for (std::size_t i = 0; i < bytes.size(); ++i) {
-    if (i == 4 || i == 6 || i == 8 || i == 10) text += '-';
-    text += digits[bytes[i] >> 4];
-    text += digits[bytes[i] & 15];
-  }
-  return text;
-}
-
 }  // namespace blocktrain::trainer

@@ -2,10 +2,8 @@
 /// Which GPU boards a run uses, how the ledger numbers them, and who samples each: exactly one rank for a board,
 /// however many ranks compute on it, or its joules would be counted twice.
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -16,7 +14,7 @@ namespace blocktrain::trainer {
 /// A board that a rank has to sample.
 struct GpuInUse {
   int device = 0;              ///< the ledger's index of the board on its host
-  std::string uuid;            ///< "GPU-xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx", see gpu_uuid_text()
+  std::string uuid;            ///< "GPU-xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx", see kernels/gpu_uuid.hpp
   std::string elsewhere = {};  ///< not empty: why it is not sampled here, since another host's owner samples it
 };
 
@@ -49,8 +47,5 @@ struct GpuAssignment {
 /// Pure: the same list gives the same answer on every rank, whatever its order. Each rank from 0 on has to be there
 /// once; throws RunError otherwise.
 GpuAssignment assign_gpu_boards(std::vector<RankGpu> ranks);
-
-/// The 16 bytes of a GPU's UUID (cudaDeviceProp::uuid) as text in NVML's form.
-std::string gpu_uuid_text(std::span<const std::uint8_t, 16> bytes);
 
 }  // namespace blocktrain::trainer
