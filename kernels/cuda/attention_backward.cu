@@ -71,13 +71,10 @@ void CudaOps::attention_backward(const Tensor& dqkv, const Tensor& dout, const T
   float* const delta = workspace_.data();
   with_stored_type(qkv.dtype, [&](auto type) {
     using T = decltype(type);
-    query_kernel<T><<<blocks, threads_per_block, 0, stream_>>>(shape, pointer<T>(dqkv), delta, pointer<T>(dout),
-                                                               pointer<T>(out), pointer<float>(log_sum_exp),
-                                                               pointer<T>(qkv));
-    BLOCKTRAIN_LAUNCHED();
-    key_kernel<T><<<blocks, threads_per_block, 0, stream_>>>(shape, pointer<T>(dqkv), delta, pointer<T>(dout),
-                                                             pointer<float>(log_sum_exp), pointer<T>(qkv));
-    BLOCKTRAIN_LAUNCHED();
+    launch({stream_, blocks}, query_kernel<T>, shape, pointer<T>(dqkv), delta, pointer<T>(dout), pointer<T>(out),
+           pointer<float>(log_sum_exp), pointer<T>(qkv));
+    launch({stream_, blocks}, key_kernel<T>, shape, pointer<T>(dqkv), delta, pointer<T>(dout),
+           pointer<float>(log_sum_exp), pointer<T>(qkv));
   });
 }
 

@@ -41,10 +41,8 @@ void CudaOps::attention_forward(const Tensor& out, const Tensor& log_sum_exp, co
   if (fused_attention_->forward(stream_, out, log_sum_exp, qkv, heads)) return;
   with_stored_type(qkv.dtype, [&](auto type) {
     using T = decltype(type);
-    forward_kernel<T>
-        <<<static_cast<unsigned>(divide_up(shape.items(), warps_per_block)), threads_per_block, 0, stream_>>>(
-            shape, pointer<T>(out), pointer<float>(log_sum_exp), pointer<T>(qkv));
-    BLOCKTRAIN_LAUNCHED();
+    launch({stream_, static_cast<unsigned>(divide_up(shape.items(), warps_per_block))}, forward_kernel<T>, shape,
+           pointer<T>(out), pointer<float>(log_sum_exp), pointer<T>(qkv));
   });
 }
 

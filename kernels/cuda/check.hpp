@@ -22,6 +22,3 @@
     if (blocktrain_status != CUBLAS_STATUS_SUCCESS)                                                             \
       ::blocktrain::throw_library_error(#call, __FILE__, __LINE__, cublasLtGetStatusString(blocktrain_status)); \
   } while (false)
-
-/// Behind a kernel launch, which reports its errors there.
-#define BLOCKTRAIN_LAUNCHED() BLOCKTRAIN_CUDA(cudaGetLastError())

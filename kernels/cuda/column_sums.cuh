@@ -93,16 +93,12 @@ void column_sums(cudaStream_t stream, const Workspace& workspace, std::int64_t s
   const dim3 grid(static_cast<unsigned>(tiles), static_cast<unsigned>(samples), static_cast<unsigned>(groups));
   float* const partial = workspace.data();
   if (packs) {
-    column_partials_kernel<lanes, Term>
-        <<<grid, threads_per_block, 0, stream>>>(samples, rows, width, group_rows, term, partial);
+    launch({stream, grid}, column_partials_kernel<lanes, Term>, samples, rows, width, group_rows, term, partial);
   } else {
-    column_partials_kernel<1, Term>
-        <<<grid, threads_per_block, 0, stream>>>(samples, rows, width, group_rows, term, partial);
+    launch({stream, grid}, column_partials_kernel<1, Term>, samples, rows, width, group_rows, term, partial);
   }
-  BLOCKTRAIN_LAUNCHED();
-  column_finish_kernel<Term::sums><<<blocks_for(samples * width, threads_per_block), threads_per_block, 0, stream>>>(
-      samples, width, groups, partial, finish);
-  BLOCKTRAIN_LAUNCHED();
+  launch({stream, blocks_for(samples * width, threads_per_block)}, column_finish_kernel<Term::sums, Finish>, samples,
+         width, groups, partial, finish);
 }
 
 }  // namespace blocktrain::kernels::cuda

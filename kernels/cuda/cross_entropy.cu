@@ -38,10 +38,9 @@ void CudaOps::cross_entropy(const Tensor& loss, const Tensor& dlogits, const Ten
   BLOCKTRAIN_EXPECTS(logits.contiguous() && loss.contiguous() && label.contiguous());
   BLOCKTRAIN_EXPECTS(dlogits.empty() || (dlogits.size() == logits.size() && dlogits.contiguous()));
   if (samples == 0) return;
-  cross_entropy_kernel<<<static_cast<unsigned>(divide_up(samples, warps_per_block)), threads_per_block, 0, stream_>>>(
-      samples, classes, pointer<float>(loss), pointer_or_null<float>(dlogits), pointer<float>(logits),
-      pointer<std::int32_t>(label), static_cast<float>(loss_scale));
-  BLOCKTRAIN_LAUNCHED();
+  launch({stream_, static_cast<unsigned>(divide_up(samples, warps_per_block))}, cross_entropy_kernel, samples, classes,
+         pointer<float>(loss), pointer_or_null<float>(dlogits), pointer<float>(logits), pointer<std::int32_t>(label),
+         static_cast<float>(loss_scale));
 }
 
 }  // namespace blocktrain::kernels

@@ -88,7 +88,9 @@ class CudaDevice final : public Device {
       throw RunError(refusal("of memory of " + facts_.name, purpose, bytes, status));
     }
     Arena a = Arena::over(std::move(purpose), static_cast<std::byte*>(memory), bytes, device_memory);
+    // Waited for: the legacy stream, which zeroes, and those of the ops do not wait for each other.
     BLOCKTRAIN_CUDA(cudaMemset(memory, 0, taken));
+    BLOCKTRAIN_CUDA(cudaStreamSynchronize(nullptr));
     return a;
   }
   Arena staging(std::string purpose, std::size_t bytes) override {

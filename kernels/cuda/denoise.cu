@@ -72,9 +72,7 @@ __global__ void __launch_bounds__(threads_per_block)
 
 void CudaOps::add_losses(StepState* state, const Tensor& loss, const Tensor& mse) {
   BLOCKTRAIN_EXPECTS(loss.contiguous() && mse.contiguous() && loss.size() == mse.size());
-  add_losses_kernel<<<1, threads_per_block, 0, stream_>>>(loss.size(), pointer<float>(loss), pointer<float>(mse),
-                                                          state);
-  BLOCKTRAIN_LAUNCHED();
+  launch({stream_, 1}, add_losses_kernel, loss.size(), pointer<float>(loss), pointer<float>(mse), state);
 }
 
 void CudaOps::denoised(const Tensor& d, const Tensor& z, const Tensor& f, const Tensor& sigma, double sigma_data) {
@@ -82,9 +80,8 @@ void CudaOps::denoised(const Tensor& d, const Tensor& z, const Tensor& f, const 
   BLOCKTRAIN_EXPECTS(d.contiguous() && z.contiguous() && f.contiguous());
   BLOCKTRAIN_EXPECTS(d.size() == z.size() && f.size() == z.size() && sigma.size() == samples);
   if (z.size() == 0) return;
-  denoised_kernel<<<static_cast<unsigned>(samples), threads_per_block, 0, stream_>>>(
-      z.row_size(), pointer<float>(d), pointer<float>(z), pointer<float>(f), pointer<float>(sigma), sigma_data);
-  BLOCKTRAIN_LAUNCHED();
+  launch({stream_, static_cast<unsigned>(samples)}, denoised_kernel, z.row_size(), pointer<float>(d), pointer<float>(z),
+         pointer<float>(f), pointer<float>(sigma), sigma_data);
 }
 
 void CudaOps::denoise_loss(const Tensor& loss, const Tensor& mse, const Tensor& df, const Tensor& z, const Tensor& y,
@@ -96,11 +93,9 @@ void CudaOps::denoise_loss(const Tensor& loss, const Tensor& mse, const Tensor& 
   BLOCKTRAIN_EXPECTS(loss.size() == samples && mse.size() == samples);
   BLOCKTRAIN_EXPECTS(df.empty() || (df.contiguous() && df.size() == z.size()));
   if (z.size() == 0) return;
-  loss_kernel<<<static_cast<unsigned>(samples), threads_per_block, 0, stream_>>>(
-      z.row_size(), pointer<float>(loss), pointer<float>(mse), pointer_or_null<float>(df), pointer<float>(z),
-      pointer<float>(y), pointer<float>(f), pointer<float>(sigma), sigma_data, weighting == LossWeighting::edm,
-      loss_scale);
-  BLOCKTRAIN_LAUNCHED();
+  launch({stream_, static_cast<unsigned>(samples)}, loss_kernel, z.row_size(), pointer<float>(loss),
+         pointer<float>(mse), pointer_or_null<float>(df), pointer<float>(z), pointer<float>(y), pointer<float>(f),
+         pointer<float>(sigma), sigma_data, weighting == LossWeighting::edm, loss_scale);
 }
 
 }  // namespace blocktrain::kernels

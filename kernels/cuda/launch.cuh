@@ -7,6 +7,7 @@
 
 #include "kernels/cuda/check.hpp"
 #include "kernels/cuda/element.cuh"
+#include "kernels/cuda/start_kernel.cuh"
 
 namespace blocktrain::kernels::cuda {
 
@@ -22,6 +23,21 @@ inline unsigned blocks_for(std::int64_t pieces, std::int64_t per_block) {
   return static_cast<unsigned>(std::clamp<std::int64_t>(divide_up(pieces, per_block), 1, 1 << 20));
 }
 
+/// Where and how wide a kernel runs.
+struct Launch {
+  cudaStream_t stream;
+  dim3 grid;
+  unsigned threads = threads_per_block;
+  std::size_t shared_bytes = 0;
+};
+
+/// Starts `kernel`; throws LibraryError where that fails.
+template <class... Parameters, class... Arguments>
+void launch(const Launch& where, void (*kernel)(Parameters...), const Arguments&... arguments) {
+  start_kernel(where.grid, where.threads, where.shared_bytes, where.stream, kernel, arguments...);
+  BLOCKTRAIN_CUDA(cudaGetLastError());
+}
+
 template <class F>
 __global__ void __launch_bounds__(threads_per_block) each_kernel(std::int64_t count, F f) {
   const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * threads_per_block;
@@ -34,8 +50,7 @@ __global__ void __launch_bounds__(threads_per_block) each_kernel(std::int64_t co
 template <class F>
 void each(cudaStream_t stream, std::int64_t count, F f) {
   if (count == 0) return;
-  each_kernel<<<blocks_for(count, threads_per_block), threads_per_block, 0, stream>>>(count, f);
-  BLOCKTRAIN_LAUNCHED();
+  launch({stream, blocks_for(count, threads_per_block)}, each_kernel<F>, count, f);
 }
 
 /// Sum over a warp; every lane has it. The order is fixed.

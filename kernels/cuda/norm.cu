@@ -102,7 +102,7 @@ struct Backward {
 template <class T, int Chunks>
 __global__ void __launch_bounds__(threads_per_block)
     backward_kernel(Backward<T> b, std::int64_t group_tokens, float* partial) {
-  extern __shared__ float shared[];  // [warps_per_block][width]
+  float* const shared = dynamic_shared_memory();  // [warps_per_block][width]
   const int lane = threadIdx.x % warp_size, warp = threadIdx.x / warp_size;
   const std::int64_t n = blockIdx.x, group = blockIdx.y, width = b.width;
   const std::int64_t begin = group * group_tokens, end = min(begin + group_tokens, b.tokens);
@@ -254,14 +254,12 @@ void CudaOps::norm_modulate_forward(const Tensor& out, const Tensor& mean, const
     const bool packs = width % lanes == 0 && packs_at(to) && packs_at(from) && packs_at(h.data, h.stride) &&
                        packs_at(s.data, s.stride);
     const bool done = packs && with_chunks(width, [&](auto chunks) {
-                        forward_kernel<T, decltype(chunks)::value><<<blocks, threads_per_block, 0, stream_>>>(
-                            rows, tokens, width, to, mp, rp, from, h, s, eps);
+                        launch({stream_, blocks}, forward_kernel<T, decltype(chunks)::value>, rows, tokens, width, to,
+                               mp, rp, from, h, s, eps);
                       });
     if (!done) {
-      forward_any_kernel<T>
-          <<<blocks, threads_per_block, 0, stream_>>>(rows, tokens, width, to, mp, rp, from, h, s, eps);
+      launch({stream_, blocks}, forward_any_kernel<T>, rows, tokens, width, to, mp, rp, from, h, s, eps);
     }
-    BLOCKTRAIN_LAUNCHED();
   });
 }
 
@@ -298,17 +296,14 @@ void CudaOps::norm_modulate_backward(const Tensor& dx, const Tensor& dshift, con
           const dim3 grid(static_cast<unsigned>(samples), static_cast<unsigned>(groups));
           // At most 5 chunks of 256 columns: 40 KiB, within what every GPU gives without asking.
           const std::size_t shared = static_cast<std::size_t>(warps_per_block * width) * sizeof(float);
-          backward_kernel<T, decltype(chunks)::value>
-              <<<grid, threads_per_block, shared, stream_>>>(b, group_tokens, workspace_.data());
-          BLOCKTRAIN_LAUNCHED();
-          column_finish_kernel<2><<<blocks_for(samples * width, threads_per_block), threads_per_block, 0, stream_>>>(
-              samples, width, groups, workspace_.data(), finish);
-          BLOCKTRAIN_LAUNCHED();
+          launch({stream_, grid, threads_per_block, shared}, backward_kernel<T, decltype(chunks)::value>, b,
+                 group_tokens, workspace_.data());
+          launch({stream_, blocks_for(samples * width, threads_per_block)}, column_finish_kernel<2, StoreSums<T>>,
+                 samples, width, groups, workspace_.data(), finish);
         });
     if (!done) {
       column_sums(stream_, workspace_, samples, tokens, width, false, ModulationTerms<T>{b}, finish);
-      dx_kernel<T><<<static_cast<unsigned>(divide_up(rows, warps_per_block)), threads_per_block, 0, stream_>>>(b);
-      BLOCKTRAIN_LAUNCHED();
+      launch({stream_, static_cast<unsigned>(divide_up(rows, warps_per_block))}, dx_kernel<T>, b);
     }
   });
 }

@@ -6,34 +6,35 @@ namespace blocktrain::kernels {
 using namespace cuda;
 namespace {
 
-/// Blocks of the first pass of a sum over a whole gradient; fixed, so that the order of the sum is.
-constexpr int sum_blocks = 1024;
+/// Blocks of the first pass of a sum over a whole gradient: by its size alone, so that the order of the sum is fixed.
+constexpr std::int64_t most_sum_blocks = 1024;
+
+__device__ double square(float x) { return static_cast<double>(x) * static_cast<double>(x); }
 
 __global__ void __launch_bounds__(threads_per_block)
     squares_kernel(std::int64_t size, const float* x, double* partial) {
   __shared__ double scratch[warps_per_block];
   double sum = 0;
-  const std::int64_t step = static_cast<std::int64_t>(sum_blocks) * threads_per_block * 4;
+  const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * threads_per_block * 4;
   const std::int64_t first = (static_cast<std::int64_t>(blockIdx.x) * threads_per_block + threadIdx.x) * 4;
   for (std::int64_t i = first; i < size; i += step) {
-    float squares = 0;
     if (i + 4 <= size) {
       const Pack<float> pack = load_pack(x + i);
 #pragma unroll
-      for (int e = 0; e < 4; ++e) squares += pack.value[e] * pack.value[e];
+      for (int e = 0; e < 4; ++e) sum += square(pack.value[e]);
     } else {
-      for (std::int64_t e = i; e < size; ++e) squares += x[e] * x[e];
+      for (std::int64_t e = i; e < size; ++e) sum += square(x[e]);
     }
-    sum += static_cast<double>(squares);
   }
   sum = block_sum(sum, scratch);
   if (threadIdx.x == 0) partial[blockIdx.x] = sum;
 }
 
-__global__ void __launch_bounds__(threads_per_block) squares_finish_kernel(const double* partial, StepState* state) {
+__global__ void __launch_bounds__(threads_per_block)
+    squares_finish_kernel(int count, const double* partial, StepState* state) {
   __shared__ double scratch[warps_per_block];
   double sum = 0;
-  for (int i = threadIdx.x; i < sum_blocks; i += threads_per_block) sum += partial[i];
+  for (int i = threadIdx.x; i < count; i += threads_per_block) sum += partial[i];
   sum = block_sum(sum, scratch);
   if (threadIdx.x == 0) state->gradient_square_sum += sum;
 }
@@ -107,16 +108,12 @@ __global__ void __launch_bounds__(threads_per_block)
 void CudaOps::sum_squares(StepState* state, const Tensor& x) {
   BLOCKTRAIN_EXPECTS(x.contiguous() && packs_at(pointer<float>(x)));
   double* const partial = reinterpret_cast<double*>(workspace_.data());
-  squares_kernel<<<sum_blocks, threads_per_block, 0, stream_>>>(x.size(), pointer<float>(x), partial);
-  BLOCKTRAIN_LAUNCHED();
-  squares_finish_kernel<<<1, threads_per_block, 0, stream_>>>(partial, state);
-  BLOCKTRAIN_LAUNCHED();
+  const unsigned blocks = blocks_for(std::min(divide_up(x.size(), 4 * threads_per_block), most_sum_blocks), 1);
+  launch({stream_, blocks}, squares_kernel, x.size(), pointer<float>(x), partial);
+  launch({stream_, 1}, squares_finish_kernel, static_cast<int>(blocks), partial, state);
 }
 
-void CudaOps::clip_gradient(StepState* state) {
-  clip_kernel<<<1, 1, 0, stream_>>>(state);
-  BLOCKTRAIN_LAUNCHED();
-}
+void CudaOps::clip_gradient(StepState* state) { launch({stream_, 1, 1}, clip_kernel, state); }
 
 void CudaOps::adamw(const Tensor& p, const Tensor& m, const Tensor& v, const Tensor& working, const Tensor& g,
                     const StepState* state, const AdamWParameters& parameters) {
@@ -132,9 +129,8 @@ void CudaOps::adamw(const Tensor& p, const Tensor& m, const Tensor& v, const Ten
     T* const copies = pointer_or_null<T>(working);
     const std::int64_t packed = packs && packs_at(copies) ? p.size() / 4 * 4 : 0;
     const unsigned blocks = blocks_for(std::max(packed / 4, p.size() - packed), threads_per_block);
-    adamw_kernel<T><<<blocks, threads_per_block, 0, stream_>>>(packed, p.size(), weights, first, second, gradients,
-                                                               copies, state, parameters);
-    BLOCKTRAIN_LAUNCHED();
+    launch({stream_, blocks}, adamw_kernel<T>, packed, p.size(), weights, first, second, gradients, copies, state,
+           parameters);
   });
 }
 

@@ -102,13 +102,12 @@ void CudaOps::gated_residual_forward(const Tensor& out, const Tensor& x, const T
     const std::int64_t pieces = x.size() / (packs ? lanes : 1);
     const unsigned blocks = blocks_for(pieces, threads_per_block);
     if (packs) {
-      gated_residual_kernel<T, lanes>
-          <<<blocks, threads_per_block, 0, stream_>>>(pieces, width, tokens * width, to, a, b, g, gate.row_stride);
+      launch({stream_, blocks}, gated_residual_kernel<T, lanes>, pieces, width, tokens * width, to, a, b, g,
+             gate.row_stride);
     } else {
-      gated_residual_kernel<T, 1>
-          <<<blocks, threads_per_block, 0, stream_>>>(pieces, width, tokens * width, to, a, b, g, gate.row_stride);
+      launch({stream_, blocks}, gated_residual_kernel<T, 1>, pieces, width, tokens * width, to, a, b, g,
+             gate.row_stride);
     }
-    BLOCKTRAIN_LAUNCHED();
   });
 }
 

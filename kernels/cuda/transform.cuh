@@ -60,8 +60,7 @@ void transform(cudaStream_t stream, std::int64_t size, F f, Out* out, const In*.
   const bool aligned = packs_at(out) && (packs_at(in) && ... && true);
   const std::int64_t packed = aligned ? size / lanes * lanes : 0;
   const unsigned blocks = blocks_for(std::max(packed / lanes, size - packed), threads_per_block);
-  transform_kernel<<<blocks, threads_per_block, 0, stream>>>(packed, size, f, out, in...);
-  BLOCKTRAIN_LAUNCHED();
+  launch({stream, blocks}, transform_kernel<F, Out, In...>, packed, size, f, out, in...);
 }
 
 }  // namespace blocktrain::kernels::cuda
