@@ -41,6 +41,7 @@ pkg:zlib              | yes    | zlib1g-dev         | zlib           | zlib
 pkg:liblzma           | yes    | liblzma-dev        | xz             | xz
 pkg:libcrypto         | yes    | libssl-dev         | openssl        | openssl
 header:boost/test/unit_test.hpp | tests | libboost-test-dev | boost+test | boost
+header:boost/context/fiber.hpp | tests | libboost-context-dev | boost+context | boost
 command:h5dump        | tests  | hdf5-tools         | hdf5           | hdf5
 command:jq            | tests  | jq                 | jq             | jq
 python:pandas         | tests  | python3-pandas     | py-pandas      | (pip install pandas)

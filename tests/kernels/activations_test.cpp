@@ -8,6 +8,7 @@ using namespace blocktrain::kernels::testing;
 
 namespace {
 
+constexpr BFloat16Tolerance in_bfloat16;
 // float32, relative to the largest value. In gelu' the difference 1 - tanh^2 loses digits where tanh nears 1.
 constexpr double tolerance = 3e-7;
 constexpr double gradient_tolerance = 1.5e-6;
@@ -29,20 +30,30 @@ BOOST_AUTO_TEST_CASE(activations_agree_with_the_reference) {
   for (const Activation& f : activations) {
     for (const std::int64_t n : sizes) {
       for (const double scale : {0.01, 2.0, 40.0}) {
-        check_parity(f.name, tolerance, [&](Ops& ops, Operands& o) {
-          (ops.*f.forward)(o.output("out", {n}), o.input("x", {n}, normal(scale)));
-        });
-        check_parity(f.name + " in place", tolerance, [&](Ops& ops, Operands& o) {
-          const Tensor x = o.changed("x", {n}, normal(scale));
-          (ops.*f.forward)(x, x);
-        });
-        check_parity(f.name + " backward", gradient_tolerance, [&](Ops& ops, Operands& o) {
-          (ops.*f.backward)(o.output("dx", {n}), o.input("dy", {n}), o.input("x", {n}, normal(scale)));
-        });
-        check_parity(f.name + " backward in place", gradient_tolerance, [&](Ops& ops, Operands& o) {
-          const Tensor dy = o.changed("dy", {n});
-          (ops.*f.backward)(dy, dy, o.input("x", {n}, normal(scale)));
-        });
+        check_parity(
+            f.name, tolerance,
+            [&](Ops& ops, Operands& o) { (ops.*f.forward)(o.output("out", {n}), o.input("x", {n}, normal(scale))); },
+            in_bfloat16);
+        check_parity(
+            f.name + " in place", tolerance,
+            [&](Ops& ops, Operands& o) {
+              const Tensor x = o.changed("x", {n}, normal(scale));
+              (ops.*f.forward)(x, x);
+            },
+            in_bfloat16);
+        check_parity(
+            f.name + " backward", gradient_tolerance,
+            [&](Ops& ops, Operands& o) {
+              (ops.*f.backward)(o.output("dx", {n}), o.input("dy", {n}), o.input("x", {n}, normal(scale)));
+            },
+            in_bfloat16);
+        check_parity(
+            f.name + " backward in place", gradient_tolerance,
+            [&](Ops& ops, Operands& o) {
+              const Tensor dy = o.changed("dy", {n});
+              (ops.*f.backward)(dy, dy, o.input("x", {n}, normal(scale)));
+            },
+            in_bfloat16);
       }
     }
   }

@@ -7,6 +7,7 @@ using namespace blocktrain::kernels::testing;
 
 namespace {
 
+constexpr BFloat16Tolerance in_bfloat16;
 constexpr double tolerance = 2e-6;  // float32, relative to the largest entry of the product
 
 struct Shape {
@@ -35,14 +36,20 @@ BOOST_AUTO_TEST_CASE(matmul_agrees_with_the_reference) {
                 ta ? o.input("a", {s.k, s.m}, normal(), ac + gap) : o.input("a", {s.m, s.k}, normal(), ac + gap),
                 tb ? o.input("b", {s.n, s.k}, normal(), bc + gap) : o.input("b", {s.k, s.n}, normal(), bc + gap));
           };
-          check_parity(name("matmul", s), tolerance, [&](Ops& ops, Operands& o) {
-            const auto [a, b] = factors(o);
-            ops.matmul(o.output("c", {s.m, s.n}, s.n + gap), a, ta, b, tb, false);
-          });
-          check_parity(name("matmul into", s), tolerance, [&](Ops& ops, Operands& o) {
-            const auto [a, b] = factors(o);
-            ops.matmul(o.changed("c", {s.m, s.n}, normal(), s.n + gap), a, ta, b, tb, true);
-          });
+          check_parity(
+              name("matmul", s), tolerance,
+              [&](Ops& ops, Operands& o) {
+                const auto [a, b] = factors(o);
+                ops.matmul(o.output("c", {s.m, s.n}, s.n + gap), a, ta, b, tb, false);
+              },
+              in_bfloat16);
+          check_parity(
+              name("matmul into", s), tolerance,
+              [&](Ops& ops, Operands& o) {
+                const auto [a, b] = factors(o);
+                ops.matmul(o.changed("c", {s.m, s.n}, normal(), s.n + gap), a, ta, b, tb, true);
+              },
+              in_bfloat16);
         }
       }
     }
@@ -53,10 +60,13 @@ BOOST_AUTO_TEST_CASE(linear_forward_agrees_with_the_reference) {
   for (const Shape& s : shapes) {
     for (const std::int64_t gap : {0, 3}) {
       for (const bool with_bias : {false, true}) {
-        check_parity(name("linear_forward", s), tolerance, [&](Ops& ops, Operands& o) {
-          ops.linear_forward(o.output("out", {s.m, s.n}, s.n + gap), o.input("x", {s.m, s.k}, normal(), s.k + gap),
-                             o.input("weight", {s.n, s.k}), with_bias ? o.input("bias", {s.n}) : Tensor());
-        });
+        check_parity(
+            name("linear_forward", s), tolerance,
+            [&](Ops& ops, Operands& o) {
+              ops.linear_forward(o.output("out", {s.m, s.n}, s.n + gap), o.input("x", {s.m, s.k}, normal(), s.k + gap),
+                                 o.input("weight", {s.n, s.k}), with_bias ? o.input("bias", {s.n}) : Tensor());
+            },
+            in_bfloat16);
       }
     }
   }
@@ -67,16 +77,18 @@ BOOST_AUTO_TEST_CASE(linear_backward_agrees_with_the_reference) {
     for (const std::int64_t gap : {0, 3}) {
       for (const int variant : {0, 1, 2, 3}) {
         check_parity(
-            name("linear_backward", s) + " variant " + std::to_string(variant), tolerance, [&](Ops& ops, Operands& o) {
+            name("linear_backward", s) + " variant " + std::to_string(variant), tolerance,
+            [&](Ops& ops, Operands& o) {
               const bool add = variant == 1;
               Tensor dx;
               if (variant == 0) dx = o.output("dx", {s.m, s.k}, s.k + gap);
               if (add) dx = o.changed("dx", {s.m, s.k}, normal(), s.k + gap);
-              const Tensor dbias = variant == 2 ? Tensor() : o.changed("dbias", {s.n});
-              ops.linear_backward(dx, o.changed("dweight", {s.n, s.k}), dbias,
+              const Tensor dbias = variant == 2 ? Tensor() : o.precise_changed("dbias", {s.n});
+              ops.linear_backward(dx, o.precise_changed("dweight", {s.n, s.k}), dbias,
                                   o.input("dy", {s.m, s.n}, normal(), s.n + gap),
                                   o.input("x", {s.m, s.k}, normal(), s.k + gap), o.input("weight", {s.n, s.k}), add);
-            });
+            },
+            in_bfloat16);
       }
     }
   }
@@ -90,8 +102,8 @@ BOOST_AUTO_TEST_CASE(gradients_match_finite_differences) {
                        o.input("bias", {5}));
   };
   c.backward = [](Ops& ops, Operands& o) {
-    ops.linear_backward(o.output("dx", {3, 4}), o.changed("dweight", {5, 4}, constant(0)),
-                        o.changed("dbias", {5}, constant(0)), o.input("dout", {3, 5}),
+    ops.linear_backward(o.output("dx", {3, 4}), o.precise_changed("dweight", {5, 4}, constant(0)),
+                        o.precise_changed("dbias", {5}, constant(0)), o.input("dout", {3, 5}),
                         o.input("x", {3, 4}, normal(), 7), o.input("weight", {5, 4}), false);
   };
   c.output = "out";
@@ -156,8 +168,9 @@ BOOST_AUTO_TEST_CASE(by_hand) {
     const Tensor weight = o.input("weight", {1, 3}, list({1, 0, -1}));
     ops.linear_forward(o.output("out", {2, 1}), a, weight, o.input("bias", {1}, list({10})));
     check_values(ops, o, "out", {8, 8}, 0);
-    ops.linear_backward(o.changed("dx", {2, 3}, constant(100)), o.changed("dweight", {1, 3}, constant(1)),
-                        o.changed("dbias", {1}, constant(5)), o.input("dy", {2, 1}, list({1, 2})), a, weight, true);
+    ops.linear_backward(o.changed("dx", {2, 3}, constant(100)), o.precise_changed("dweight", {1, 3}, constant(1)),
+                        o.precise_changed("dbias", {1}, constant(5)), o.input("dy", {2, 1}, list({1, 2})), a, weight,
+                        true);
     check_values(ops, o, "dx", {101, 100, 99, 102, 100, 98}, 0);
     check_values(ops, o, "dweight", {10, 13, 16}, 0);
     check_values(ops, o, "dbias", {8}, 0);

@@ -8,6 +8,7 @@ using namespace blocktrain::kernels::testing;
 
 namespace {
 
+constexpr BFloat16Tolerance in_bfloat16;
 constexpr double tolerance = 1.5e-6;  // float32, relative to the largest value of each result
 constexpr double epsilon = 1e-6;
 
@@ -22,15 +23,15 @@ std::string name(const std::string& op, const Shape& s) {
 
 /// shift and scale as a block passes them: column ranges of one matrix, so rows are 6 C apart.
 void forward(Ops& ops, Operands& o, const Shape& s, const Fill& x) {
-  ops.norm_modulate_forward(o.output("out", {s.n, s.t, s.c}), o.output("mean", {s.n, s.t}),
-                            o.output("rstd", {s.n, s.t}), o.input("x", {s.n, s.t, s.c}, x),
+  ops.norm_modulate_forward(o.output("out", {s.n, s.t, s.c}), o.precise_output("mean", {s.n, s.t}),
+                            o.precise_output("rstd", {s.n, s.t}), o.input("x", {s.n, s.t, s.c}, x),
                             o.input("shift", {s.n, s.c}, normal(), 6 * s.c),
                             o.input("scale", {s.n, s.c}, normal(), 6 * s.c), epsilon);
 }
 
 /// Uses the mean and rstd that forward() left.
 void backward(Ops& ops, Operands& o, const Shape& s, const Tensor& dx) {
-  const Tensor mean = o.input("mean", {s.n, s.t}), rstd = o.input("rstd", {s.n, s.t});
+  const Tensor mean = o.precise_input("mean", {s.n, s.t}), rstd = o.precise_input("rstd", {s.n, s.t});
   ops.norm_modulate_backward(dx, o.output("dshift", {s.n, s.c}, 6 * s.c), o.output("dscale", {s.n, s.c}, 6 * s.c),
                              o.input("dout", {s.n, s.t, s.c}), o.input("x", {s.n, s.t, s.c}), mean, rstd,
                              o.input("scale", {s.n, s.c}, normal(), 6 * s.c));
@@ -40,49 +41,69 @@ void backward(Ops& ops, Operands& o, const Shape& s, const Tensor& dx) {
 
 BOOST_AUTO_TEST_CASE(norm_modulate_forward_agrees_with_the_reference) {
   for (const Shape& s : shapes) {
-    check_parity(name("norm_modulate_forward", s), tolerance,
-                 [&](Ops& ops, Operands& o) { forward(ops, o, s, normal(3, 1)); });
+    check_parity(
+        name("norm_modulate_forward", s), tolerance, [&](Ops& ops, Operands& o) { forward(ops, o, s, normal(3, 1)); },
+        in_bfloat16);
   }
 }
 
 BOOST_AUTO_TEST_CASE(a_large_mean_does_not_spoil_the_variance) {
   // The deviation is 1/1000 of the mean. A mean added up in float32 is off by 1e-4 of the deviation; a variance taken
   // as E[x^2] - mean^2 by 6e-2.
-  check_parity("norm_modulate_forward, mean 1000", 2e-4, [&](Ops& ops, Operands& o) {
-    forward(ops, o, {3, 17, 64}, normal(1, 1000));
-  });
+  check_parity(
+      "norm_modulate_forward, mean 1000", 2e-4,
+      [&](Ops& ops, Operands& o) {
+        forward(ops, o, {3, 17, 64}, normal(1, 1000));
+      },
+      in_bfloat16);
 }
 
 BOOST_AUTO_TEST_CASE(norm_modulate_backward_agrees_with_the_reference) {
   for (const Shape& s : shapes) {
     if (s.c == 1) continue;  // one channel: x - mean is 0, and so are all gradients but dshift
-    check_parity(name("norm_modulate_backward", s), tolerance, [&](Ops& ops, Operands& o) {
-      forward(ops, o, s, normal(3, 1));
-      backward(ops, o, s, o.changed("dx", {s.n, s.t, s.c}));
-    });
+    check_parity(
+        name("norm_modulate_backward", s), tolerance,
+        [&](Ops& ops, Operands& o) {
+          forward(ops, o, s, normal(3, 1));
+          backward(ops, o, s, o.changed("dx", {s.n, s.t, s.c}));
+        },
+        in_bfloat16);
   }
 }
 
 BOOST_AUTO_TEST_CASE(gated_residual_agrees_with_the_reference) {
   for (const Shape& s : shapes) {
-    check_parity(name("gated_residual_forward", s), 2e-7, [&](Ops& ops, Operands& o) {
-      ops.gated_residual_forward(o.output("out", {s.n, s.t, s.c}), o.input("x", {s.n, s.t, s.c}),
-                                 o.input("h", {s.n, s.t, s.c}), o.input("gate", {s.n, s.c}, normal(), 6 * s.c));
-    });
-    check_parity(name("gated_residual_forward in place", s), 2e-7, [&](Ops& ops, Operands& o) {
-      const Tensor x = o.changed("x", {s.n, s.t, s.c});
-      ops.gated_residual_forward(x, x, o.input("h", {s.n, s.t, s.c}), o.input("gate", {s.n, s.c}, normal(), 6 * s.c));
-    });
-    check_parity(name("gated_residual_backward", s), 6e-7, [&](Ops& ops, Operands& o) {
-      ops.gated_residual_backward(o.output("dh", {s.n, s.t, s.c}), o.output("dgate", {s.n, s.c}, 6 * s.c),
-                                  o.input("dout", {s.n, s.t, s.c}), o.input("h", {s.n, s.t, s.c}),
-                                  o.input("gate", {s.n, s.c}, normal(), 6 * s.c));
-    });
-    check_parity(name("gated_residual_backward in place", s), 6e-7, [&](Ops& ops, Operands& o) {
-      const Tensor h = o.changed("h", {s.n, s.t, s.c});
-      ops.gated_residual_backward(h, o.output("dgate", {s.n, s.c}, 6 * s.c), o.input("dout", {s.n, s.t, s.c}), h,
-                                  o.input("gate", {s.n, s.c}, normal(), 6 * s.c));
-    });
+    check_parity(
+        name("gated_residual_forward", s), 2e-7,
+        [&](Ops& ops, Operands& o) {
+          ops.gated_residual_forward(o.output("out", {s.n, s.t, s.c}), o.input("x", {s.n, s.t, s.c}),
+                                     o.input("h", {s.n, s.t, s.c}), o.input("gate", {s.n, s.c}, normal(), 6 * s.c));
+        },
+        in_bfloat16);
+    check_parity(
+        name("gated_residual_forward in place", s), 2e-7,
+        [&](Ops& ops, Operands& o) {
+          const Tensor x = o.changed("x", {s.n, s.t, s.c});
+          ops.gated_residual_forward(x, x, o.input("h", {s.n, s.t, s.c}),
+                                     o.input("gate", {s.n, s.c}, normal(), 6 * s.c));
+        },
+        in_bfloat16);
+    check_parity(
+        name("gated_residual_backward", s), 6e-7,
+        [&](Ops& ops, Operands& o) {
+          ops.gated_residual_backward(o.output("dh", {s.n, s.t, s.c}), o.output("dgate", {s.n, s.c}, 6 * s.c),
+                                      o.input("dout", {s.n, s.t, s.c}), o.input("h", {s.n, s.t, s.c}),
+                                      o.input("gate", {s.n, s.c}, normal(), 6 * s.c));
+        },
+        in_bfloat16);
+    check_parity(
+        name("gated_residual_backward in place", s), 6e-7,
+        [&](Ops& ops, Operands& o) {
+          const Tensor h = o.changed("h", {s.n, s.t, s.c});
+          ops.gated_residual_backward(h, o.output("dgate", {s.n, s.c}, 6 * s.c), o.input("dout", {s.n, s.t, s.c}), h,
+                                      o.input("gate", {s.n, s.c}, normal(), 6 * s.c));
+        },
+        in_bfloat16);
   }
 }
 
@@ -115,7 +136,7 @@ BOOST_AUTO_TEST_CASE(by_hand) {
     // Mean 2, variance 1 (epsilon 0): normalised -1, 1.
     const Tensor x = o.input("x", {1, 1, 2}, list({1, 3}));
     const Tensor scale = o.input("scale", {1, 2}, list({1, 0.5}));
-    const Tensor mean = o.output("mean", {1, 1}), rstd = o.output("rstd", {1, 1});
+    const Tensor mean = o.precise_output("mean", {1, 1}), rstd = o.precise_output("rstd", {1, 1});
     ops.norm_modulate_forward(o.output("out", {1, 1, 2}), mean, rstd, x, o.input("shift", {1, 2}, list({10, 20})),
                               scale, 0.0);
     check_values(ops, o, "out", {8, 21.5});

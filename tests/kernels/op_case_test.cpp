@@ -32,7 +32,7 @@ BOOST_AUTO_TEST_CASE(a_right_op_passes) {
 BOOST_AUTO_TEST_CASE(a_small_error_in_one_element_is_seen) {
   const Parity p = parity(twice([](const Tensor& out, const Tensor&) { out.as<float>()[2] += 1e-5f; }));
   BOOST_TEST(p.error > 2e-6);
-  BOOST_TEST(p.where == "out");
+  BOOST_TEST(p.where.starts_with("out"));
 }
 
 BOOST_AUTO_TEST_CASE(an_element_left_out_is_seen) {

@@ -46,6 +46,24 @@ BOOST_AUTO_TEST_CASE(sum_squares_agrees_with_the_reference) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(adamw_leaves_the_weights_in_the_type_the_network_computes_in) {
+  for (const std::int64_t n : sizes) {
+    check_parity(
+        "adamw and the working weights", 1e-6,
+        [&](Ops& ops, Operands& o) {
+          prepare(o.state, 3, 1e-2f);
+          o.state.gradient_scale = 0.5f;
+          o.state.finite = 1;
+          const Tensor p = o.precise_changed("p", {n}), m = o.precise_changed("m", {n}, normal(0.1));
+          const Tensor v = o.precise_changed("v", {n}, squares(0.01)), working = o.output("working", {n});
+          const bool other = ops.dtype() != precise(ops.dtype());
+          ops.adamw(p, m, v, other ? working : Tensor(), o.precise_input("g", {n}), &o.state, usual());
+          if (!other) ops.copy(working, p);
+        },
+        BFloat16Tolerance{});
+  }
+}
+
 BOOST_AUTO_TEST_CASE(sum_squares_adds_in_double) {
   // 10 million ones: a float32 sum would stop at 2^24 or drift; and every piece of work has to be counted once.
   constexpr std::int64_t n = 10'000'019;

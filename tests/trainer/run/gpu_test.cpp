@@ -17,7 +17,6 @@ namespace {
 
 using testing::final_digests;
 using testing::TemporaryFolder;
-using testing::train_small;
 
 /// Ends the program as "skipped" where no GPU is.
 struct NeedsGpu {
@@ -30,6 +29,14 @@ struct NeedsGpu {
   }
 };
 BOOST_TEST_GLOBAL_FIXTURE(NeedsGpu);
+
+int train_small(const std::string& run, int ranks, std::vector<std::string> overrides, bool resume = false,
+                const AfterStep& after_step = {}) {
+#ifdef TEST_EMULATED_GPU
+  overrides.emplace_back("model.patch=4");  // four tokens: its attention is slow
+#endif
+  return testing::train_small(run, ranks, std::move(overrides), resume, after_step);
+}
 
 /// Losses of the step rows, by block and step.
 std::map<std::pair<int, int>, double> losses(const std::string& run) {

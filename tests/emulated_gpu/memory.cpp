@@ -1,0 +1,108 @@
+#include "tests/emulated_gpu/memory.hpp"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <mutex>
+
+#include "tests/emulated_gpu/emulated_gpu.hpp"
+
+namespace emulated_gpu {
+namespace {
+
+struct Piece {
+  Kind kind = Kind::none;
+  std::size_t bytes = 0;
+  std::byte* pages = nullptr;  ///< of page_bytes, a page out of reach on either side
+  std::size_t page_bytes = 0;
+};
+
+struct Pieces {
+  std::mutex mutex;
+  std::map<std::uintptr_t, Piece> pieces;
+  std::size_t taken = 0;
+  int accesses = 0;
+};
+Pieces& all() {
+  static Pieces p;
+  return p;
+}
+
+const std::size_t page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+
+std::size_t round_up(std::size_t n, std::size_t unit) { return (n + unit - 1) / unit * unit; }
+
+bool counts(Kind kind) { return kind == Kind::device || kind == Kind::managed; }
+
+void protect(const Piece& piece, int protection) {
+  if (mprotect(piece.pages, piece.page_bytes, protection) != 0) {
+    std::perror("emulated GPU: mprotect");
+    std::abort();
+  }
+}
+
+void set_access(int protection) {
+  for (const auto& [address, piece] : all().pieces) {
+    if (piece.kind == Kind::device) protect(piece, protection);
+  }
+}
+
+}  // namespace
+
+void* take_memory(Kind kind, std::size_t bytes) {
+  Pieces& p = all();
+  const std::scoped_lock lock(p.mutex);
+  if (counts(kind) && p.taken + bytes > settings().memory_bytes) return nullptr;
+  Piece piece{kind, bytes, nullptr, round_up(bytes == 0 ? 1 : bytes, page)};
+  void* const pages = mmap(nullptr, piece.page_bytes + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (pages == MAP_FAILED) return nullptr;
+  piece.pages = static_cast<std::byte*>(pages) + page;
+  protect(piece, kind == Kind::device && p.accesses == 0 ? PROT_NONE : PROT_READ | PROT_WRITE);
+  // As near to the end of the pages as alignment allows: CUDA's own for arenas, that of packs for single tensors.
+  const std::size_t alignment = kind == Kind::managed ? 16 : 256;
+  std::byte* const memory = piece.pages + (piece.page_bytes - round_up(bytes, alignment));
+  p.pieces[reinterpret_cast<std::uintptr_t>(memory)] = piece;
+  if (counts(kind)) p.taken += bytes;
+  return memory;
+}
+
+bool give_memory(Kind kind, void* memory) {
+  Pieces& p = all();
+  const std::scoped_lock lock(p.mutex);
+  const auto it = p.pieces.find(reinterpret_cast<std::uintptr_t>(memory));
+  if (it == p.pieces.end() || it->second.kind != kind) return false;
+  if (counts(kind)) p.taken -= it->second.bytes;
+  munmap(it->second.pages - page, it->second.page_bytes + 2 * page);
+  p.pieces.erase(it);
+  return true;
+}
+
+Kind kind_of(const void* memory, std::size_t bytes) {
+  Pieces& p = all();
+  const std::scoped_lock lock(p.mutex);
+  const auto address = reinterpret_cast<std::uintptr_t>(memory);
+  auto it = p.pieces.upper_bound(address);
+  if (it == p.pieces.begin()) return Kind::none;
+  --it;
+  return address + bytes <= it->first + it->second.bytes ? it->second.kind : Kind::none;
+}
+
+std::size_t memory_taken() {
+  const std::scoped_lock lock(all().mutex);
+  return all().taken;
+}
+
+Access::Access() {
+  const std::scoped_lock lock(all().mutex);
+  if (all().accesses++ == 0) set_access(PROT_READ | PROT_WRITE);
+}
+Access::~Access() {
+  const std::scoped_lock lock(all().mutex);
+  if (--all().accesses == 0) set_access(PROT_NONE);
+}
+
+}  // namespace emulated_gpu
