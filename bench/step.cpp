@@ -100,6 +100,7 @@ int main(int argc, char** argv) {
   settings.global_batch = plan.batch;
   settings.micro_batch = plan.micro_batch;
 
+  BlockStepper stepper(*device, {});
   slots.enter(o);
   std::printf("ready %ld %zu %.6g %lld\n", idle, rank.bytes.total(),
               plan.blocks[static_cast<std::size_t>(b)].flops.training * static_cast<double>(plan.batch),
@@ -108,7 +109,7 @@ int main(int argc, char** argv) {
   for (int steps = 0; std::cin >> steps;) {
     for (int i = 0; i < steps; ++i) {
       const auto begin = std::chrono::steady_clock::now();
-      take_block_step(*device, o, batch, settings, {}, false);
+      take_block_step(stepper, o, batch, settings, false);
       std::printf("%.9f ", std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
     }
     std::printf("%ld\n", resident_bytes("VmHWM"));

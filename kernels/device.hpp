@@ -2,9 +2,9 @@
 /// What ops run on: a CPU whose memory is the host's, or a GPU with memory of its own. Everything that depends on which
 /// of the two it is goes through here; callers write one sequence of calls for both.
 ///
-/// Order. Ops, upload() and download() run one after the other, as if on one queue. copy_aside() runs on a second queue
-/// beside them; aside_after_ops() and ops_after_aside() say where one waits for the other. On a CPU everything has been
-/// done when a call returns.
+/// Order. Ops, upload() and the downloads run one after the other, as if on one queue. copy_aside() runs on queues of
+/// its own beside it; aside_after_ops() and ops_after_aside() say where one waits for the other. On a CPU everything
+/// has been done when a call returns.
 
 #include <cstddef>
 #include <cstdint>
@@ -39,6 +39,18 @@ class WorkRef {
   void (*call_)(void*);
 };
 
+/// The queues beside the ops.
+enum class Side : std::uint8_t {
+  blocks,  ///< blocks on their way to the device and home
+  input,   ///< the batch of the next step
+};
+
+/// A place among the ops, uploads and downloads that the host can wait for.
+class Mark {
+ public:
+  virtual ~Mark() = default;
+};
+
 /// Remembers a sequence of ops between calls of Device::repeat.
 class Recording {
  public:
@@ -67,14 +79,22 @@ class Device {
   virtual void upload(void* to, const void* from, std::size_t bytes) = 0;
   virtual void download(void* to, const void* from, std::size_t bytes) = 0;
 
+  /// A download to staging memory: `to` is there when a mark set behind it has been passed.
+  virtual void download_later(void* to, const void* from, std::size_t bytes) = 0;
+  virtual std::unique_ptr<Mark> mark() = 0;
+  /// The mark is passed when what was asked for so far, but for copies aside, is done. It may be set again then.
+  virtual void set(Mark& mark) = 0;
+  /// Returns when the mark has been passed; one that was never set has.
+  virtual void wait(Mark& mark) = 0;
+
   /// A copy of staging memory to the device or back, beside the ops.
-  virtual void copy_aside(void* to, const void* from, std::size_t bytes) = 0;
-  /// Later copies aside begin when the ops asked for so far are done.
-  virtual void aside_after_ops() = 0;
-  /// Later ops begin when the copies aside asked for so far are done.
-  virtual void ops_after_aside() = 0;
-  /// Returns when the copies aside are done.
-  virtual void finish_aside() = 0;
+  virtual void copy_aside(Side side, void* to, const void* from, std::size_t bytes) = 0;
+  /// Later copies of this side begin when the ops asked for so far are done.
+  virtual void aside_after_ops(Side side) = 0;
+  /// Later ops begin when the copies of this side asked for so far are done.
+  virtual void ops_after_aside(Side side) = 0;
+  /// Returns when the copies of this side are done.
+  virtual void finish_aside(Side side) = 0;
 
   virtual std::unique_ptr<Recording> recording() = 0;
   /// Does `work`: ops with the same arguments every time, for one recording. A GPU calls it twice, the second time to

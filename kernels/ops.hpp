@@ -167,7 +167,7 @@ class Ops {
   // ---- optimizer ----------------------------------------------------------------------------------------
   /// state->gradient_square_sum += sum of x^2, added up in double in a fixed order.
   virtual void sum_squares(StepState* state, const Tensor& x) = 0;
-  /// From gradient_square_sum and clip_norm: sets gradient_scale and finite (see StepState).
+  /// From gradient_square_sum and clip_norm: sets gradient_scale, and finite to 0 where they are not (see StepState).
   virtual void clip_gradient(StepState* state) = 0;
   /// One AdamW update (Loshchilov & Hutter 2019) of the flat tensors p, m, v from g * state->gradient_scale, all of
   /// precise(dtype()). Where the network computes in another type, `working` takes p in it; else it is empty.

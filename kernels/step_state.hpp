@@ -2,6 +2,7 @@
 /// Numbers that change from step to step and are read by ops where the tensors live, so that a captured
 /// sequence of ops (a CUDA graph) can be replayed for every step without new arguments.
 
+#include <cstddef>
 #include <cstdint>
 
 #include "kernels/random.hpp"
@@ -17,12 +18,18 @@ struct StepState {
   float bias_correction1 = 1;  ///< 1 - beta1^(step+1)
   float bias_correction2 = 1;  ///< 1 - beta2^(step+1)
   float clip_norm = 0;         ///< largest norm of the gradient; 0: no clipping
-  // results
+  // sums, zero at the start of a step
   double gradient_square_sum = 0;    ///< by sum_squares, over the whole gradient of the block
-  float gradient_scale = 1;          ///< by clip_gradient: min(1, clip_norm / norm)
   double loss_sum = 0, mse_sum = 0;  ///< by add_losses, over the samples of the step
-  std::int32_t finite = 1;           ///< by clip_gradient: 0 when the norm is not finite; adamw then does nothing
+  // results
+  float gradient_scale = 1;  ///< by clip_gradient: min(1, clip_norm / norm)
+  /// By clip_gradient: 0 when the norm is not finite, and from then on; adamw then does nothing. So a step that was
+  /// asked for before the failure of the one before it was known changes nothing either.
+  std::int32_t finite = 1;
 };
+
+/// The leading bytes of a StepState: what is written before each of a row of steps. Before the first all of it is.
+inline constexpr std::size_t step_inputs_bytes = offsetof(StepState, gradient_scale);
 
 /// Coordinate in which a noise level is drawn uniformly (method: section 1, sampling within an interval).
 enum class SigmaCoordinate : std::int32_t {

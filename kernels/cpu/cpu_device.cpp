@@ -18,10 +18,14 @@ class CpuDevice final : public Device {
   Arena staging(std::string purpose, std::size_t bytes) override { return Arena::host(std::move(purpose), bytes); }
   void upload(void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
   void download(void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
-  void copy_aside(void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
-  void aside_after_ops() override {}
-  void ops_after_aside() override {}
-  void finish_aside() override {}
+  void download_later(void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
+  std::unique_ptr<Mark> mark() override { return std::make_unique<Mark>(); }
+  void set(Mark&) override {}
+  void wait(Mark&) override {}
+  void copy_aside(Side, void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
+  void aside_after_ops(Side) override {}
+  void ops_after_aside(Side) override {}
+  void finish_aside(Side) override {}
   std::unique_ptr<Recording> recording() override { return std::make_unique<Recording>(); }
   void repeat(Recording&, WorkRef work) override { work(); }
 

@@ -39,7 +39,7 @@ void CpuOps::sum_squares(StepState* state, const Tensor& x) {
 
 void CpuOps::clip_gradient(StepState* state) {
   const double norm = std::sqrt(state->gradient_square_sum);
-  state->finite = std::isfinite(norm) ? 1 : 0;
+  if (!std::isfinite(norm)) state->finite = 0;
   const bool clip = state->clip_norm > 0 && norm > static_cast<double>(state->clip_norm);
   state->gradient_scale = clip ? static_cast<float>(static_cast<double>(state->clip_norm) / norm) : 1.0f;
 }

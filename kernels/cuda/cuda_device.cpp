@@ -34,11 +34,39 @@ std::string text_of(const cudaUUID_t& uuid) {
 
 class Event {
  public:
-  Event() { BLOCKTRAIN_CUDA(cudaEventCreateWithFlags(&value, cudaEventDisableTiming)); }
+  explicit Event(unsigned flags = cudaEventDisableTiming) { BLOCKTRAIN_CUDA(cudaEventCreateWithFlags(&value, flags)); }
   ~Event() { cudaEventDestroy(value); }
   Event(const Event&) = delete;
   Event& operator=(const Event&) = delete;
   cudaEvent_t value = nullptr;
+};
+
+/// The host sleeps until it is passed: a step is longer than it takes to wake up, and a spinning core costs joules.
+class CudaMark final : public Mark {
+ public:
+  Event event{cudaEventDisableTiming | cudaEventBlockingSync};
+};
+
+/// A stream beside that of the ops, and the events by which the two wait for each other.
+class SideStream {
+ public:
+  SideStream() { BLOCKTRAIN_CUDA(cudaStreamCreateWithFlags(&value, cudaStreamNonBlocking)); }
+  ~SideStream() { cudaStreamDestroy(value); }
+  SideStream(const SideStream&) = delete;
+  SideStream& operator=(const SideStream&) = delete;
+
+  void after(cudaStream_t ops) {
+    BLOCKTRAIN_CUDA(cudaEventRecord(ops_done_.value, ops));
+    BLOCKTRAIN_CUDA(cudaStreamWaitEvent(value, ops_done_.value, 0));
+  }
+  void before(cudaStream_t ops) {
+    BLOCKTRAIN_CUDA(cudaEventRecord(done_.value, value));
+    BLOCKTRAIN_CUDA(cudaStreamWaitEvent(ops, done_.value, 0));
+  }
+  cudaStream_t value = nullptr;
+
+ private:
+  Event ops_done_, done_;
 };
 
 /// The first call runs the work as it is: libraries choose their algorithms and take their memory then, which a capture
@@ -67,13 +95,8 @@ class CudaDevice final : public Device {
     facts_.index = index;
     BLOCKTRAIN_CUDA(cudaMemGetInfo(&facts_.free_bytes, &facts_.memory_bytes));
     ops_.emplace(dtype, deterministic);
-    BLOCKTRAIN_CUDA(cudaStreamCreateWithFlags(&aside_, cudaStreamNonBlocking));
+    for (std::optional<SideStream>& s : sides_) s.emplace();
   }
-  ~CudaDevice() override {
-    if (aside_ != nullptr) cudaStreamDestroy(aside_);
-  }
-  CudaDevice(const CudaDevice&) = delete;
-  CudaDevice& operator=(const CudaDevice&) = delete;
 
   const DeviceFacts& facts() const override { return facts_; }
   Ops& ops() override { return *ops_; }
@@ -111,18 +134,21 @@ class CudaDevice final : public Device {
     ops_->synchronize();
   }
 
-  void copy_aside(void* to, const void* from, std::size_t bytes) override {
-    BLOCKTRAIN_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, aside_));
+  void download_later(void* to, const void* from, std::size_t bytes) override {
+    BLOCKTRAIN_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, ops_->stream()));
   }
-  void aside_after_ops() override {
-    BLOCKTRAIN_CUDA(cudaEventRecord(ops_done_.value, ops_->stream()));
-    BLOCKTRAIN_CUDA(cudaStreamWaitEvent(aside_, ops_done_.value, 0));
+  std::unique_ptr<Mark> mark() override { return std::make_unique<CudaMark>(); }
+  void set(Mark& mark) override {
+    BLOCKTRAIN_CUDA(cudaEventRecord(static_cast<CudaMark&>(mark).event.value, ops_->stream()));
   }
-  void ops_after_aside() override {
-    BLOCKTRAIN_CUDA(cudaEventRecord(aside_done_.value, aside_));
-    BLOCKTRAIN_CUDA(cudaStreamWaitEvent(ops_->stream(), aside_done_.value, 0));
+  void wait(Mark& mark) override { BLOCKTRAIN_CUDA(cudaEventSynchronize(static_cast<CudaMark&>(mark).event.value)); }
+
+  void copy_aside(Side side, void* to, const void* from, std::size_t bytes) override {
+    BLOCKTRAIN_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, at(side).value));
   }
-  void finish_aside() override { BLOCKTRAIN_CUDA(cudaStreamSynchronize(aside_)); }
+  void aside_after_ops(Side side) override { at(side).after(ops_->stream()); }
+  void ops_after_aside(Side side) override { at(side).before(ops_->stream()); }
+  void finish_aside(Side side) override { BLOCKTRAIN_CUDA(cudaStreamSynchronize(at(side).value)); }
 
   std::unique_ptr<Recording> recording() override { return std::make_unique<CudaRecording>(); }
   void repeat(Recording& recording, WorkRef work) override {
@@ -162,10 +188,11 @@ class CudaDevice final : public Device {
     return executable;
   }
 
+  SideStream& at(Side side) { return *sides_[static_cast<std::size_t>(side)]; }
+
   DeviceFacts facts_;
   std::optional<CudaOps> ops_;
-  cudaStream_t aside_ = nullptr;
-  Event ops_done_, aside_done_;
+  std::array<std::optional<SideStream>, 2> sides_;  ///< made when the device has been chosen
 };
 
 }  // namespace

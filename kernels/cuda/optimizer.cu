@@ -41,7 +41,7 @@ __global__ void __launch_bounds__(threads_per_block)
 
 __global__ void clip_kernel(StepState* state) {
   const double norm = sqrt(state->gradient_square_sum);
-  state->finite = isfinite(norm) ? 1 : 0;
+  if (!isfinite(norm)) state->finite = 0;
   const bool clip = state->clip_norm > 0 && norm > static_cast<double>(state->clip_norm);
   state->gradient_scale = clip ? static_cast<float>(static_cast<double>(state->clip_norm) / norm) : 1.0f;
 }

@@ -14,7 +14,7 @@ void ReferenceOps::sum_squares(StepState* state, const Tensor& x) {
 
 void ReferenceOps::clip_gradient(StepState* state) {
   const double norm = std::sqrt(state->gradient_square_sum);
-  state->finite = std::isfinite(norm) ? 1 : 0;
+  if (!std::isfinite(norm)) state->finite = 0;
   const bool clip = state->clip_norm > 0 && norm > state->clip_norm;
   state->gradient_scale = clip ? static_cast<float>(state->clip_norm / norm) : 1.0f;
 }

@@ -17,7 +17,7 @@ BlockState BlockState::bind(kernels::Arena& arena, std::int64_t elements, bool w
   constexpr auto words = static_cast<std::int64_t>((sizeof(kernels::StepState) + 3) / 4);
   const kernels::Tensor state = arena.allocate(DType::int32, {words});
   if (state.data != nullptr && arena.on_host()) s.step_state = new (state.data) kernels::StepState{};
-  // On a device it is written whole before every step.
+  // On a device the host writes it before a step.
   if (state.data != nullptr && !arena.on_host()) s.step_state = static_cast<kernels::StepState*>(state.data);
   return s;
 }

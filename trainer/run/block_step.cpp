@@ -9,6 +9,7 @@
 namespace blocktrain::trainer {
 namespace {
 
+using kernels::Side;
 using kernels::Tensor;
 
 /// The inputs of step `step`.
@@ -69,23 +70,43 @@ bool sum_over_replicas(kernels::Device& device, const Tensor& gradient, std::int
 
 }  // namespace
 
-StepOutcome take_block_step(kernels::Device& device, OwnedBlock& block, const Batch& batch,
-                            const BlockStepSettings& settings, const Replicas& replicas, bool ask_to_stop) {
-  kernels::Ops& ops = device.ops();
+BlockStepper::BlockStepper(kernels::Device& device, const Replicas& replicas)
+    : device_(device),
+      replicas_(replicas),
+      most_under_way_(device.shares_host_memory() || !replicas.none() ? 1 : static_cast<int>(most_steps_under_way)) {
+  for (Asked& a : asked_) a.done = device.mark();
+}
+
+void BlockStepper::read_batch(OwnedBlock& block, const Batch& batch) {
+  const std::int64_t samples = batch.images.dim(0);
+  const Batch &arriving = block.arriving, &input = block.input;
+  device_.copy_aside(Side::input, arriving.images.data, batch.images.data, batch.images.bytes());
+  device_.copy_aside(Side::input, arriving.labels.data, batch.labels.data, batch.labels.bytes());
+  device_.ops_after_aside(Side::input);
+  kernels::Ops& ops = device_.ops();
+  // The step's graph reads from one place; this copy on the device takes microseconds.
+  ops.copy(input.images.rows(0, samples), arriving.images.rows(0, samples));
+  ops.copy(input.labels.rows(0, samples), arriving.labels.rows(0, samples));
+  device_.aside_after_ops(Side::input);
+}
+
+void BlockStepper::begin(OwnedBlock& block, const Batch& batch, const BlockStepSettings& settings, bool ask_to_stop) {
+  BLOCKTRAIN_EXPECTS(under_way_ < most_under_way_);
+  kernels::Ops& ops = device_.ops();
   blocks::Denoiser& denoiser = *block.network;
   const BlockState& live = block.live;
   const Tensor& gradient = block.gradient;
   BLOCKTRAIN_EXPECTS(gradient.size() == denoiser.parameter_elements() + gradient_tail);
-  kernels::StepState state = step_inputs(settings, block.state.step);
-  device.upload(live.step_state, &state, sizeof(state));
-  const bool here = device.shares_host_memory();
+  const std::size_t place = (oldest_ + static_cast<std::size_t>(under_way_)) % most_steps_under_way;
+  kernels::StepState& state = block.step_room->asked[place];
+  state = step_inputs(settings, block.state.step + under_way_);
+  // Between steps that follow each other, whether one failed stays where it is.
+  device_.upload(live.step_state, &state, under_way_ == 0 ? sizeof(state) : kernels::step_inputs_bytes);
+  const bool here = device_.shares_host_memory();
   const std::int64_t samples = batch.images.dim(0);
   const Tensor images = here ? batch.images : block.input.images.rows(0, samples);
   const Tensor labels = here ? batch.labels : block.input.labels.rows(0, samples);
-  if (!here) {
-    device.upload(images.data, batch.images.data, batch.images.bytes());
-    device.upload(labels.data, batch.labels.data, batch.labels.bytes());
-  }
+  if (!here) read_batch(block, batch);
 
   blocks::StepSettings step;
   step.seed = settings.seed;
@@ -113,30 +134,58 @@ StepOutcome take_block_step(kernels::Device& device, OwnedBlock& block, const Ba
   };
   bool stop = ask_to_stop;
   kernels::Recording &first = *block.gradient_part[block.slot], &second = *block.update_part[block.slot];
-  if (replicas.host != nullptr || replicas.device != nullptr) {
-    device.repeat(first, accumulate);
-    stop = sum_over_replicas(device, gradient, denoiser.parameter_elements(), replicas, ask_to_stop);
-    device.repeat(second, apply);
+  if (!replicas_.none()) {
+    device_.repeat(first, accumulate);
+    stop = sum_over_replicas(device_, gradient, denoiser.parameter_elements(), replicas_, ask_to_stop);
+    device_.repeat(second, apply);
   } else {
     auto all = [&] {
       accumulate();
       apply();
     };
-    device.repeat(first, all);
+    device_.repeat(first, all);
   }
-  device.download(&state, live.step_state, sizeof(state));
+  device_.download_later(&block.step_room->done[place], live.step_state, sizeof(state));
+  Asked& asked = asked_[place];
+  device_.set(*asked.done);
+  asked.samples = samples;
+  asked.learning_rate = static_cast<double>(state.learning_rate);
+  asked.stop = stop;
+  ++under_way_;
+  device_.finish_aside(Side::input);
+}
 
+StepOutcome BlockStepper::finish(OwnedBlock& block) {
+  BLOCKTRAIN_EXPECTS(under_way_ > 0);
+  const Asked& asked = asked_[oldest_];
+  device_.wait(*asked.done);
+  const kernels::StepState& state = block.step_room->done[oldest_];
+  oldest_ = (oldest_ + 1) % most_steps_under_way;
+  --under_way_;
   StepOutcome outcome;
   outcome.loss_sum = state.loss_sum;
   outcome.mse_sum = state.mse_sum;
-  outcome.samples = samples;
-  outcome.learning_rate = static_cast<double>(state.learning_rate);
-  outcome.stop = stop;
+  outcome.samples = asked.samples;
+  outcome.learning_rate = asked.learning_rate;
+  outcome.stop = asked.stop;
   outcome.gradient_norm = std::sqrt(state.gradient_square_sum);
   // Replicas hold the same sum, so they agree on this without another message.
   outcome.finite = state.finite != 0;
   if (outcome.finite) ++block.state.step;
   return outcome;
+}
+
+void BlockStepper::discard() {
+  for (; under_way_ > 0; --under_way_) {
+    device_.wait(*asked_[oldest_].done);
+    oldest_ = (oldest_ + 1) % most_steps_under_way;
+  }
+}
+
+StepOutcome take_block_step(BlockStepper& stepper, OwnedBlock& block, const Batch& batch,
+                            const BlockStepSettings& settings, bool ask_to_stop) {
+  stepper.begin(block, batch, settings, ask_to_stop);
+  return stepper.finish(block);
 }
 
 }  // namespace blocktrain::trainer

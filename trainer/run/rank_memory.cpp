@@ -1,6 +1,7 @@
 #include "trainer/run/rank_memory.hpp"
 
 #include <algorithm>
+#include <new>
 
 #include "comm/staged/staged_communicator.hpp"
 
@@ -41,6 +42,11 @@ std::vector<kernels::Tensor> bind_slots(Arena& arena, std::int64_t most_elements
   return rooms;
 }
 
+StepRoom* bind_step_room(Arena& arena) {
+  const kernels::Tensor room = arena.allocate(DType::int32, {static_cast<std::int64_t>((sizeof(StepRoom) + 3) / 4)});
+  return room.data == nullptr ? nullptr : new (room.data) StepRoom;
+}
+
 }  // namespace
 
 std::vector<OwnedBlock> bind_blocks(RankArenas& arenas, const Config& config, const DataShape& data,
@@ -58,11 +64,13 @@ std::vector<OwnedBlock> bind_blocks(RankArenas& arenas, const Config& config, co
     owned.push_back(std::move(o));
   }
   std::vector<kernels::Tensor> rooms;
-  Batch input;
+  Batch input, arriving;
+  StepRoom* const step_room = bind_step_room(arenas.batch);
   kernels::Tensor staging;
   if (gpu) {
     rooms = bind_slots(arenas.state, most_elements, std::min(places.size(), most_slots), with_average, type);
     input = bind_batch(arenas.input, {data.channels, data.height, data.width}, samples);
+    arriving = bind_batch(arenas.input, {data.channels, data.height, data.width}, samples);
     const std::size_t payload = static_cast<std::size_t>(most_elements + gradient_tail) * sizeof(float);
     const std::size_t staged = comm::staging_buffer_bytes(payload, replicas);
     if (staged > 0) staging = arenas.home.allocate(DType::int32, {static_cast<std::int64_t>((staged + 3) / 4)});
@@ -77,11 +85,13 @@ std::vector<OwnedBlock> bind_blocks(RankArenas& arenas, const Config& config, co
       }
       o.live = o.slots[0];
       o.input = input;
+      o.arriving = arriving;
       o.staging = staging;
     } else {
       o.state = BlockState::bind(arenas.state, elements, with_average, type);
       o.live = o.state;
     }
+    o.step_room = step_room;
     // Blocks of one rank take turns: gradient and activations are those of the one that trains.
     arenas.gradient.rewind();
     o.gradient = arenas.gradient.allocate(DType::float32, {elements + gradient_tail});

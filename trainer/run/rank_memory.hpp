@@ -26,9 +26,9 @@ struct ArenaBytes {
   std::size_t state = 0;        ///< weights, moments and average of every block the rank owns; on a GPU of its slots
   std::size_t gradient = 0;     ///< one gradient, shared by the blocks that take turns
   std::size_t activations = 0;  ///< of one micro-batch of the block that trains
-  std::size_t batch = 0;        ///< prefetched batches, in host memory
+  std::size_t batch = 0;        ///< prefetched batches and steps' numbers, in host memory
   std::size_t home = 0;         ///< pinned host memory: states of all blocks of a rank that computes on a GPU
-  std::size_t input = 0;        ///< a batch on the GPU
+  std::size_t input = 0;        ///< a batch on the GPU, and the next one
   std::size_t total() const { return state + gradient + activations + batch + home + input; }
   /// Of these, what lies on a GPU.
   std::size_t on_device(bool gpu) const { return gpu ? state + gradient + activations + input : 0; }
@@ -48,15 +48,25 @@ struct RankArenas {
 /// Blocks of a rank that lie on a GPU at a time: the one that trains, and the next.
 inline constexpr std::size_t most_slots = 2;
 
+/// Steps that can be under way on a device at a time: one runs, the next waits behind it.
+inline constexpr std::size_t most_steps_under_way = 2;
+
+/// Where the host and the device hand each other the numbers of the steps under way, in staging memory.
+struct StepRoom {
+  std::array<kernels::StepState, most_steps_under_way> asked, done;
+};
+
 /// A block on the rank that trains it, bound to its memory.
 struct OwnedBlock {
   int block = 0;
   std::unique_ptr<blocks::Denoiser> network;
-  BlockState state;          ///< in host memory: what checkpoints hold. On a CPU also what is computed with
-  BlockState live;           ///< what is computed with, as long as the block is in a slot; its step is not used
-  kernels::Tensor gradient;  ///< parameter_elements() + gradient_tail floats, shared with the rank's other blocks
-  kernels::Tensor staging;   ///< pinned host memory through which replicas on GPUs sum without NCCL; else empty
-  Batch input;               ///< the batch on the GPU, shared likewise; empty on a CPU
+  BlockState state;               ///< in host memory: what checkpoints hold. On a CPU also what is computed with
+  BlockState live;                ///< what is computed with, as long as the block is in a slot; its step is not used
+  kernels::Tensor gradient;       ///< parameter_elements() + gradient_tail floats, shared with the rank's other blocks
+  kernels::Tensor staging;        ///< pinned host memory through which replicas on GPUs sum without NCCL; else empty
+  Batch input;                    ///< the batch on the GPU, shared likewise; empty on a CPU
+  Batch arriving;                 ///< the next one, on its way there
+  StepRoom* step_room = nullptr;  ///< shared likewise; null on measuring arenas
 
   std::array<BlockState, most_slots> slots;  ///< what `live` is in each slot
   std::size_t slot = 0;                      ///< the one it is in

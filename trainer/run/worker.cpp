@@ -11,6 +11,7 @@ namespace blocktrain::trainer {
 Worker::Worker(WorkerParts parts)
     : parts_(std::move(parts)),
       slots_(parts_.device, parts_.owned),
+      stepper_(parts_.device, parts_.replicas),
       settings_(parts_.plan.blocks.size()),
       saved_(parts_.plan.blocks.size(), -1) {
   for (const OwnedBlock& b : parts_.owned) {
@@ -63,13 +64,20 @@ Worker::Visit Worker::visit(OwnedBlock& block) {
   const std::int64_t last = std::min(config.budget.steps, block.state.step + config.parallel.steps_per_visit);
   if (block.state.step < config.budget.steps) parts_.loader.seek(static_cast<std::uint32_t>(block.state.step));
 
+  std::int64_t asked = block.state.step, begin = 0;
+  bool rest = false;  // no further step is asked for before those under way are finished
   while (block.state.step < last) {
-    const std::int64_t begin = parts_.reporter.ring().begin_step();
-    const Batch& batch = parts_.loader.next();
+    while (!rest && asked < last && stepper_.under_way() < stepper_.most_under_way()) {
+      if (stepper_.under_way() == 0) begin = parts_.reporter.ring().begin_step();
+      const Batch& batch = parts_.loader.next();
+      const bool stop = parts_.reporter.stop_asked();
+      stepper_.begin(block, batch, settings, stop);
+      rest = stop || rests_after(++asked);
+    }
     const std::int64_t step = block.state.step;
-    const StepOutcome outcome =
-        take_block_step(parts_.device, block, batch, settings, parts_.replicas, parts_.reporter.stop_asked());
+    const StepOutcome outcome = stepper_.finish(block);
     if (!outcome.finite) {
+      stepper_.discard();
       parts_.reporter.ring().abandon_step();
       parts_.reporter.block_ended(
           block.block, step, BlockEnd::failed,
@@ -80,13 +88,12 @@ Worker::Visit Worker::visit(OwnedBlock& block) {
       return Visit::failed;
     }
     record(block, outcome, begin);
-    if (block.state.step % config.checkpoint.every_steps == 0) save(block);
-    if (parts_.heldout != nullptr && block.state.step % config.eval.every_steps == 0 &&
-        parts_.plan.placement.leads(parts_.world.rank(), block.block)) {
-      const std::int64_t begin_evaluation = parts_.reporter.ring().begin_work();
-      const HeldoutLoss h = parts_.heldout->measure(parts_.device, parts_.data, config, block, settings.interval);
-      const std::int64_t busy = end_work(BusyPurpose::evaluation, begin_evaluation);
-      parts_.reporter.evaluated(block.block, block.state.step, h, static_cast<double>(busy) * 1e-9);
+    // The next step has been running since the last one ended.
+    if (stepper_.under_way() > 0) begin = parts_.reporter.ring().begin_step();
+    if (stepper_.under_way() == 0) {
+      rest = false;
+      if (block.state.step % config.checkpoint.every_steps == 0) save(block);
+      if (evaluates_after(block.state.step)) evaluate(block);
     }
     if (parts_.after_step) parts_.after_step(block, step);
     if (outcome.stop && block.state.step < config.budget.steps) return Visit::stop;
@@ -95,6 +102,23 @@ Worker::Visit Worker::visit(OwnedBlock& block) {
   save(block);
   parts_.reporter.block_ended(block.block, block.state.step, BlockEnd::done, "");
   return Visit::done;
+}
+
+bool Worker::evaluates_after(std::int64_t steps) const {
+  return parts_.heldout != nullptr && steps % parts_.config.eval.every_steps == 0;
+}
+
+bool Worker::rests_after(std::int64_t steps) const {
+  return steps % parts_.config.checkpoint.every_steps == 0 || evaluates_after(steps);
+}
+
+void Worker::evaluate(OwnedBlock& block) {
+  if (!parts_.plan.placement.leads(parts_.world.rank(), block.block)) return;
+  const kernels::SigmaInterval& interval = settings_[static_cast<std::size_t>(block.block)].interval;
+  const std::int64_t begin = parts_.reporter.ring().begin_work();
+  const HeldoutLoss h = parts_.heldout->measure(parts_.device, parts_.data, parts_.config, block, interval);
+  const std::int64_t busy = end_work(BusyPurpose::evaluation, begin);
+  parts_.reporter.evaluated(block.block, block.state.step, h, static_cast<double>(busy) * 1e-9);
 }
 
 void Worker::record(const OwnedBlock& block, const StepOutcome& outcome, std::int64_t busy_begin) {

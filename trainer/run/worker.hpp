@@ -52,6 +52,11 @@ class Worker {
   enum class Visit { done, next_block, stop, failed };
   /// Up to parallel.steps_per_visit steps of one block.
   Visit visit(OwnedBlock& block);
+  /// Whether the block has to be at rest after `steps` steps: for a checkpoint, a held-out loss, or its end.
+  bool rests_after(std::int64_t steps) const;
+  bool evaluates_after(std::int64_t steps) const;
+  /// The held-out loss of a block that this rank leads.
+  void evaluate(OwnedBlock& block);
   void record(const OwnedBlock& block, const StepOutcome& outcome, std::int64_t busy_begin);
   void save(OwnedBlock& block);
   /// Reports work that is no step, so that its energy is booked apart; returns how long it took in nanoseconds.
@@ -61,6 +66,7 @@ class Worker {
 
   WorkerParts parts_;
   BlockSlots slots_;
+  BlockStepper stepper_;
   comm::Traffic reported_traffic_;           ///< what earlier rows have counted: everything sent is in exactly one row
   std::vector<BlockStepSettings> settings_;  ///< by block of the network, of the owned ones
   std::vector<std::int64_t> saved_;          ///< by block of the network: step of its newest checkpoint, -1 for none
