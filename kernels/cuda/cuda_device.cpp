@@ -13,10 +13,15 @@
 namespace blocktrain::kernels {
 namespace {
 
+/// Returns when what was asked of the default stream is done: neither the ops' stream nor the copies' waits for it, and
+/// a memset, and the end of a copy from pageable memory, may still be under way when their calls return.
+void finish_default_stream() { BLOCKTRAIN_CUDA(cudaStreamSynchronize(nullptr)); }
+
 const MemoryKind device_memory{
     [](std::byte* memory, std::size_t) noexcept { cudaFree(memory); },
     [](void* to, const void* from, std::size_t bytes) {
       BLOCKTRAIN_CUDA(cudaMemcpy(to, from, bytes, cudaMemcpyHostToDevice));
+      finish_default_stream();
     },
     false,
 };
@@ -89,6 +94,7 @@ class CudaDevice final : public Device {
     }
     Arena a = Arena::over(std::move(purpose), static_cast<std::byte*>(memory), bytes, device_memory);
     BLOCKTRAIN_CUDA(cudaMemset(memory, 0, taken));
+    finish_default_stream();
     return a;
   }
   Arena staging(std::string purpose, std::size_t bytes) override {
