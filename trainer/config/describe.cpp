@@ -169,7 +169,7 @@ void describe_training(std::vector<Field>& fields, Config& c) {
   fields.push_back({"eval", "guidance", number(c.eval.guidance, 0, 100),
                     "Strength of classifier-free guidance. 1: none, and half the work."});
   fields.push_back({"eval", "batch", integer(c.eval.batch, 0, 65535),
-                    "Images at a time of `blocktrain eval` and `generate`. 0: 128 on a CPU, 128 to 1024 on a GPU, the "
+                    "Images at a time of `blocktrain eval` and `generate`. 0: 128 on a CPU, 16 to 1024 on a GPU, the "
                     "more the fewer patches an image has."});
 }
 

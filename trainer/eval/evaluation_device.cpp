@@ -26,12 +26,11 @@ std::unique_ptr<kernels::Device> make_evaluation_device(const Config& config) {
 std::int64_t evaluation_batch(const Config& config, const kernels::Device& device, std::int64_t tokens) {
   if (config.eval.batch > 0) return config.eval.batch;
   // Small enough for a laptop at 32x32 pixels, large enough for the matrix products.
-  constexpr std::int64_t few = 128;
-  if (device.shares_host_memory()) return few;
+  if (device.shares_host_memory()) return 128;
   // A GPU wants rows enough to be busy and to hide its launches; beyond these it gains nothing. The number does not
   // depend on the memory that happens to be free, for libraries may round otherwise at another number of rows.
-  constexpr std::int64_t rows = std::int64_t{1} << 16, most = 1024;
-  return std::clamp(rows / tokens, few, most);
+  constexpr std::int64_t rows = std::int64_t{1} << 16;
+  return std::clamp<std::int64_t>(rows / tokens, 16, 1024);
 }
 
 void require_device_memory(const kernels::DeviceFacts& facts, std::int64_t batch,

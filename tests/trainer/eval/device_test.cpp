@@ -90,7 +90,7 @@ BOOST_AUTO_TEST_CASE(more_images_go_at_a_time_on_a_device) {
   BOOST_TEST(evaluation_batch(config, *cpu, 16) == 128);
   BOOST_TEST(evaluation_batch(config, gpu, 16) == 1024);
   BOOST_TEST(evaluation_batch(config, gpu, 256) == 256);
-  BOOST_TEST(evaluation_batch(config, gpu, 4096) == 128);
+  BOOST_TEST(evaluation_batch(config, gpu, 8192) == 16);
   config.eval.batch = 3;
   BOOST_TEST(evaluation_batch(config, *cpu, 16) == 3);
   BOOST_TEST(evaluation_batch(config, gpu, 16) == 3);
