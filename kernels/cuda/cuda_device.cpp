@@ -13,10 +13,15 @@
 namespace blocktrain::kernels {
 namespace {
 
+/// Returns when what was asked of the default stream is done: neither the ops' stream nor the copies' waits for it, and
+/// a memset, and the end of a copy from pageable memory, may still be under way when their calls return.
+void finish_default_stream() { BLOCKTRAIN_CUDA(cudaStreamSynchronize(nullptr)); }
+
 const MemoryKind device_memory{
     [](std::byte* memory, std::size_t) noexcept { cudaFree(memory); },
     [](void* to, const void* from, std::size_t bytes) {
       BLOCKTRAIN_CUDA(cudaMemcpy(to, from, bytes, cudaMemcpyHostToDevice));
+      finish_default_stream();
     },
     false,
 };
@@ -111,9 +116,8 @@ class CudaDevice final : public Device {
       throw RunError(refusal("of memory of " + facts_.name, purpose, bytes, status));
     }
     Arena a = Arena::over(std::move(purpose), static_cast<std::byte*>(memory), bytes, device_memory);
-    // Waited for: the legacy stream, which zeroes, and those of the ops do not wait for each other.
     BLOCKTRAIN_CUDA(cudaMemset(memory, 0, taken));
-    BLOCKTRAIN_CUDA(cudaStreamSynchronize(nullptr));
+    finish_default_stream();
     return a;
   }
   Arena staging(std::string purpose, std::size_t bytes) override {

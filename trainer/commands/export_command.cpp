@@ -13,7 +13,9 @@ namespace blocktrain::trainer {
 
 int export_command(const ExportArguments& arguments) {
   const std::string out = arguments.out.empty() ? arguments.run + "/export" : arguments.out;
-  TrainedNetwork network(arguments.run, {});
+  // On the CPU in float32, whatever the run computed on: what the outputs of others are compared with is the truth that
+  // the float32 weights of the file say, and the same to the bit with a GPU and without.
+  TrainedNetwork network(arguments.run, {"parallel.device=cpu"});
   require_export_folder(out);
   print_warnings(network);
   const ExportedFolder written = export_network(network, out, arguments.weights_only);

@@ -126,7 +126,8 @@ int generate_command(const GenerateArguments& arguments) {
 
   fmt::print("{}: {} images by {}{}\n", out, arguments.count, network.summary(),
              arguments.beside_real ? "; left: real training images, right: generated" : "");
-  fmt::print("{}; {} FLOPs and {:.3g} s per image\n", how, count(made.flops_per_image), made.seconds_per_image);
+  fmt::print("{}; {} FLOPs and {:.3g} s per image on {}\n", how, count(made.flops_per_image), made.seconds_per_image,
+             network.computed_on());
   return 0;
 }
 

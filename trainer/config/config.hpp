@@ -104,6 +104,7 @@ struct EvalConfig {
   std::int64_t images = 256;          ///< held-out images per loss
   std::int64_t samples = 500;         ///< generated images for agreement and Frechet distances
   std::vector<int> steps{4, 18, 50};  ///< numbers of sampling steps to compare
+  std::int64_t batch = 0;             ///< images at a time of `eval` and `generate`; 0: what suits the device
   SamplerKind sampler = SamplerKind::euler;
   double guidance = 1.0;
 

@@ -168,6 +168,9 @@ void describe_training(std::vector<Field>& fields, Config& c) {
                     "How noise is turned into images; heun runs the network twice per step, ancestral adds noise."});
   fields.push_back({"eval", "guidance", number(c.eval.guidance, 0, 100),
                     "Strength of classifier-free guidance. 1: none, and half the work."});
+  fields.push_back({"eval", "batch", integer(c.eval.batch, 0, 65535),
+                    "Images at a time of `blocktrain eval` and `generate`. 0: 128 on a CPU, 16 to 1024 on a GPU, the "
+                    "more the fewer patches an image has."});
 }
 
 void describe_running(std::vector<Field>& fields, Config& c) {
@@ -176,8 +179,10 @@ void describe_running(std::vector<Field>& fields, Config& c) {
   fields.push_back(
       {"checkpoint", "keep", integer(c.checkpoint.keep, 1, 1000000), "Checkpoints kept per block, newest first."});
 
-  fields.push_back({"parallel", "device", names(c.parallel.device, DeviceChoice::cuda, kDevices),
-                    "Where blocks compute: the CPU or NVIDIA GPUs. auto takes GPUs where every rank sees one."});
+  fields.push_back(
+      {"parallel", "device", names(c.parallel.device, DeviceChoice::cuda, kDevices),
+       "Where blocks compute: the CPU or NVIDIA GPUs. auto takes GPUs where every rank sees one. `blocktrain "
+       "eval` and `generate` compute on one device."});
   fields.push_back({"parallel", "transport", names(c.parallel.transport, TransportChoice::local, kTransports),
                     "How ranks talk. mpi: processes started by mpirun. local: threads of one process. auto: mpi under "
                     "mpirun, else local."});

@@ -26,25 +26,47 @@ struct Sums {
   double loss = 0, mse = 0;
 };
 
-/// Held-out images in memory, and the evaluation of one block on them.
+/// A batch on a device with memory of its own.
+struct DeviceBatch {
+  Tensor images, labels, sigma;
+  kernels::StepState* state = nullptr;
+
+  void bind(Arena& arena, const ImageShape& s, std::int64_t batch) {
+    images = arena.allocate(DType::float32, {batch, s.channels, s.height, s.width});
+    labels = arena.allocate(DType::int32, {batch});
+    sigma = arena.allocate(DType::float32, {batch});
+    constexpr auto words = static_cast<std::int64_t>((sizeof(kernels::StepState) + 3) / 4);
+    state = static_cast<kernels::StepState*>(arena.allocate(DType::int32, {words}).data);
+  }
+};
+
+/// Held-out images in host memory, and the evaluation of one block on them. Where the device shares that memory, they
+/// are computed with where they are; else batch by batch in a place of their own.
 class HeldOut {
  public:
   HeldOut(TrainedNetwork& network, const ImageDataset& data, std::int64_t count, std::uint64_t seed)
-      : network_(network), seed_(seed) {
+      : network_(network), device_(network.device()), apart_(!device_.shares_host_memory()), seed_(seed) {
     const RealImages real = real_images(data, Split::heldout, count);
     count_ = real.count();
     const ImageShape s = network.image_shape();
     const auto bind = [&](Arena& arena) {
       images_ = arena.allocate(DType::float32, {count_, s.channels, s.height, s.width});
       labels_ = arena.allocate(DType::int32, {count_});
-      sigma_ = arena.allocate(DType::float32, {network.batch()});
+      if (apart_) {
+        losses_ = arena.allocate(DType::float32, {2, network.batch()});
+      } else {
+        sigma_ = arena.allocate(DType::float32, {network.batch()});
+      }
     };
     Arena sizing = Arena::measuring("held-out images");
     bind(sizing);
-    arena_.emplace(Arena::host("held-out images", sizing.peak()));
+    arena_.emplace(device_.staging("held-out images", sizing.peak()));
     bind(*arena_);
     std::memcpy(images_.data, real.images.data(), images_.bytes());
     std::memcpy(labels_.data, real.labels.data(), labels_.bytes());
+    if (!apart_) return;
+    device_arena_.emplace(device_.arena("held-out batch", held_out_device_bytes(s, network.batch())));
+    on_device_.bind(*device_arena_, s, network.batch());
   }
 
   std::int64_t count() const { return count_; }
@@ -52,35 +74,60 @@ class HeldOut {
   /// Sums over all images of the losses of block `b`, sigma drawn from `interval` by the numbers of `stream`, noise by
   /// those of `step`.
   Sums evaluate(int b, const kernels::SigmaInterval& interval, std::uint32_t stream, std::uint32_t step) {
-    kernels::Ops& ops = network_.ops();
+    kernels::Ops& ops = device_.ops();
     kernels::StepState state;
     state.step = step;
+    if (apart_) device_.upload(on_device_.state, &state, sizeof(state));
     blocks::EvaluationSettings settings;
     settings.seed = seed_;
-    settings.state = &state;
+    settings.state = apart_ ? on_device_.state : &state;
     Sums sums;
     for (std::int64_t begin = 0; begin < count_; begin += network_.batch()) {
-      const std::int64_t end = std::min(begin + network_.batch(), count_);
+      const std::int64_t n = std::min(network_.batch(), count_ - begin);
       const auto first_sample = static_cast<std::uint32_t>(begin);
-      const Tensor sigma = sigma_.rows(0, end - begin);
-      ops.draw_sigma(sigma, interval, {seed_, Purpose::evaluation, stream}, &state, first_sample);
-      const blocks::Batch batch{images_.rows(begin, end), labels_.rows(begin, end), first_sample};
-      const blocks::SampleLosses losses = network_.block(b).evaluate(ops, batch, sigma, settings);
-      ops.synchronize();
-      for (std::int64_t i = 0; i < end - begin; ++i) {
-        sums.loss += losses.loss.as<float>()[i];
-        sums.mse += losses.mse.as<float>()[i];
+      const Tensor sigma = (apart_ ? on_device_.sigma : sigma_).rows(0, n);
+      ops.draw_sigma(sigma, interval, {seed_, Purpose::evaluation, stream}, settings.state, first_sample);
+      const blocks::SampleLosses losses = network_.block(b).evaluate(ops, batch(begin, n), sigma, settings);
+      const float* loss = on_host(losses.loss, 0);
+      const float* mse = on_host(losses.mse, 1);
+      for (std::int64_t i = 0; i < n; ++i) {
+        sums.loss += loss[i];
+        sums.mse += mse[i];
       }
     }
     return sums;
   }
 
  private:
+  /// Images [begin, begin + n) where the device computes with them.
+  blocks::Batch batch(std::int64_t begin, std::int64_t n) {
+    const auto first_sample = static_cast<std::uint32_t>(begin);
+    const Tensor images = images_.rows(begin, begin + n), labels = labels_.rows(begin, begin + n);
+    if (!apart_) return {images, labels, first_sample};
+    device_.upload(on_device_.images.data, images.data, images.bytes());
+    device_.upload(on_device_.labels.data, labels.data, labels.bytes());
+    return {on_device_.images.rows(0, n), on_device_.labels.rows(0, n), first_sample};
+  }
+
+  /// The numbers of `losses`, which the device computed, for the host to read; `row` of losses_ holds them.
+  const float* on_host(const Tensor& losses, std::int64_t row) {
+    if (!apart_) {
+      device_.ops().synchronize();
+      return losses.as<float>();
+    }
+    float* const to = losses_.as<float>() + row * losses_.dim(1);
+    device_.download(to, losses.data, losses.bytes());
+    return to;
+  }
+
   TrainedNetwork& network_;
+  kernels::Device& device_;
+  bool apart_;  ///< the device has memory of its own
   std::uint64_t seed_;
   std::int64_t count_ = 0;
-  std::optional<Arena> arena_;
-  Tensor images_, labels_, sigma_;
+  std::optional<Arena> arena_, device_arena_;
+  Tensor images_, labels_, sigma_, losses_;
+  DeviceBatch on_device_;
 };
 
 std::vector<LevelLoss> levels_of(const blocks::NoiseSchedule& partition) {
@@ -105,6 +152,12 @@ blocks::NoiseSchedule compared_partition(const Config& config) {
   blocks::NoiseSettings settings = noise_schedule(config).settings();
   settings.overlap = 0;
   return {settings, config.blocks.count};
+}
+
+std::size_t held_out_device_bytes(const ImageShape& shape, std::int64_t batch) {
+  Arena sizing = Arena::measuring("held-out batch");
+  DeviceBatch().bind(sizing, shape, batch);
+  return sizing.peak();
 }
 
 DenoisingLosses measure_denoising(TrainedNetwork& network, const ImageDataset& data, const Config& config,

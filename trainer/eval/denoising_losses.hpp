@@ -2,6 +2,7 @@
 /// How well a network denoises held-out images, noise level by noise level. Images, levels and noise are the same for
 /// every network that is measured with the same seed, so two networks compare number by number.
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -37,6 +38,10 @@ struct DenoisingLosses {
 /// The partition of a run into blocks.count blocks, without overlap; for an end-to-end run that of the block-local run
 /// it is compared with.
 blocks::NoiseSchedule compared_partition(const Config& config);
+
+/// What measure_denoising takes of a device with memory of its own, besides the network: one batch. The images stay on
+/// the host.
+std::size_t held_out_device_bytes(const ImageShape& shape, std::int64_t batch);
 
 /// Measures `network`, of one block or as many as `partition`, on `images` held-out images (all, when there are
 /// fewer).

@@ -43,6 +43,7 @@ Json to_json(const NetworkResult& n) {
   Json j;
   j["folder"] = n.folder;
   j["summary"] = n.summary;
+  j["computed_on"] = n.computed_on;
   j["training"] = n.training;
   j["experiment"] = n.experiment;
   j["steps"] = n.steps;

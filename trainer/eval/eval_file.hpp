@@ -14,8 +14,9 @@
 ///               feature_dimensions, training_images, heldout_images (the real images compared with), samples,
 ///               covariance_singular (true: some set has fewer images than dimensions), floor_pixels, floor_features
 ///               (of real held-out images to real training images)
-///   run         folder, summary, training ("block_local" or "end_to_end"), experiment, steps (behind each block's
-///               weights), parameters, and
+///   run         folder, summary, computed_on (device and type, of the network; the judge is always on the CPU),
+///               training ("block_local" or "end_to_end"), experiment, steps (behind each block's weights),
+///               parameters, and
 ///     denoising   images, draws_per_image, loss, mse: means over the blocks' own intervals;
 ///                 blocks: [{block, sigma: [lo, hi], loss, mse}], each over the interval it owns;
 ///                 levels: [{sigma, block, edge, loss, mse}] from the highest sigma; edge: where two blocks meet.

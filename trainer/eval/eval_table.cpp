@@ -57,8 +57,9 @@ void add_generation(Text& out, const char* name, const NetworkResult& n) {
 
 std::string to_table(const EvalResult& r) {
   Text out;
-  add(out, "{}: {}\n", r.run.folder, r.run.summary);
-  if (!r.twin.empty()) add(out, "twin {}: {}\n", r.twin.front().folder, r.twin.front().summary);
+  const auto what = [](const NetworkResult& n) { return fmt::format("{}; on {}", n.summary, n.computed_on); };
+  add(out, "{}: {}\n", r.run.folder, what(r.run));
+  if (!r.twin.empty()) add(out, "twin {}: {}\n", r.twin.front().folder, what(r.twin.front()));
   add(out, "\n");
   add_losses(out, r);
 

@@ -11,6 +11,7 @@
 #include "trainer/eval/image_features.hpp"
 #include "trainer/run/network.hpp"
 #include "trainer/run/plan.hpp"
+#include "trainer/run/threads.hpp"
 
 namespace blocktrain::trainer {
 namespace {
@@ -79,6 +80,7 @@ NetworkResult measure_network(TrainedNetwork& network, const char* name, const C
   NetworkResult r;
   r.folder = network.folder();
   r.summary = network.summary();
+  r.computed_on = network.computed_on();
   r.training = network.config().blocks.training == TrainingMode::end_to_end ? "end_to_end" : "block_local";
   r.experiment = network.experiment();
   r.steps = network.steps();
@@ -156,7 +158,14 @@ EvalResult evaluate_run(TrainedNetwork& run, TrainedNetwork* twin, EvalProgress&
   result.seed = config.seed;
 
   result.classifier.settings = classifier_settings(data.shape(), config.data.flip);
-  ImageClassifier classifier(run.ops(), data.shape(), data.classes(), result.classifier.settings);
+  // The judge computes on the CPU whatever the network computes on: it then is the same to the bit for every run on the
+  // same data, on a machine with a GPU and on one without, and is too small to gain from one.
+  const std::unique_ptr<kernels::Ops> host_ops =
+      run.device().shares_host_memory()
+          ? nullptr
+          : kernels::make_cpu_ops(config.parallel.threads > 0 ? config.parallel.threads : automatic_threads(1));
+  ImageClassifier classifier(host_ops ? *host_ops : run.ops(), data.shape(), data.classes(),
+                             result.classifier.settings);
   result.classifier.parameters = classifier.parameter_count();
   classifier.train(data, progress.phase("training the classifier that judges"));
   const RealReferences real(data, classifier);

@@ -31,7 +31,7 @@ struct GenerationResult {
 };
 
 struct NetworkResult {
-  std::string folder, summary, training, experiment;
+  std::string folder, summary, computed_on, training, experiment;
   std::vector<std::int64_t> steps;
   std::int64_t parameters = 0;
   DenoisingLosses denoising;

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstring>
 
 #include "kernels/error.hpp"
 #include "trainer/run/network.hpp"
@@ -13,23 +12,28 @@ using kernels::Arena;
 using kernels::DType;
 using kernels::Tensor;
 
-ImageGenerator::ImageGenerator(TrainedNetwork& network) : network_(network) {
-  const ImageShape shape = network.image_shape();
-  const auto bind = [&](Arena& arena) {
-    sampler_.bind(arena, DType::float32, network.batch(), shape.channels, shape.height, shape.width);
-    labels_ = arena.allocate(DType::int32, {network.batch()});
-  };
+void ImageGenerator::Work::bind(Arena& arena, const ImageShape& shape, std::int64_t batch) {
+  sampler.bind(arena, DType::float32, batch, shape.channels, shape.height, shape.width);
+  labels = arena.allocate(DType::int32, {batch});
+}
+
+std::size_t ImageGenerator::device_bytes(const ImageShape& shape, std::int64_t batch) {
   Arena sizing = Arena::measuring("sampler");
-  bind(sizing);
-  arena_.emplace(Arena::host("sampler", sizing.peak()));
-  bind(*arena_);
+  Work().bind(sizing, shape, batch);
+  return sizing.peak();
+}
+
+ImageGenerator::ImageGenerator(TrainedNetwork& network) : network_(network) {
+  arena_.emplace(network.device().arena("sampler", device_bytes(network.image_shape(), network.batch())));
+  work_.bind(*arena_, network.image_shape(), network.batch());
 }
 
 GeneratedImages ImageGenerator::generate(const std::vector<std::int32_t>& labels, const GenerationSettings& settings,
                                          const ReportProgress& report) {
   BLOCKTRAIN_EXPECTS(!labels.empty() && settings.steps >= 1);
   blocks::AssembledNetwork& network = network_.network();
-  kernels::Ops& ops = network_.ops();
+  kernels::Device& device = network_.device();
+  kernels::Ops& ops = device.ops();
   const auto denoise = [&](const Tensor& d, const Tensor& z, double sigma, const Tensor& label) {
     network.denoise(ops, d, z, sigma, label, settings.guidance);
   };
@@ -46,11 +50,10 @@ GeneratedImages ImageGenerator::generate(const std::vector<std::int32_t>& labels
   const auto start = std::chrono::steady_clock::now();
   for (std::int64_t begin = 0; begin < total; begin += network_.batch()) {
     const std::int64_t end = std::min(begin + network_.batch(), total);
-    const Tensor label = labels_.rows(0, end - begin);
-    std::copy(labels.begin() + begin, labels.begin() + end, label.as<std::int32_t>());
-    const Tensor made = sampler_.run(ops, denoise, edges, label, sampling, static_cast<std::uint32_t>(begin));
-    ops.synchronize();
-    std::memcpy(result.images.data() + begin * size, made.data, made.bytes());
+    const Tensor label = work_.labels.rows(0, end - begin);
+    device.upload(label.data, labels.data() + begin, label.bytes());
+    const Tensor made = work_.sampler.run(ops, denoise, edges, label, sampling, static_cast<std::uint32_t>(begin));
+    device.download(result.images.data() + begin * size, made.data, made.bytes());
     if (report) report(end, total);
   }
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;

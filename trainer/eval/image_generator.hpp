@@ -1,6 +1,7 @@
 #pragma once
 /// Images from a trained network: sampling in batches, with the operations and the time it took.
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -29,7 +30,8 @@ struct GeneratedImages {
 using ReportProgress = std::function<void(std::int64_t done, std::int64_t total)>;
 
 /// Makes image i of class labels[i]. It depends on the network, labels[i], `settings` and i alone (its noise is keyed
-/// by the seed and i), not on how many others are made.
+/// by the seed and i), not on how many others are made; on a GPU up to rounding, for libraries choose how they add by
+/// the number of rows.
 class ImageGenerator {
  public:
   explicit ImageGenerator(TrainedNetwork& network);
@@ -37,10 +39,19 @@ class ImageGenerator {
   GeneratedImages generate(const std::vector<std::int32_t>& labels, const GenerationSettings& settings,
                            const ReportProgress& report = {});
 
+  /// What a generator of `batch` images at a time takes of the device besides the network.
+  static std::size_t device_bytes(const ImageShape& shape, std::int64_t batch);
+
  private:
+  /// Images and labels on the device, where the sampler draws the noise too.
+  struct Work {
+    blocks::Sampler sampler;
+    kernels::Tensor labels;
+    void bind(kernels::Arena& arena, const ImageShape& shape, std::int64_t batch);
+  };
+
   TrainedNetwork& network_;
-  blocks::Sampler sampler_;
-  kernels::Tensor labels_;
+  Work work_;
   std::optional<kernels::Arena> arena_;
 };
 

@@ -8,11 +8,12 @@
 #include <span>
 
 #include "kernels/error.hpp"
-#include "trainer/checkpoint/resume.hpp"
 #include "trainer/data/dataset_statistics.hpp"
+#include "trainer/eval/denoising_losses.hpp"
+#include "trainer/eval/evaluation_device.hpp"
+#include "trainer/eval/image_generator.hpp"
 #include "trainer/run/network.hpp"
 #include "trainer/run/run_folder.hpp"
-#include "trainer/run/threads.hpp"
 
 namespace blocktrain::trainer {
 namespace {
@@ -20,9 +21,6 @@ namespace {
 using kernels::Arena;
 using kernels::DType;
 using kernels::Tensor;
-
-/// Samples that run together; small enough for a laptop at 32x32 pixels, large enough for the matrix products.
-constexpr std::int64_t most_samples = 128;
 
 std::string join(const auto& values) {
   std::string text;
@@ -63,12 +61,11 @@ DataFacts load_facts(const std::string& folder) {
 
 }  // namespace
 
-TrainedNetwork::TrainedNetwork(const std::string& folder, const std::vector<std::string>& overrides)
+TrainedNetwork::TrainedNetwork(const std::string& folder, const std::vector<std::string>& overrides,
+                               std::unique_ptr<kernels::Device> device)
     : folder_(folder), config_(load_config_of(folder, overrides)), data_(load_facts(folder)) {
   // Overrides do not count here, but load_run_config's config does.
   experiment_ = experiment_identity(config_);
-  // Whatever the run computed on, its network is evaluated here.
-  config_.parallel.device = DeviceChoice::cpu;
   const std::vector<blocks::BlockPlace> places = block_places(config_);
   ResumePlan found = find_resume_points(folder_, experiment_, static_cast<int>(places.size()), false);
   if (!found.found) {
@@ -89,47 +86,100 @@ TrainedNetwork::TrainedNetwork(const std::string& folder, const std::vector<std:
   }
   warnings_ = std::move(found.warnings);
 
-  Arena measured = Arena::measuring("weights");
-  for (const blocks::BlockPlace& place : places) {
-    networks_.push_back(make_network(config_, data_.shape, place));
-    measured.allocate(DType::float32, {networks_.back()->parameter_elements()});
-  }
-  weights_.emplace(Arena::host("weights", measured.peak()));
-  for (std::size_t b = 0; b < places.size(); ++b) {
-    load_block(places[b], found.blocks[b].file->name, found.blocks[b].step);
-  }
+  device_ = device ? std::move(device) : make_evaluation_device(config_);
+  // The networks are made for the device that was found.
+  config_.parallel.device = device_->shares_host_memory() ? DeviceChoice::cpu : DeviceChoice::cuda;
+  take_memory(places);
+  load_blocks(places, found);
+  warn_about_precision();
   warn_about_steps();
-
-  ops_ = kernels::make_cpu_ops(config_.parallel.threads > 0 ? config_.parallel.threads : automatic_threads(1));
-  std::vector<blocks::Denoiser*> all;
-  for (const auto& n : networks_) all.push_back(n.get());
-  network_.emplace(noise_schedule(config_), std::move(all));
-  batch_ = most_samples;
-  Arena sizing = Arena::measuring("activations");
-  network_->bind(sizing, DType::float32, batch_, image_shape().size());
-  activations_.emplace(Arena::host("activations", sizing.peak()));
-  network_->bind(*activations_, DType::float32, batch_, image_shape().size());
+  activations_->rewind();
+  bind_activations(*activations_, batch_);
 }
 
-void TrainedNetwork::load_block(const blocks::BlockPlace& place, const std::string& file, std::int64_t step) {
+void TrainedNetwork::take_memory(const std::vector<blocks::BlockPlace>& places) {
+  Arena weights = Arena::measuring("weights");
+  std::vector<blocks::Denoiser*> all;
+  for (const blocks::BlockPlace& place : places) {
+    networks_.push_back(make_network(config_, data_.shape, place));
+    all.push_back(networks_.back().get());
+    most_elements_ = std::max(most_elements_, all.back()->parameter_elements());
+    weights.allocate(ops().dtype(), {all.back()->parameter_elements()});
+  }
+  network_.emplace(noise_schedule(config_), std::move(all));
+  batch_ = evaluation_batch(config_, *device_, block(0).tokens_per_sample());
+  const auto activation_bytes = [this](std::int64_t batch) {
+    Arena sizing = Arena::measuring("activations");
+    // Float32 weights on their way into another type take turns with the activations.
+    if (ops().dtype() != DType::float32) sizing.allocate(DType::float32, {most_elements_});
+    sizing.rewind();
+    bind_activations(sizing, batch);
+    return sizing.peak();
+  };
+  require_device_memory(device_->facts(), batch_, [&](std::int64_t batch) {
+    const std::size_t images =
+        std::max(ImageGenerator::device_bytes(image_shape(), batch), held_out_device_bytes(image_shape(), batch));
+    return weights.peak() + activation_bytes(batch) + images;
+  });
+  weights_.emplace(device_->arena("weights", weights.peak()));
+  activations_.emplace(device_->arena("activations", activation_bytes(batch_)));
+}
+
+void TrainedNetwork::bind_activations(Arena& arena, std::int64_t batch) {
+  network_->bind(arena, ops().dtype(), batch, image_shape().size());
+}
+
+void TrainedNetwork::load_blocks(const std::vector<blocks::BlockPlace>& places, const ResumePlan& found) {
+  std::optional<Arena> host;
+  Tensor reading;
+  if (!device_->shares_host_memory()) {
+    const Tensor size(nullptr, DType::float32, {most_elements_});
+    host.emplace(device_->staging("checkpoint", size.bytes()));
+    reading = host->allocate(DType::float32, {most_elements_});
+  }
+  for (std::size_t b = 0; b < places.size(); ++b) load_block(places[b], found.blocks[b], reading);
+}
+
+void TrainedNetwork::load_block(const blocks::BlockPlace& place, const ResumePoint& point, const Tensor& reading) {
   blocks::Denoiser& network = block(place.index);
-  const Tensor flat = weights_->allocate(DType::float32, {network.parameter_elements()});
+  const Tensor flat = weights_->allocate(ops().dtype(), {network.parameter_elements()});
+  const Tensor read = reading.empty() ? flat : reading.rows(0, flat.size());
   BlockFileHeader expected;
   expected.block = place.index;
   expected.blocks = place.count;
-  expected.step = step;
+  expected.step = point.step;
   expected.seed = trained_block_seed(config_, place.index);
   expected.experiment = experiment_;
   expected.training = config_.blocks.training;
   expected.first_layer = place.first_layer;
   expected.layers = place.layers;
-  const std::span<float> values(flat.as<float>(), static_cast<std::size_t>(flat.size()));
+  const std::span<float> values(read.as<float>(), static_cast<std::size_t>(read.size()));
   BlockTensors<float> tensors;
   (weights_are_averages() ? tensors.average : tensors.parameters) = values;
-  read_block_file(checkpoints_folder(folder_) / file, expected, network.parameters(), tensors);
+  read_block_file(checkpoints_folder(folder_) / point.file->name, expected, network.parameters(), tensors);
+  if (!reading.empty()) put_on_device(flat, read);
   network.bind_parameters(flat);
   parameters_.push_back(flat);
-  steps_.push_back(step);
+  steps_.push_back(point.step);
+}
+
+void TrainedNetwork::put_on_device(const Tensor& weights, const Tensor& read) {
+  Tensor master = weights;
+  if (weights.dtype != DType::float32) {
+    activations_->rewind();
+    master = activations_->allocate(DType::float32, {weights.size()});
+  }
+  device_->upload(master.data, read.data, read.bytes());
+  if (weights.dtype != DType::float32) ops().convert(weights, master);
+  // The next block is read into the same memory.
+  ops().synchronize();
+}
+
+void TrainedNetwork::warn_about_precision() {
+  if (computed_in(config_) == ops().dtype()) return;
+  warnings_.push_back(fmt::format("the run was trained in {} (model.precision), this is computed on {}",
+                                  config_.model.precision == Precision::bfloat16 ? "bfloat16" : "float32",
+                                  computed_on()));
 }
 
 void TrainedNetwork::warn_about_steps() {
@@ -144,6 +194,12 @@ void TrainedNetwork::warn_about_steps() {
                     "{} --resume`",
                     *least, config_.budget.steps, RunPaths{folder_}.config()));
   }
+}
+
+std::string TrainedNetwork::computed_on() const {
+  const kernels::DeviceFacts& facts = device_->facts();
+  return fmt::format("{} in {}", facts.kind == "cuda" ? facts.name : "the CPU",
+                     device_->ops().dtype() == DType::bfloat16 ? "bfloat16" : "float32");
 }
 
 std::int64_t TrainedNetwork::parameter_count() const {

@@ -1,7 +1,7 @@
 #pragma once
 /// The network of a RUN folder, whole: every block with the weights of its newest checkpoint, in memory, ready to
 /// denoise. Weights are the average where the experiment keeps one (optimizer.average_decay), as for `generate`, `eval`
-/// and `export` alike.
+/// and `export` alike. They lie on the device that computes, in the type that it computes in.
 
 #include <cstdint>
 #include <memory>
@@ -12,7 +12,9 @@
 #include "blocks/assembled.hpp"
 #include "blocks/denoiser.hpp"
 #include "kernels/arena.hpp"
+#include "kernels/device.hpp"
 #include "kernels/ops.hpp"
+#include "trainer/checkpoint/resume.hpp"
 #include "trainer/config/config.hpp"
 #include "trainer/data/image_dataset.hpp"
 #include "trainer/run/data_facts.hpp"
@@ -22,9 +24,11 @@ namespace blocktrain::trainer {
 class TrainedNetwork {
  public:
   /// Loads the run in `folder`. `overrides` may change eval.*, parallel.* and data.path, which say nothing about the
-  /// weights. Throws InputError when `folder` is no run, an override is of another key, a file is damaged, or a block
-  /// has no checkpoint that is whole.
-  TrainedNetwork(const std::string& folder, const std::vector<std::string>& overrides);
+  /// weights. It computes on `device`, or, when that is null, where parallel.device says (make_evaluation_device).
+  /// Throws InputError when `folder` is no run, an override is of another key, a file is damaged, a block has no
+  /// checkpoint that is whole, or the device cannot be had or has too little memory.
+  TrainedNetwork(const std::string& folder, const std::vector<std::string>& overrides,
+                 std::unique_ptr<kernels::Device> device = nullptr);
 
   const std::string& folder() const { return folder_; }
   const Config& config() const { return config_; }
@@ -35,7 +39,8 @@ class TrainedNetwork {
   int blocks() const { return static_cast<int>(networks_.size()); }
   const blocks::Denoiser& block(int b) const { return *networks_[static_cast<std::size_t>(b)]; }
   blocks::Denoiser& block(int b) { return *networks_[static_cast<std::size_t>(b)]; }
-  /// The flat parameters of a block, of block(b).parameter_elements() floats.
+  /// The flat parameters of a block, block(b).parameter_elements() of them, on the device and in its type: on a CPU
+  /// float32 in host memory.
   const kernels::Tensor& parameters(int b) const { return parameters_[static_cast<std::size_t>(b)]; }
   /// Training steps behind the weights, by block.
   const std::vector<std::int64_t>& steps() const { return steps_; }
@@ -44,11 +49,16 @@ class TrainedNetwork {
 
   /// "4 blocks at step 1500, averaged weights".
   std::string summary() const;
-  /// Sentences for the user: damaged checkpoints, blocks at different steps, an unfinished run.
+  /// Sentences for the user: damaged checkpoints, blocks at different steps, an unfinished run, another precision than
+  /// that of the training.
   const std::vector<std::string>& warnings() const { return warnings_; }
 
   blocks::AssembledNetwork& network() { return *network_; }
-  kernels::Ops& ops() { return *ops_; }
+  kernels::Device& device() { return *device_; }
+  /// "the CPU in float32", "NVIDIA H200 in bfloat16".
+  std::string computed_on() const;
+  /// Of the device: the tensors that they and network() take lie there.
+  kernels::Ops& ops() { return device_->ops(); }
   /// Samples that one call of network() may take.
   std::int64_t batch() const { return batch_; }
 
@@ -56,7 +66,15 @@ class TrainedNetwork {
   ImageDataset open_data() const;
 
  private:
-  void load_block(const blocks::BlockPlace& place, const std::string& file, std::int64_t step);
+  /// Takes the memory for the weights and for batches, after a look at whether there is enough.
+  void take_memory(const std::vector<blocks::BlockPlace>& places);
+  /// Binds the network's activations for `batch` samples in `arena`; on a measuring one this prices them.
+  void bind_activations(kernels::Arena& arena, std::int64_t batch);
+  void load_blocks(const std::vector<blocks::BlockPlace>& places, const ResumePlan& found);
+  /// Through `reading`, host memory for the largest block, which is empty where the device shares the host's.
+  void load_block(const blocks::BlockPlace& place, const ResumePoint& point, const kernels::Tensor& reading);
+  void put_on_device(const kernels::Tensor& weights, const kernels::Tensor& read);
+  void warn_about_precision();
   void warn_about_steps();
 
   std::string folder_;
@@ -66,10 +84,11 @@ class TrainedNetwork {
   std::int64_t batch_ = 0;
   std::vector<std::int64_t> steps_;
   std::vector<std::string> warnings_;
+  std::unique_ptr<kernels::Device> device_;  // before what lies on it
   std::vector<std::unique_ptr<blocks::Denoiser>> networks_;
+  std::int64_t most_elements_ = 0;  // of a block
   std::vector<kernels::Tensor> parameters_;
   std::optional<kernels::Arena> weights_, activations_;
-  std::unique_ptr<kernels::Ops> ops_;
   std::optional<blocks::AssembledNetwork> network_;
 };
 

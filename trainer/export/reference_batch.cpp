@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "kernels/error.hpp"
 #include "kernels/random.hpp"
 
 namespace blocktrain::trainer {
@@ -42,6 +43,7 @@ Tensor flat_rows(const Tensor& t) { return t.reshaped({t.dim(0), t.row_size()});
 }  // namespace
 
 ReferenceBatch::ReferenceBatch(TrainedNetwork& network) {
+  BLOCKTRAIN_EXPECTS(network.device().shares_host_memory());
   const std::vector<double> sigmas = reference_levels(network.network().schedule());
   const ImageShape shape = network.image_shape();
   Arena sizing = Arena::measuring("reference batch");

@@ -25,6 +25,7 @@ namespace blocktrain::trainer {
 /// too.
 class ReferenceBatch {
  public:
+  /// `network` computes on the CPU, in float32: what it puts out defines what is right.
   explicit ReferenceBatch(TrainedNetwork& network);
 
   std::vector<NamedTensor> tensors() const;

@@ -1,10 +1,16 @@
 #include "tests/trainer/eval/support.hpp"
 
+#include <array>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <stdexcept>
+
+#include "trainer/checkpoint/block_file.hpp"
+#include "trainer/checkpoint/manifest_writer.hpp"
+#include "trainer/eval/trained_network.hpp"
+#include "trainer/run/run_folder.hpp"
 
 namespace blocktrain::trainer::testing {
 namespace {
@@ -19,9 +25,10 @@ const TemporaryFolder& folder() {
 // Far enough from the start for every part of the network to count in its output.
 std::string trained(const std::string& name, const std::string& training) {
   const std::string run = folder().path(name);
-  const int code = train_small(run, 1,
-                               {"blocks.training=" + training, "budget.steps=60", "optimizer.learning_rate=1e-2",
-                                "checkpoint.every_steps=30", "eval.images=16", "eval.samples=40", "eval.steps=[4, 6]"});
+  const int code = train_small(
+      run, 1,
+      {"blocks.training=" + training, "budget.steps=60", "optimizer.learning_rate=1e-2", "parallel.device=cpu",
+       "checkpoint.every_steps=30", "eval.images=16", "eval.samples=40", "eval.steps=[4, 6]"});
   if (code != 0) throw std::runtime_error("the training for the tests ended with " + std::to_string(code));
   return run;
 }
@@ -41,6 +48,39 @@ const std::string& small_twin() {
 std::string copy_of_run(const TemporaryFolder& to, const std::string& name) {
   fs::copy(small_run(), to.path(name), fs::copy_options::recursive);
   return to.path(name);
+}
+
+std::string copy_trained_in_bfloat16(const TemporaryFolder& to, const std::string& name) {
+  const std::string run = copy_of_run(to, name);
+  const TrainedNetwork network(run, {});
+  std::string text = read_file(run + "/config.yaml");
+  const std::string was = "precision: float32";
+  text.replace(text.find(was), was.size(), "precision: bfloat16");
+  std::ofstream(run + "/config.yaml") << text;
+  const std::string experiment = experiment_identity(load_run_config(run));
+
+  // The state of a block by table: weights, both moments, average.
+  using State = std::array<std::vector<float>, 4>;
+  std::vector<BlockFileHeader> headers;
+  std::vector<State> states;
+  for (int b = 0; b < network.blocks(); ++b) {
+    const std::string file = checkpoint_files(run, b).front();
+    headers.push_back(read_block_header(file));
+    State& s = states.emplace_back();
+    for (auto& table : s) table.resize(static_cast<std::size_t>(network.block(b).parameter_elements()));
+    read_block_file(file, headers.back(), network.block(b).parameters(), BlockTensors<float>{s[0], s[1], s[2], s[3]});
+    headers.back().experiment = experiment;
+  }
+  fs::remove_all(run + "/checkpoints");
+  ResumePlan fresh;
+  for (int b = 0; b < network.blocks(); ++b) fresh.blocks.push_back({b, 0, std::nullopt});
+  ManifestWriter writer(run, experiment, fresh);
+  for (int b = 0; b < network.blocks(); ++b) {
+    const State& s = states[static_cast<std::size_t>(b)];
+    writer.add(commit_block(run, headers[static_cast<std::size_t>(b)], network.block(b).parameters(),
+                            BlockTensors<const float>{s[0], s[1], s[2], s[3]}));
+  }
+  return run;
 }
 
 std::vector<std::string> checkpoint_files(const std::string& run, int block) {

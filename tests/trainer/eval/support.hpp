@@ -8,12 +8,16 @@
 
 namespace blocktrain::trainer::testing {
 
-/// A block-local run of 4 blocks, and its end-to-end twin, on the committed digits. Folders of this process.
+/// A block-local run of 4 blocks, and its end-to-end twin, on the committed digits, to be computed on the CPU unless
+/// parallel.device is overridden. Folders of this process.
 const std::string& small_run();
 const std::string& small_twin();
 
 /// A copy of small_run() that a test may damage, as `name` inside `folder`.
 std::string copy_of_run(const TemporaryFolder& folder, const std::string& name);
+
+/// Such a copy that says it was trained in bfloat16, which a GPU alone can do.
+std::string copy_trained_in_bfloat16(const TemporaryFolder& to, const std::string& name);
 
 /// The checkpoint files of a block, newest first.
 std::vector<std::string> checkpoint_files(const std::string& run, int block);

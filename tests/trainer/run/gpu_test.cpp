@@ -3,31 +3,20 @@
 #include <algorithm>
 #include <boost/test/unit_test.hpp>
 #include <cmath>
-#include <cstdio>
-#include <cstdlib>
 #include <map>
 #include <nlohmann/json.hpp>
 
-#include "kernels/device.hpp"
 #include "support.hpp"
+#include "tests/trainer/run/needs_gpu.hpp"
 #include "trainer/run/stop_signal.hpp"
 
 namespace blocktrain::trainer {
 namespace {
 
 using testing::final_digests;
+using testing::NeedsGpu;
 using testing::TemporaryFolder;
 
-/// Ends the program as "skipped" where no GPU is.
-struct NeedsGpu {
-  NeedsGpu() {
-    std::string why;
-    if (kernels::cuda_devices(&why) > 0) return;
-    std::printf("SKIPPED: %s\n", why.c_str());
-    std::fflush(stdout);
-    std::_Exit(77);
-  }
-};
 BOOST_TEST_GLOBAL_FIXTURE(NeedsGpu);
 
 int train_small(const std::string& run, int ranks, std::vector<std::string> overrides, bool resume = false,

@@ -1,12 +1,11 @@
 // Blocks that take turns on a device with memory of its own: which of them lie there, and that it changes nothing.
 
-#include <array>
 #include <boost/test/unit_test.hpp>
 #include <cstring>
-#include <functional>
 #include <vector>
 
 #include "blocks/parameters.hpp"
+#include "tests/trainer/run/pretend_gpu.hpp"
 #include "trainer/data/batch_loader.hpp"
 #include "trainer/run/block_slots.hpp"
 #include "trainer/run/block_step.hpp"
@@ -16,63 +15,7 @@
 namespace blocktrain::trainer {
 namespace {
 
-using kernels::Arena;
-
-/// A GPU played by the CPU. Its memory is not the host's, so a host that touches it directly goes unnoticed only in
-/// value; copies aside happen as late as they may, at the next wait, so one that nobody waits for shows.
-class PretendGpu final : public kernels::Device {
- public:
-  PretendGpu() : cpu_(kernels::make_cpu_device(1)) { facts_.kind = "cuda"; }
-
-  const kernels::DeviceFacts& facts() const override { return facts_; }
-  kernels::Ops& ops() override { return cpu_->ops(); }
-  bool shares_host_memory() const override { return false; }
-  Arena arena(std::string purpose, std::size_t bytes) override {
-    static const kernels::MemoryKind kind{
-        [](std::byte* memory, std::size_t) noexcept { ::operator delete (memory, std::align_val_t{64}); },
-        [](void* to, const void* from, std::size_t n) { std::memcpy(to, from, n); }, false};
-    const std::size_t taken = std::max<std::size_t>(bytes, 64);
-    device_bytes += bytes;
-    auto* memory = static_cast<std::byte*>(::operator new (taken, std::align_val_t{64}));
-    std::memset(memory, 0, taken);
-    return Arena::over(std::move(purpose), memory, bytes, kind);
-  }
-  Arena staging(std::string purpose, std::size_t bytes) override { return Arena::host(std::move(purpose), bytes); }
-  void upload(void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
-  void download(void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
-  void download_later(void* to, const void* from, std::size_t bytes) override {
-    // As it is now: ops that follow must not show.
-    std::vector<std::byte> copy(bytes);
-    std::memcpy(copy.data(), from, bytes);
-    downloads_.push_back([to, copy] { std::memcpy(to, copy.data(), copy.size()); });
-  }
-  std::unique_ptr<kernels::Mark> mark() override { return std::make_unique<kernels::Mark>(); }
-  void set(kernels::Mark&) override {}
-  void wait(kernels::Mark&) override {
-    for (const auto& copy : downloads_) copy();
-    downloads_.clear();
-  }
-  void copy_aside(kernels::Side side, void* to, const void* from, std::size_t bytes) override {
-    late_[static_cast<std::size_t>(side)].push_back([=] { std::memcpy(to, from, bytes); });
-    if (side == kernels::Side::blocks) aside_bytes += bytes;
-  }
-  void aside_after_ops(kernels::Side) override {}  // ops are done when their calls return
-  void ops_after_aside(kernels::Side side) override { finish_aside(side); }
-  void finish_aside(kernels::Side side) override {
-    for (const auto& copy : late_[static_cast<std::size_t>(side)]) copy();
-    late_[static_cast<std::size_t>(side)].clear();
-  }
-  std::unique_ptr<kernels::Recording> recording() override { return std::make_unique<kernels::Recording>(); }
-  void repeat(kernels::Recording&, kernels::WorkRef work) override { work(); }
-
-  std::size_t device_bytes = 0, aside_bytes = 0;
-
- private:
-  std::unique_ptr<kernels::Device> cpu_;
-  kernels::DeviceFacts facts_;
-  std::array<std::vector<std::function<void()>>, 2> late_;
-  std::vector<std::function<void()>> downloads_;
-};
+using testing::PretendGpu;
 
 Config config_of(DeviceChoice device, int blocks) {
   Config c;

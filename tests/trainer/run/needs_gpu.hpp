@@ -1,0 +1,23 @@
+#pragma once
+/// For test programs that need a GPU: BOOST_TEST_GLOBAL_FIXTURE(NeedsGpu).
+
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+
+#include "kernels/device.hpp"
+
+namespace blocktrain::trainer::testing {
+
+/// Ends the program as "skipped" where no GPU is.
+struct NeedsGpu {
+  NeedsGpu() {
+    std::string why;
+    if (kernels::cuda_devices(&why) > 0) return;
+    std::printf("SKIPPED: %s\n", why.c_str());
+    std::fflush(stdout);
+    std::_Exit(77);
+  }
+};
+
+}  // namespace blocktrain::trainer::testing
