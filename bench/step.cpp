@@ -44,7 +44,7 @@ int main(int argc, char** argv) {
   Config config;
   DataShape data{1, 8, 8, 10};
   int threads = 1, block = 1;
-  bool end_to_end = false, cuda = false, bfloat16 = false;
+  bool end_to_end = false, cuda = false, bfloat16 = false, checkpoint_activations = false;
   CLI::App app{"Times training steps of blocktrain"};
   app.add_option("--layers", config.model.layers);
   app.add_option("--width", config.model.width);
@@ -61,12 +61,14 @@ int main(int argc, char** argv) {
   app.add_flag("--end-to-end", end_to_end);
   app.add_flag("--cuda", cuda, "On the first GPU");
   app.add_flag("--bfloat16", bfloat16, "Compute in bfloat16 (on a GPU)");
+  app.add_flag("--checkpoint-activations", checkpoint_activations, "Keep only the inputs of layers");
   CLI11_PARSE(app, argc, argv);
   data.width = data.height;
   config.budget.steps = 1000000;
   config.optimizer.decay_steps = 0;
   config.blocks.training = end_to_end ? TrainingMode::end_to_end : TrainingMode::block_local;
 
+  if (checkpoint_activations) config.parallel.activation_checkpointing = ActivationCheckpointing::layer;
   config.parallel.device = cuda ? DeviceChoice::cuda : DeviceChoice::cpu;
   config.model.precision = bfloat16 ? Precision::bfloat16 : Precision::float32;
   const std::unique_ptr<kernels::Device> device =

@@ -90,6 +90,9 @@ class Denoiser {
   /// Targets predicted per sample (patches).
   virtual std::int64_t tokens_per_sample() const = 0;
   virtual Flops flops() const = 0;
+  /// What accumulate_gradient of `samples` samples computes a second time to save memory, over all of them; it comes on
+  /// top of flops().training, which is the work of the network itself.
+  virtual double recomputed_flops(std::int64_t samples) const = 0;
 
   /// Flat parameters to read, of parameter_elements() elements; may be rebound any time (for instance to an average).
   virtual void bind_parameters(const kernels::Tensor& flat) = 0;

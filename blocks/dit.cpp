@@ -29,8 +29,9 @@ struct TrainingMemory {
   Tensor z, f;       // [N, channels, height, width]; f also takes its own gradient
   Tensor sigma, loss, mse;
   ConditionActivations condition;
+  std::vector<Tensor> streams;  // [N,T,C] input of each layer, then the output of the last
+  // The rest of each layer; with checkpointing a single one, of a chunk, in which the layers take turns.
   std::vector<DitLayerActivations> layers;
-  Tensor last;               // [N,T,C] output of the last layer
   Tensor output_modulation;  // [N,2C]
   DitScratch scratch;        // of one chunk
 };
@@ -54,6 +55,7 @@ class Dit final : public Denoiser {
   std::int64_t parameter_elements() const override { return elements_; }
   std::int64_t tokens_per_sample() const override { return config_.tokens(); }
   Flops flops() const override;
+  double recomputed_flops(std::int64_t samples) const override;
 
   void bind_parameters(const Tensor& flat) override;
   void bind_gradient(const Tensor& flat) override;
@@ -78,6 +80,22 @@ class Dit final : public Denoiser {
                 std::int64_t begin, std::int64_t end);
   /// F of one chunk of samples, in inference_.f.
   Tensor infer(Ops& ops, const Tensor& z, const Tensor& sigma, const Tensor& label);
+
+  bool checkpoints() const { return config_.checkpointing == ActivationCheckpointing::layer; }
+  /// Layers whose forward pass is repeated for their backward pass, when `samples` train together. In one chunk the
+  /// last layer's activations are still there: nothing has run in their memory since.
+  std::size_t layers_run_again(std::int64_t samples) const {
+    if (!checkpoints()) return 0;
+    return layers_.size() - (samples_per_chunk(config_, samples) == samples ? 1 : 0);
+  }
+  /// Activations of layer i for samples [begin, end) of a training step.
+  DitLayerActivations activations(std::size_t i, std::int64_t begin, std::int64_t end) const {
+    const Tensor input = training_.streams[i].rows(begin, end);
+    return checkpoints() ? training_.layers.front().rows(0, end - begin, input)
+                         : training_.layers[i].rows(begin, end, input);
+  }
+  /// Of one layer's attention, forward, per sample.
+  double attention_flops() const;
 
   Tensor allocate_images(Arena& arena, DType dtype, std::int64_t samples) const {
     return arena.allocate(kernels::precise(dtype), {samples, config_.channels, config_.height, config_.width_px});
@@ -115,17 +133,30 @@ Dit::Dit(const DitConfig& config, const BlockPlace& place, ParameterLayout layou
       elements_(layout.elements()),
       parameters_(layout.take()) {}
 
+double Dit::attention_flops() const {
+  const auto tokens = static_cast<double>(config_.tokens());
+  return 4 * tokens * tokens * static_cast<double>(config_.width);
+}
+
 Flops Dit::flops() const {
   const auto tokens = static_cast<double>(config_.tokens());
-  const auto layers = static_cast<double>(layers_.size());
   // Products whose input has a gradient cost two more in the backward pass, those at the edge of the network one more.
   double inner =
       tokens * output_.flops_per_token() + output_.flops_per_sample() + condition_.differentiated_flops_per_sample();
   for (const DitLayer& layer : layers_) inner += tokens * layer.flops_per_token() + layer.flops_per_sample();
   const double edge = tokens * embedding_.flops_per_token() + condition_.flops_per_sample() -
                       condition_.differentiated_flops_per_sample();
-  const double attention = layers * 4 * tokens * tokens * static_cast<double>(config_.width);
+  const double attention = static_cast<double>(layers_.size()) * attention_flops();
   return {inner + edge + attention, 3 * inner + 2 * edge + 3.5 * attention};
+}
+
+double Dit::recomputed_flops(std::int64_t samples) const {
+  double per_sample = 0;
+  for (std::size_t i = 0; i < layers_run_again(samples); ++i) {
+    per_sample += static_cast<double>(config_.tokens()) * layers_[i].flops_per_token() + layers_[i].flops_per_sample() +
+                  attention_flops();
+  }
+  return static_cast<double>(samples) * per_sample;
 }
 
 void Dit::bind_parameters(const Tensor& flat) {
@@ -154,12 +185,15 @@ void Dit::bind_training(Arena& arena, DType dtype, std::int64_t samples) {
   t.loss = arena.allocate(kernels::precise(dtype), {samples});
   t.mse = arena.allocate(kernels::precise(dtype), {samples});
   t.condition = ConditionActivations::allocate(arena, dtype, config_, samples, true);
+  const std::int64_t chunk = samples_per_chunk(config_, samples);
   for (std::size_t i = 0; i < layers_.size(); ++i) {
-    t.layers.push_back(DitLayerActivations::allocate(arena, dtype, config_, samples));
+    t.streams.push_back(arena.allocate(dtype, {samples, config_.tokens(), config_.width}));
+    if (checkpoints() && i > 0) continue;
+    t.layers.push_back(DitLayerActivations::allocate(arena, dtype, config_, checkpoints() ? chunk : samples));
   }
-  t.last = arena.allocate(dtype, {samples, config_.tokens(), config_.width});
+  t.streams.push_back(arena.allocate(dtype, {samples, config_.tokens(), config_.width}));
   t.output_modulation = arena.allocate(dtype, {samples, 2 * config_.width});
-  t.scratch = DitScratch::allocate(arena, dtype, config_, samples_per_chunk(config_, samples));
+  t.scratch = DitScratch::allocate(arena, dtype, config_, chunk);
   training_ = std::move(t);
 }
 
@@ -231,14 +265,12 @@ SampleLosses Dit::train(Ops& ops, const NoisyBatch& batch, kernels::LossWeightin
 
 void Dit::forward(Ops& ops, const NoisyBatch& batch, const Tensor& conditioning, std::int64_t begin, std::int64_t end) {
   const DitScratch scratch = training_.scratch.first(end - begin);
-  const auto input_of = [&](std::size_t i) {
-    return (i < layers_.size() ? training_.layers[i].input : training_.last).rows(begin, end);
-  };
+  const auto input_of = [&](std::size_t i) { return training_.streams[i].rows(begin, end); };
   embedding_.forward(ops, input_of(0), batch.noisy.rows(begin, end), batch.sigma.rows(begin, end), training_.positions,
                      scratch);
   for (std::size_t i = 0; i < layers_.size(); ++i) {
     const Tensor gelu = scratch.wide_as(end - begin, config_.tokens(), config_.mlp_ratio * config_.width);
-    layers_[i].forward(ops, input_of(i + 1), training_.layers[i].rows(begin, end), gelu, conditioning, scratch);
+    layers_[i].forward(ops, input_of(i + 1), activations(i, begin, end), gelu, conditioning, scratch);
   }
   output_.forward(ops, training_.f.rows(begin, end), training_.output_modulation.rows(begin, end),
                   input_of(layers_.size()), conditioning, scratch);
@@ -248,9 +280,12 @@ void Dit::backward(Ops& ops, const NoisyBatch& batch, const Tensor& conditioning
                    std::int64_t begin, std::int64_t end) {
   const DitScratch scratch = training_.scratch.first(end - begin);
   output_.backward(ops, dconditioning, training_.f.rows(begin, end), training_.output_modulation.rows(begin, end),
-                   training_.last.rows(begin, end), conditioning, scratch);
+                   training_.streams.back().rows(begin, end), conditioning, scratch);
+  const std::size_t run_again = layers_run_again(batch.noisy.dim(0));
   for (std::size_t i = layers_.size(); i-- > 0;) {
-    layers_[i].backward(ops, dconditioning, training_.layers[i].rows(begin, end), conditioning, scratch);
+    const DitLayerActivations kept = activations(i, begin, end);
+    if (i < run_again) layers_[i].forward_again(ops, kept, conditioning, scratch);
+    layers_[i].backward(ops, dconditioning, kept, conditioning, scratch);
   }
   embedding_.backward(ops, scratch.flow, batch.noisy.rows(begin, end), batch.sigma.rows(begin, end), scratch);
 }

@@ -10,6 +10,12 @@
 
 namespace blocktrain::blocks {
 
+/// What a layer keeps from forward to backward. Gradients are the same numbers with either.
+enum class ActivationCheckpointing : std::uint8_t {
+  none,   ///< all that its backward pass reads
+  layer,  ///< its input: the rest is computed again just before its backward pass, in memory that layers share
+};
+
 struct DitConfig {
   std::int64_t channels = 1, height = 28, width_px = 28;  ///< of an image
   int patch = 2;                                          ///< side of a patch, in pixels
@@ -23,6 +29,7 @@ struct DitConfig {
   /// Tokens that run through the layers together: enough for the matrix products to be efficient, few enough for
   /// scratch to stay small.
   std::int64_t rows_at_once = 2048;
+  ActivationCheckpointing checkpointing = ActivationCheckpointing::none;
 
   std::int64_t tokens() const { return (height / patch) * (width_px / patch); }
   std::int64_t patch_elements() const { return channels * patch * patch; }

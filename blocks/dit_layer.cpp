@@ -10,7 +10,6 @@ DitLayerActivations DitLayerActivations::allocate(kernels::Arena& arena, kernels
   const std::int64_t tokens = config.tokens(), width = config.width;
   const auto rows_of = [&](std::int64_t columns) { return arena.allocate(dtype, {samples, tokens, columns}); };
   DitLayerActivations a;
-  a.input = rows_of(width);
   a.modulation = arena.allocate(dtype, {samples, 6 * width});
   a.qkv = rows_of(3 * width);
   a.attention = rows_of(width);
@@ -37,10 +36,16 @@ DitLayerActivations DitLayerActivations::transient(const DitConfig& config, cons
   return a;
 }
 
-DitLayerActivations DitLayerActivations::rows(std::int64_t begin, std::int64_t end) const {
-  return {input.rows(begin, end),     modulation.rows(begin, end),  qkv.rows(begin, end),
-          attention.rows(begin, end), log_sum_exp.rows(begin, end), projection.rows(begin, end),
-          hidden.rows(begin, end),    output.rows(begin, end)};
+DitLayerActivations DitLayerActivations::rows(std::int64_t begin, std::int64_t end, const Tensor& in) const {
+  BLOCKTRAIN_EXPECTS(in.dim(0) == end - begin);
+  return {in,
+          modulation.rows(begin, end),
+          qkv.rows(begin, end),
+          attention.rows(begin, end),
+          log_sum_exp.rows(begin, end),
+          projection.rows(begin, end),
+          hidden.rows(begin, end),
+          output.rows(begin, end)};
 }
 
 namespace {
@@ -71,6 +76,20 @@ Tensor DitLayer::part(const Tensor& modulation, int i) const {
 
 void DitLayer::forward(Ops& ops, const Tensor& next, const DitLayerActivations& kept, const Tensor& gelu,
                        const Tensor& conditioning, const DitScratch& scratch) const {
+  const Tensor& x1 = scratch.flow;
+  branches(ops, kept, x1, gelu, conditioning, scratch);
+  ops.gated_residual_forward(next, x1, kept.output, part(kept.modulation, 5));
+}
+
+void DitLayer::forward_again(Ops& ops, const DitLayerActivations& kept, const Tensor& conditioning,
+                             const DitScratch& scratch) const {
+  // The gradient lies in scratch.flow now. x1 is read no more once the MLP's output takes its place.
+  const Tensor gelu = scratch.wide_as(kept.input.dim(0), kept.input.dim(1), hidden_);
+  branches(ops, kept, kept.output, gelu, conditioning, scratch);
+}
+
+void DitLayer::branches(Ops& ops, const DitLayerActivations& kept, const Tensor& x1, const Tensor& gelu,
+                        const Tensor& conditioning, const DitScratch& scratch) const {
   const Tensor& m = kept.modulation;
   modulation_.forward(ops, m, conditioning);
 
@@ -79,13 +98,11 @@ void DitLayer::forward(Ops& ops, const Tensor& next, const DitLayerActivations& 
   qkv_.forward(ops, kept.qkv, modulated);
   ops.attention_forward(kept.attention, kept.log_sum_exp, kept.qkv, heads_);
   projection_.forward(ops, kept.projection, kept.attention);
-  const Tensor& x1 = scratch.flow;
   ops.gated_residual_forward(x1, kept.input, kept.projection, part(m, 2));
 
   ops.norm_modulate_forward(modulated, scratch.mean, scratch.rstd, x1, part(m, 3), part(m, 4), norm_epsilon);
   mlp_input_.forward_gelu(ops, gelu, kept.hidden, modulated);
   mlp_output_.forward(ops, kept.output, gelu);
-  ops.gated_residual_forward(next, x1, kept.output, part(m, 5));
 }
 
 void DitLayer::backward(Ops& ops, const Tensor& dconditioning, const DitLayerActivations& kept,

@@ -4,7 +4,8 @@
 ///   x1 = x  + gate1 * projection(attention(qkv(modulate(norm(x), shift1, scale1))))
 ///   y  = x1 + gate2 * output(GELU(input(modulate(norm(x1), shift2, scale2))))
 /// The norms have no parameters of their own. Of a forward pass only what is dear to compute again is kept: 11 C
-/// numbers per token; modulated norms, x1 and the GELU are computed again in the backward pass.
+/// numbers per token; modulated norms, x1 and the GELU are computed again in the backward pass. With activation
+/// checkpointing it is the input alone, C numbers per token.
 
 #include <string>
 #include <vector>
@@ -14,9 +15,9 @@
 
 namespace blocktrain::blocks {
 
-/// What a layer keeps from forward to backward, of N samples with T tokens of width C.
+/// What the backward pass of a layer reads, of N samples with T tokens of width C.
 struct DitLayerActivations {
-  kernels::Tensor input;        ///< x [N,T,C]
+  kernels::Tensor input;        ///< x [N,T,C]; empty as allocated: rows() puts it beside the rest
   kernels::Tensor modulation;   ///< [N,6C]
   kernels::Tensor qkv;          ///< [N,T,3C]
   kernels::Tensor attention;    ///< [N,T,C]
@@ -25,6 +26,7 @@ struct DitLayerActivations {
   kernels::Tensor hidden;       ///< [N,T,mlp_ratio*C] before the GELU
   kernels::Tensor output;       ///< [N,T,C] of the MLP
 
+  /// All but `input`, which has to outlast the rest when that is shared by layers.
   static DitLayerActivations allocate(kernels::Arena& arena, kernels::DType dtype, const DitConfig& config,
                                       std::int64_t samples);
   /// For a forward pass without a backward pass: all layers in the same memory. `input` and `attention` [n,T,C],
@@ -33,8 +35,8 @@ struct DitLayerActivations {
   static DitLayerActivations transient(const DitConfig& config, const kernels::Tensor& input,
                                        const kernels::Tensor& attention, const kernels::Tensor& log_sum_exp,
                                        const DitScratch& scratch);
-  /// The same for samples [begin, end).
-  DitLayerActivations rows(std::int64_t begin, std::int64_t end) const;
+  /// The same for samples [begin, end), whose input is `in`.
+  DitLayerActivations rows(std::int64_t begin, std::int64_t end, const kernels::Tensor& in) const;
 };
 
 class DitLayer {
@@ -51,6 +53,11 @@ class DitLayer {
   void forward(kernels::Ops& ops, const kernels::Tensor& next, const DitLayerActivations& kept,
                const kernels::Tensor& gelu, const kernels::Tensor& conditioning, const DitScratch& scratch) const;
 
+  /// Fills `kept` from kept.input with the bits that forward() gave it. Leaves scratch.flow alone; uses scratch.narrow
+  /// and scratch.wide.
+  void forward_again(kernels::Ops& ops, const DitLayerActivations& kept, const kernels::Tensor& conditioning,
+                     const DitScratch& scratch) const;
+
   /// Takes scratch.flow from the gradient of `next` to that of kept.input, adds the gradient of SiLU(c) into
   /// dconditioning [n,C] and those of the parameters into the bound gradient. Uses all of scratch and destroys
   /// kept.projection, kept.hidden and kept.output.
@@ -65,6 +72,9 @@ class DitLayer {
   /// Columns of shift, scale and gate in the modulation: 0, 1, 2 for attention, 3, 4, 5 for the MLP.
   kernels::Tensor part(const kernels::Tensor& modulation, int i) const;
 
+  /// Forward up to what is added to x1 [n,T,C] in the end. `x1` may be kept.output, and is then gone.
+  void branches(kernels::Ops& ops, const DitLayerActivations& kept, const kernels::Tensor& x1,
+                const kernels::Tensor& gelu, const kernels::Tensor& conditioning, const DitScratch& scratch) const;
   void backward_mlp(kernels::Ops& ops, const DitLayerActivations& kept, const DitScratch& scratch) const;
   void backward_attention(kernels::Ops& ops, const DitLayerActivations& kept, const DitScratch& scratch) const;
 

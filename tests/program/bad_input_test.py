@@ -94,6 +94,8 @@ class BadInputTest(ProgramTest):
             "data.batch=0": ["data.batch"], "data.flip=perhaps": ["data.flip"], "data.path=": ["data.path"],
             "data.path=/nowhere/at/all": ["data.path", "/nowhere/at/all"], "budget.steps=-1": ["budget.steps"],
             "checkpoint.keep=0": ["checkpoint.keep"], "parallel.transport=carrier_pigeon": ["parallel.transport"],
+            "parallel.activation_checkpointing=layers": ["parallel.activation_checkpointing", "did you mean layer?"],
+            "parallel.activation_checkpoint=layer": ["did you mean parallel.activation_checkpointing?"],
             "parallel.device=cuda": ["parallel.device"], "energy.sample_seconds=0": ["energy.sample_seconds"],
             "parallel.ranks=120": ["data.batch", "120"], "parallel.ranks=100000000": ["parallel.ranks"],
             "seed=-1": ["seed"], "log.directory=": ["log.directory"],

@@ -87,6 +87,33 @@ class StartupTest(ProgramTest):
     def test_planned_bytes_are_the_measured_ones_under_mpirun(self):
         self.check_planned_bytes(4, ranks=4)
 
+    def test_activation_checkpointing_is_priced_and_then_taken(self):
+        option = "parallel.activation_checkpointing=layer"
+        tiny = self.experiment(model__layers=8, budget__steps=4)
+
+        def plan(*more):
+            return self.assertCode(program.run("plan", tiny.config, *more), 0).out
+
+        off, on = json.loads(plan("--json")), json.loads(plan("--json", "--set", option))
+        self.assertEqual((off["activation_checkpointing"], on["activation_checkpointing"]), ("none", "layer"))
+        choices = off["activation_checkpointing_choices"]
+        self.assertEqual(choices, on["activation_checkpointing_choices"])
+        self.assertLess(choices["layer"]["largest_rank_bytes"], choices["none"]["largest_rank_bytes"])
+        self.assertEqual(choices["none"]["recomputed_flops_per_step"], off["recomputed_flops_per_step"])
+        self.assertEqual(off["recomputed_flops_per_step"], 0)
+        self.assertEqual(choices["layer"]["recomputed_flops_per_step"], on["recomputed_flops_per_step"])
+        self.assertAlmostEqual(sum(block["recomputed_flops_per_step"] for block in on["blocks"]),
+                               on["recomputed_flops_per_step"])
+        self.assertEqual(off["flops_per_step"], on["flops_per_step"])
+        share = f"{100 * on['recomputed_flops_per_step'] / on['flops_per_step']:.1f}% more"
+        self.assertRegex(plan("--world", "4"), f"With {option} the largest rank takes .* for {share}")
+        self.assertRegex(plan("--world", "4", "--set", option), f"Activations checkpointed per layer: .*{share}")
+        # Blocks of one layer, whose passes fit into one chunk, have nothing to gain.
+        self.assertNotIn("activation_checkpointing", plan("--set", "model.layers=4"))
+        self.assertCode(tiny.train("--quiet", "--set", option, "--set", "parallel.ranks=4"), 0)
+        measured = {r["memory"]["measured"] for r in self.assertEveryStepOnce(tiny.run, 4) if r["type"] == "step"}
+        self.assertEqual(measured, {choices["layer"]["largest_rank_bytes"]})
+
     def test_quiet_is_quiet(self):
         tiny = self.experiment(budget__steps=5)
         result = self.assertCode(tiny.train("--quiet"), 0)

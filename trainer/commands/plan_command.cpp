@@ -17,21 +17,20 @@ namespace {
 
 using nlohmann::ordered_json;
 
-std::size_t largest_rank(const Plan& plan) {
-  std::size_t most = 0;
-  for (const RankPlan& r : plan.ranks) {
-    most = std::max(most, plan.on_gpu ? r.bytes.on_device(true) : r.bytes.total());
-  }
-  return most;
-}
-
 std::string list(const std::vector<int>& numbers) {
   std::string s;
   for (const int n : numbers) s += (s.empty() ? "" : ", ") + std::to_string(n);
   return s;
 }
 
-ordered_json to_json(const Plan& plan) {
+/// A plan with and without activation checkpointing.
+struct Choice {
+  Plan none, layer;
+};
+
+const char* spelling(ActivationCheckpointing c) { return c == ActivationCheckpointing::layer ? "layer" : "none"; }
+
+ordered_json to_json(const Plan& plan, const Choice& choice) {
   ordered_json j;
   j["training"] = plan.training == TrainingMode::end_to_end ? "end_to_end" : "block_local";
   j["world"] = plan.world;
@@ -39,6 +38,12 @@ ordered_json to_json(const Plan& plan) {
   j["micro_batch"] = plan.micro_batch;
   j["parameters"] = plan.parameters();
   j["flops_per_step"] = plan.flops_per_step();
+  j["recomputed_flops_per_step"] = plan.recomputed_flops_per_step();
+  j["activation_checkpointing"] = spelling(plan.checkpointing);
+  for (const Plan* p : {&choice.none, &choice.layer}) {
+    j["activation_checkpointing_choices"][spelling(p->checkpointing)] = {
+        {"largest_rank_bytes", p->largest_rank_bytes()}, {"recomputed_flops_per_step", p->recomputed_flops_per_step()}};
+  }
   j["inter_block_bytes_per_step"] = plan.inter_block_bytes_per_step;
   for (const BlockPlan& b : plan.blocks) {
     j["blocks"].push_back({{"block", b.place.index},
@@ -50,6 +55,7 @@ ordered_json to_json(const Plan& plan) {
                            {"parameters", b.parameters},
                            {"flops_per_sample_forward", b.flops.forward},
                            {"flops_per_sample_training", b.flops.training},
+                           {"recomputed_flops_per_step", b.recomputed_flops_per_step},
                            {"tokens_per_sample", b.tokens_per_sample}});
   }
   for (std::size_t r = 0; r < plan.ranks.size(); ++r) {
@@ -73,7 +79,23 @@ ordered_json to_json(const Plan& plan) {
   return j;
 }
 
-void print_table(const Config& config, const DataProbe& data, const Plan& plan, const Plan& twin,
+/// One line: what activation checkpointing saves and costs here, or would. Nothing where it is off and saves nothing.
+void print_choice(const Plan& plan, const Choice& choice) {
+  const auto none = static_cast<double>(choice.none.largest_rank_bytes());
+  const auto layer = static_cast<double>(choice.layer.largest_rank_bytes());
+  const double again = choice.layer.recomputed_flops_per_step(), share = 100 * again / plan.flops_per_step();
+  if (plan.checkpointing == ActivationCheckpointing::layer) {
+    fmt::print(
+        "\nActivations checkpointed per layer: {} FLOPs of a step computed again ({:.1f}% more); without, the\n"
+        "largest rank takes {}\n",
+        count(again), share, bytes(none));
+  } else if (layer < none) {
+    fmt::print("\nWith parallel.activation_checkpointing=layer the largest rank takes {}, for {:.1f}% more FLOPs\n",
+               bytes(layer), share);
+  }
+}
+
+void print_table(const Config& config, const DataProbe& data, const Plan& plan, const Choice& choice, const Plan& twin,
                  const Plan& twin_alone) {
   const bool local = plan.training == TrainingMode::block_local;
   fmt::print("{} on {} images of {}x{}x{}, {} classes ({} held out)\n", local ? "block-local" : "end to end",
@@ -110,11 +132,13 @@ void print_table(const Config& config, const DataProbe& data, const Plan& plan, 
                  bytes(static_cast<double>(b.batch)));
     }
   }
+  print_choice(plan, choice);
   if (local) {
-    const auto mine = static_cast<double>(largest_rank(plan)), theirs = static_cast<double>(largest_rank(twin));
+    const auto mine = static_cast<double>(plan.largest_rank_bytes()),
+               theirs = static_cast<double>(twin.largest_rank_bytes());
     fmt::print("\nBeside end to end on {} {} (embeddings, heads and optimizer included):\n", twin.world,
                twin.world == 1 ? "rank" : "ranks");
-    const auto alone = static_cast<double>(largest_rank(twin_alone));
+    const auto alone = static_cast<double>(twin_alone.largest_rank_bytes());
     fmt::print("  memory of the largest rank    {:>10} of {:>10}   {:.2f}x\n", bytes(mine), bytes(theirs),
                mine / theirs);
     fmt::print("    the same batch on one rank  {:>10} of {:>10}   {:.2f}x\n", bytes(mine), bytes(alone), mine / alone);
@@ -140,13 +164,16 @@ int plan_command(const PlanArguments& arguments) {
   const DataProbe data = probe_data(config.data.path, config.data.format);
   const DataShape shape{data.shape.channels, data.shape.height, data.shape.width, data.shape.classes};
   const Plan plan = make_plan(config, shape, arguments.world);
+  const Choice choice{plan_with(ActivationCheckpointing::none, config, shape, plan.world),
+                      plan_with(ActivationCheckpointing::layer, config, shape, plan.world)};
   if (arguments.json) {
-    fmt::print("{}\n", to_json(plan).dump(2));
+    fmt::print("{}\n", to_json(plan, choice).dump(2));
     return 0;
   }
   // The twin on as many ranks as its batch can be shared by.
   const int twin_world = static_cast<int>(std::min<std::int64_t>(plan.world, plan.batch));
-  print_table(config, data, plan, end_to_end_twin(config, shape, twin_world), end_to_end_twin(config, shape, 1));
+  print_table(config, data, plan, choice, end_to_end_twin(config, shape, twin_world),
+              end_to_end_twin(config, shape, 1));
   return 0;
 }
 

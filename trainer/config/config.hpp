@@ -20,6 +20,7 @@ enum class Weighting : std::uint8_t { edm, none };
 enum class DeviceChoice : std::uint8_t { automatic, cpu, cuda };
 enum class Precision : std::uint8_t { float32, bfloat16 };
 enum class TransportChoice : std::uint8_t { automatic, mpi, local };
+enum class ActivationCheckpointing : std::uint8_t { none, layer };
 enum class SamplerKind : std::uint8_t { euler, heun, ancestral };
 
 struct LogConfig {
@@ -125,6 +126,9 @@ struct ParallelConfig {
   int threads = 0;                    ///< compute threads per rank; 0: this host's cores shared among its ranks
   std::int64_t steps_per_visit = 50;  ///< steps a rank that owns several blocks trains one before the next
   double timeout_seconds = 120;       ///< no wait for another rank is longer
+  /// What a layer keeps for its backward pass. Here and not under `model`, for it changes memory and time but not a bit
+  /// of the weights, and keys of this section are not part of the experiment's identity.
+  ActivationCheckpointing activation_checkpointing = ActivationCheckpointing::none;
 
   bool operator==(const ParallelConfig&) const = default;
 };

@@ -21,6 +21,7 @@ constexpr std::string_view kWeightings[] = {"edm", "none"};
 constexpr std::string_view kDevices[] = {"auto", "cpu", "cuda"};
 constexpr std::string_view kPrecisions[] = {"float32", "bfloat16"};
 constexpr std::string_view kTransports[] = {"auto", "mpi", "local"};
+constexpr std::string_view kCheckpointings[] = {"none", "layer"};
 constexpr std::string_view kFormats[] = {"auto", "idx", "cifar10", "cifar100"};
 constexpr std::string_view kSamplers[] = {"euler", "heun", "ancestral"};
 
@@ -51,7 +52,7 @@ constexpr Section kSections[] = {
     {"budget", "When training ends: at the first limit reached."},
     {"eval", "How the quality of the network is measured."},
     {"checkpoint", "How often a run is saved."},
-    {"parallel", "Where the work is done: ranks, threads, devices. The experiment stays the same."},
+    {"parallel", "Where and how the work is done: ranks, threads, devices, memory. The experiment stays the same."},
     {"energy", "Where joules are read and what they cost."},
 };
 
@@ -194,6 +195,10 @@ void describe_running(std::vector<Field>& fields, Config& c) {
                     "Steps that a rank which owns several blocks trains one of them before the next."});
   fields.push_back({"parallel", "timeout_seconds", number(c.parallel.timeout_seconds, 0.1, 86400),
                     "Longest wait for another rank, in seconds, before the run ends with an error."});
+  fields.push_back({"parallel", "activation_checkpointing",
+                    names(c.parallel.activation_checkpointing, ActivationCheckpointing::layer, kCheckpointings),
+                    "What a layer keeps for its backward pass. none: its activations. layer: its input alone, and "
+                    "computes the rest again: less memory, up to a third more operations, the same weights."});
 
   fields.push_back({"energy", "powercap_root", PathField{&c.energy.powercap_root},
                     "Folder of Linux's powercap counters (RAPL), from which CPU and memory joules are read."});

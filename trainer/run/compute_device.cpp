@@ -79,10 +79,12 @@ void require_device_memory(comm::Communicator& world, const Plan& plan, const ke
       ++sharing;
     }
     if (planned <= facts.free_bytes) return;
+    const bool keeps_all = plan.checkpointing == ActivationCheckpointing::none;
     throw InputError("the plan needs " + bytes(static_cast<double>(planned)) + " on " + facts.name + " " + facts.uuid +
                      " (" + std::to_string(sharing) + (sharing == 1 ? " rank" : " ranks") + "), where " +
                      bytes(static_cast<double>(facts.free_bytes)) +
-                     " are free: lower data.micro_batch, use more GPUs or more blocks, or a narrower model");
+                     " are free: " + (keeps_all ? "set parallel.activation_checkpointing to layer, " : "") +
+                     "lower data.micro_batch, use more GPUs or more blocks, or a narrower model");
   });
 }
 

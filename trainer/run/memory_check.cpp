@@ -19,15 +19,31 @@ std::int64_t planned_on(const Plan& plan, const std::vector<int>& ranks) {
   return sum;
 }
 
-/// What to change, in words: the largest micro-batch that fits, or more machines.
+/// What to change, in words: activation checkpointing, the largest micro-batch that fits, both, or more machines.
 std::string advice(const Config& config, const DataShape& data, const Plan& plan, const std::vector<int>& ranks,
                    std::int64_t available) {
-  for (std::int64_t micro = plan.micro_batch / 2; micro >= 1; micro /= 2) {
-    Config smaller = config;
-    smaller.data.micro_batch = micro;
-    if (planned_on(make_plan(smaller, data, plan.world), ranks) <= available) {
-      return "data.micro_batch=" + std::to_string(micro) + " would fit";
+  const auto fits = [&](const Config& changed) {
+    return planned_on(make_plan(changed, data, plan.world), ranks) <= available;
+  };
+  const auto smaller_passes = [&](Config changed) -> std::string {
+    for (std::int64_t micro = plan.micro_batch / 2; micro >= 1; micro /= 2) {
+      changed.data.micro_batch = micro;
+      if (fits(changed)) return "data.micro_batch=" + std::to_string(micro);
     }
+    return {};
+  };
+  const std::string option = "parallel.activation_checkpointing=layer";
+  const bool keeps_all = config.parallel.activation_checkpointing == ActivationCheckpointing::none;
+  Config checkpointed = config;
+  checkpointed.parallel.activation_checkpointing = ActivationCheckpointing::layer;
+
+  const std::string passes = smaller_passes(config);
+  // The option first: it leaves the weights as they are, where passes of another size round otherwise.
+  if (keeps_all && fits(checkpointed)) return option + (passes.empty() ? "" : " or " + passes) + " would fit";
+  if (!passes.empty()) return passes + " would fit";
+  if (keeps_all) {
+    const std::string both = smaller_passes(checkpointed);
+    if (!both.empty()) return option + " with " + both + " would fit";
   }
   return "no data.micro_batch would fit; use more machines, more blocks, or a narrower model";
 }

@@ -12,7 +12,7 @@ namespace blocktrain::trainer {
 std::int64_t available_memory_bytes();
 
 /// Collective. Throws InputError on a rank whose machine has less memory available than its ranks have planned, naming
-/// both and the largest data.micro_batch that would fit.
+/// both and what would fit: activation checkpointing, or the largest data.micro_batch.
 void require_memory(comm::Communicator& world, const comm::HostMap& hosts, const Config& config, const DataShape& data,
                     const Plan& plan, std::int64_t available_bytes);
 

@@ -86,6 +86,8 @@ std::unique_ptr<blocks::Denoiser> make_network(const Config& config, const DataS
   d.mlp_ratio = config.model.mlp_ratio;
   d.label_dropout = config.model.label_dropout;
   d.sigma_data = config.noise.sigma_data;
+  if (config.parallel.activation_checkpointing == ActivationCheckpointing::layer)
+    d.checkpointing = blocks::ActivationCheckpointing::layer;
   if (on_gpu(config)) {
     // A GPU is the faster the more rows it has at a time, as long as its kernels' scratch (32 MiB) holds two sums for
     // each column of each sample.

@@ -43,6 +43,15 @@ ArenaBytes rank_bytes(const Config& config, const DataShape& data, const std::ve
   return arenas.peak();
 }
 
+/// What a rank computes again in one step, pass by pass.
+double recomputed_flops(const blocks::Denoiser& network, std::int64_t samples, std::int64_t micro_batch) {
+  double sum = 0;
+  for (std::int64_t begin = 0; begin < samples; begin += micro_batch) {
+    sum += network.recomputed_flops(std::min(micro_batch, samples - begin));
+  }
+  return sum;
+}
+
 }  // namespace
 
 std::int64_t Plan::parameters() const {
@@ -57,10 +66,23 @@ double Plan::flops_per_step() const {
   return f;
 }
 
+double Plan::recomputed_flops_per_step() const {
+  double f = 0;
+  for (const BlockPlan& b : blocks) f += b.recomputed_flops_per_step;
+  return f;
+}
+
+std::size_t Plan::largest_rank_bytes() const {
+  std::size_t most = 0;
+  for (const RankPlan& r : ranks) most = std::max(most, on_gpu ? r.bytes.on_device(true) : r.bytes.total());
+  return most;
+}
+
 Plan make_plan(const Config& config, const DataShape& data, int world) {
   Plan plan;
   plan.training = config.blocks.training;
   plan.on_gpu = on_gpu(config);
+  plan.checkpointing = config.parallel.activation_checkpointing;
   plan.batch = config.data.batch;
   const blocks::NoiseSchedule schedule = noise_schedule(config);
   for (const blocks::BlockPlace& place : block_places(config)) {
@@ -92,6 +114,11 @@ Plan make_plan(const Config& config, const DataShape& data, int world) {
                        " ranks make of a block; use fewer ranks or a larger batch");
     }
     rank.bytes = rank_bytes(config, data, plan.blocks, rank, plan.micro_batch);
+    for (const int b : rank.blocks) {
+      BlockPlan& block = plan.blocks[static_cast<std::size_t>(b)];
+      block.recomputed_flops_per_step += recomputed_flops(
+          *make_network(config, data, block.place), static_cast<std::int64_t>(rank.shard.size()), plan.micro_batch);
+    }
     if (rank.replicas > 1) {
       const auto floats = static_cast<double>(
           make_network(config, data, plan.blocks[static_cast<std::size_t>(first)].place)->parameter_elements() +
@@ -101,6 +128,12 @@ Plan make_plan(const Config& config, const DataShape& data, int world) {
     plan.ranks.push_back(std::move(rank));
   }
   return plan;
+}
+
+Plan plan_with(ActivationCheckpointing checkpointing, const Config& config, const DataShape& data, int world) {
+  Config other = config;
+  other.parallel.activation_checkpointing = checkpointing;
+  return make_plan(other, data, world);
 }
 
 Plan end_to_end_twin(const Config& config, const DataShape& data, int world) {

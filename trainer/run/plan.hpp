@@ -20,6 +20,7 @@ struct BlockPlan {
   std::int64_t parameters = 0;        ///< without padding
   blocks::Flops flops;                ///< per sample
   std::int64_t tokens_per_sample = 0;
+  double recomputed_flops_per_step = 0;  ///< of all its replicas, by activation checkpointing; not in flops
 };
 
 struct RankPlan {
@@ -33,6 +34,7 @@ struct RankPlan {
 struct Plan {
   TrainingMode training = TrainingMode::block_local;
   bool on_gpu = false;  ///< what the bytes are planned for
+  ActivationCheckpointing checkpointing = ActivationCheckpointing::none;
   int world = 1;
   std::int64_t batch = 1, micro_batch = 1;
   comm::Placement placement;
@@ -43,10 +45,17 @@ struct Plan {
   std::int64_t parameters() const;
   /// Matrix-product and attention FLOPs of one step of every block.
   double flops_per_step() const;
+  /// Those that activation checkpointing computes again on top, in one step of every block.
+  double recomputed_flops_per_step() const;
+  /// Bytes of the rank that needs the most: on its GPU where that is what computes, else all.
+  std::size_t largest_rank_bytes() const;
 };
 
 /// Plans `world` ranks (0: one per trained block). Throws InputError when config, data and world do not fit together.
 Plan make_plan(const Config& config, const DataShape& data, int world);
+
+/// The same run with `checkpointing`: what the choice saves and costs.
+Plan plan_with(ActivationCheckpointing checkpointing, const Config& config, const DataShape& data, int world);
 
 /// The same network, data and optimizer trained end to end on as many ranks: what block-local is compared with.
 Plan end_to_end_twin(const Config& config, const DataShape& data, int world);

@@ -59,9 +59,11 @@ BOOST_AUTO_TEST_CASE(every_spelling_of_every_enum_is_read_and_written) {
       }
     }
   }
-  BOOST_TEST(spellings == 26);
+  BOOST_TEST(spellings == 28);
   BOOST_TEST((load("", {"noise.partition=uniform"}).noise.partition == Partition::uniform));
   BOOST_TEST((load("", {"parallel.transport=local"}).parallel.transport == TransportChoice::local));
+  BOOST_TEST((load("", {"parallel.activation_checkpointing=layer"}).parallel.activation_checkpointing ==
+              ActivationCheckpointing::layer));
   BOOST_TEST((load("", {"data.format=cifar10"}).data.format == DataFormat::cifar10));
   BOOST_TEST((load("", {"eval.sampler=heun"}).eval.sampler == SamplerKind::heun));
 }
@@ -114,6 +116,10 @@ BOOST_AUTO_TEST_CASE(wrong_values_are_named_with_file_line_and_what_is_accepted)
       {"model:\n  architecture: vit", "t.yaml:4: model.architecture: found \"vit\"; accepted: dit"},
       {"parallel:\n  device: gpu",
        "t.yaml:4: parallel.device: found \"gpu\" (did you mean cpu?); accepted: auto, cpu, cuda"},
+      {"parallel:\n  activation_checkpointing: layers",
+       "t.yaml:4: parallel.activation_checkpointing: found \"layers\" (did you mean layer?); accepted: none, layer"},
+      {"parallel:\n  activation_checkpointing: true",
+       "t.yaml:4: parallel.activation_checkpointing: found \"true\"; accepted: none, layer"},
       {"blocks:\n  training: end-to-end",
        "t.yaml:4: blocks.training: found \"end-to-end\" (did you mean end_to_end?); accepted: block_local, end_to_end"},
       {"energy:\n  powercap_root: ''", "t.yaml:4: energy.powercap_root: found an empty text; accepted: a path"},

@@ -76,6 +76,10 @@ BOOST_AUTO_TEST_CASE(a_training_thread_allocates_nothing_after_its_first_step) {
   BOOST_TEST(allocations(folder.path("alone"), 4, {}, false) == 0);
   BOOST_TEST(allocations(folder.path("two-threads"), 4, {"parallel.threads=2"}, false) == 0);
   BOOST_TEST(allocations(folder.path("micro"), 4, {"data.micro_batch=7"}, false) == 0);
+  BOOST_TEST(
+      allocations(folder.path("checkpointed"), 1,
+                  {"blocks.training=end_to_end", "data.micro_batch=7", "parallel.activation_checkpointing=layer"},
+                  false) == 0);
   BOOST_TEST(allocations(folder.path("end-to-end"), 1, {"blocks.training=end_to_end"}, false) == 0);
 }
 

@@ -74,6 +74,14 @@ BOOST_AUTO_TEST_CASE(bits_depend_on_nothing_but_the_experiment) {
     BOOST_REQUIRE_EQUAL(train_small(stopped, 2, {gpu, precision}, false, stop), 75);
     BOOST_REQUIRE_EQUAL(train_small(stopped, 1, {gpu, precision}, true), 0);
     BOOST_TEST(final_digests(first) == final_digests(stopped), boost::test_tools::per_element());
+    for (const std::string training : {"blocks.training=block_local", "blocks.training=end_to_end"}) {
+      const std::string kept = folder.path("kept-" + precision + training),
+                        lean = folder.path("lean-" + precision + training);
+      BOOST_REQUIRE_EQUAL(train_small(kept, 1, {gpu, precision, training}), 0);
+      BOOST_REQUIRE_EQUAL(train_small(lean, 1, {gpu, precision, training, "parallel.activation_checkpointing=layer"}),
+                          0);
+      BOOST_TEST(final_digests(kept) == final_digests(lean), boost::test_tools::per_element());
+    }
   }
 }
 

@@ -113,6 +113,24 @@ BOOST_AUTO_TEST_CASE(taking_turns_on_a_device_changes_no_bit) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(activation_checkpointing_takes_the_planned_bytes_and_changes_no_bit) {
+  for (const int blocks : {1, 3}) {
+    for (const DeviceChoice choice : {DeviceChoice::cpu, DeviceChoice::cuda}) {
+      Config config = config_of(choice, blocks);
+      const auto cpu = kernels::make_cpu_device(1);
+      PretendGpu gpu;
+      kernels::Device& device = choice == DeviceChoice::cuda ? static_cast<kernels::Device&>(gpu) : *cpu;
+      const auto expected = train_in_turns(device, config, 2);
+      const ArenaBytes before = make_plan(config, digits, 1).ranks[0].bytes;
+      config.parallel.activation_checkpointing = ActivationCheckpointing::layer;
+      BOOST_TEST((train_in_turns(device, config, 2) == expected));
+      const ArenaBytes after = make_plan(config, digits, 1).ranks[0].bytes;
+      BOOST_TEST(after.activations < before.activations);
+      BOOST_TEST(after.total() - after.activations == before.total() - before.activations);
+    }
+  }
+}
+
 BOOST_AUTO_TEST_CASE(a_device_holds_two_blocks_at_most) {
   const Plan two = make_plan(config_of(DeviceChoice::cuda, 2), digits, 1);
   Config many = config_of(DeviceChoice::cuda, 7);
