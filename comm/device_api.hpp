@@ -24,6 +24,9 @@ struct DeviceApi {
   std::function<int(void* host, const void* device, std::size_t bytes, void* stream)> copy_to_host_async;
   std::function<int(void* device, const void* host, std::size_t bytes, void* stream)> copy_to_device_async;
   std::function<int(void* to, const void* from, std::size_t bytes, void* stream)> copy_on_device_async;
+  /// Index of the calling thread's current device, and its choice: a new thread starts with the first.
+  std::function<int(int* index)> device_get;
+  std::function<int(int index)> device_set;
   /// device_success once everything the stream was given has ended, else device_not_ready.
   std::function<int(void* stream)> stream_query;
   std::function<std::string(int code)> error_text;

@@ -32,6 +32,7 @@ NcclCommunicator::NcclCommunicator(std::shared_ptr<const NcclApi> nccl, std::sha
       size_(group.size()),
       exceptions_at_start_(std::uncaught_exceptions()),
       ended_(device_) {
+  BLOCKTRAIN_DEVICE(*device_, device_get(&device_index_));
   const NcclUniqueId id = share_unique_id(group);
   begin("ncclCommInitRankConfig");
   const int code = nccl_->comm_init_rank_config(handle_.get(), size_, id, rank_);
@@ -39,7 +40,7 @@ NcclCommunicator::NcclCommunicator(std::shared_ptr<const NcclApi> nccl, std::sha
   try {
     settle(code);
   } catch (const RunError& error) {
-    throw RunError(std::string(error.what()) + " (parallel.transport: mpi does without NCCL)");
+    throw RunError(std::string(error.what()) + " (parallel.gpu_transport: host does without NCCL)");
   }
 }
 
@@ -145,8 +146,11 @@ void NcclCommunicator::finish() {
   begin("ncclCommFinalize");
   settle(nccl_->comm_finalize(communicator_));
   const auto code = std::make_shared<std::atomic<int>>(nccl_success);
-  const bool ended = ends_within(options_.abort_patience, [nccl = nccl_, handle = handle_, communicator = communicator_,
-                                                           code] { *code = nccl->comm_destroy(communicator); });
+  const bool ended = ends_within(options_.abort_patience, [nccl = nccl_, device = device_, index = device_index_,
+                                                           handle = handle_, communicator = communicator_, code] {
+    (void)device->device_set(index);
+    *code = nccl->comm_destroy(communicator);
+  });
   communicator_ = nullptr;
   failure_ = "the communicator was ended";
   left_behind_ = !ended;
@@ -170,7 +174,9 @@ bool NcclCommunicator::abort() noexcept {
   void* const communicator = std::exchange(communicator_, nullptr);
   if (communicator == nullptr) return !left_behind_;
   // The thread owns all it touches: the table, and the handle's place, which NCCL may still write.
-  const bool ended = ends_within(options_.abort_patience, [nccl = nccl_, handle = handle_, communicator] {
+  const bool ended = ends_within(options_.abort_patience, [nccl = nccl_, device = device_, index = device_index_,
+                                                           handle = handle_, communicator] {
+    (void)device->device_set(index);
     (void)nccl->comm_abort(communicator);
   });
   left_behind_ = !ended;

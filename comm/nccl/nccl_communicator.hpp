@@ -67,6 +67,7 @@ class NcclCommunicator final : public DeviceCommunicator {
   int rank_;
   int size_;
   int exceptions_at_start_;
+  int device_index_ = 0;  ///< current in the thread that made this; NCCL's helper threads are put there
   std::shared_ptr<void*> handle_ = std::make_shared<void*>(nullptr);  ///< NCCL writes it; as long-lived as its threads
   void* communicator_ = nullptr;  ///< NCCL's; null before creation and after the end
   DeviceEvent ended_;             ///< passed when what was started last has ended on the device

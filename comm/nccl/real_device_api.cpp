@@ -50,6 +50,8 @@ std::shared_ptr<const DeviceApi> cuda_device_api() {
   api->copy_to_host_async = copy<cudaMemcpyDeviceToHost>;
   api->copy_to_device_async = copy<cudaMemcpyHostToDevice>;
   api->copy_on_device_async = copy<cudaMemcpyDeviceToDevice>;
+  api->device_get = [](int* index) { return code_of(cudaGetDevice(index)); };
+  api->device_set = [](int index) { return code_of(cudaSetDevice(index)); };
   api->stream_query = [](void* stream) { return code_of(cudaStreamQuery(stream_of(stream))); };
   api->error_text = [](int code) {
     const auto error = static_cast<cudaError_t>(code);

@@ -36,6 +36,15 @@ cublasLtEpilogue_t epilogue(MatmulEnd::Kind kind) {
   return CUBLASLT_EPILOGUE_DEFAULT;
 }
 
+/// Whether cuBLASLt may be asked for this end. Its GELU is of bfloat16's accuracy, and wants the rows of `kept` at
+/// steps of 16 bytes.
+bool ends_can(const MatmulEnd& end, DType type) {
+  const bool gelu = end.kind == MatmulEnd::Kind::bias_gelu || end.kind == MatmulEnd::Kind::bias_gelu_keep ||
+                    end.kind == MatmulEnd::Kind::gelu_gradient;
+  if (gelu && type != DType::bfloat16) return false;
+  return end.kept.empty() || (end.kept.row_size() % 8 == 0 && alignment(end.kept.data) >= 16);
+}
+
 /// A stored matrix, as cuBLASLt's columns: rows and columns change places.
 struct Layout {
   Layout(const Tensor& t, std::int64_t rows, std::int64_t columns) {
@@ -114,6 +123,7 @@ bool CublasLtMatmul::multiply(cudaStream_t stream, const Workspace& workspace, c
   BLOCKTRAIN_EXPECTS(a.dtype == b.dtype && (c.dtype == a.dtype || c.dtype == DType::float32));
   BLOCKTRAIN_EXPECTS(end.kept.empty() || (end.kept.contiguous() && end.kept.dtype == c.dtype));
   BLOCKTRAIN_EXPECTS(end.bias.empty() || end.bias.dtype == c.dtype);
+  if (!ends_can(end, c.dtype)) return false;
   const Key key{rows,
                 columns,
                 depth,
@@ -140,6 +150,9 @@ bool CublasLtMatmul::multiply(cudaStream_t stream, const Workspace& workspace, c
     preference.set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, static_cast<std::uint32_t>(alignment(a.data)));
     preference.set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, static_cast<std::uint32_t>(alignment(c.data)));
     preference.set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, static_cast<std::uint32_t>(alignment(c.data)));
+    // Pieces of a sum over a split depth are added up in float32, not in the type of the result.
+    preference.set(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+                   static_cast<std::uint32_t>(CUBLASLT_REDUCTION_SCHEME_NONE | CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));
     cublasLtMatmulHeuristicResult_t best{};
     int count = 0;
     const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
@@ -147,23 +160,22 @@ bool CublasLtMatmul::multiply(cudaStream_t stream, const Workspace& workspace, c
         product->c_layout.value, preference.value, 1, &best, &count);
     // "Not supported" and "none found" are answers; anything else is an error.
     if (status != CUBLAS_STATUS_NOT_SUPPORTED && status != CUBLAS_STATUS_INVALID_VALUE) BLOCKTRAIN_CUBLAS(status);
-    product->found = status == CUBLAS_STATUS_SUCCESS && count > 0;
+    product->found = status == CUBLAS_STATUS_SUCCESS && count > 0 && best.state == CUBLAS_STATUS_SUCCESS;
     product->algorithm = best.algo;
   }
-  if (!product->found) {
-    if (end.kind == MatmulEnd::Kind::none) {
-      throw_library_error("cublasLtMatmulAlgoGetHeuristic", __FILE__, __LINE__,
-                          "no algorithm for a product of " + std::to_string(rows) + " x " + std::to_string(depth) +
-                              " x " + std::to_string(columns));
-    }
-    return false;
-  }
+  if (!product->found) return false;
   product->point_at(end);
   const float alpha = 1, beta = accumulate ? 1 : 0;
-  BLOCKTRAIN_CUBLAS(cublasLtMatmul(handle_, product->description, &alpha, b.data, product->b_layout.value, a.data,
-                                   product->a_layout.value, &beta, c.data, product->c_layout.value, c.data,
-                                   product->c_layout.value, &product->algorithm, workspace.data(), Workspace::bytes,
-                                   stream));
+  const cublasStatus_t status =
+      cublasLtMatmul(handle_, product->description, &alpha, b.data, product->b_layout.value, a.data,
+                     product->a_layout.value, &beta, c.data, product->c_layout.value, c.data, product->c_layout.value,
+                     &product->algorithm, workspace.data(), Workspace::bytes, stream);
+  const bool refused = status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE;
+  if (refused) {
+    product->found = false;
+    return false;
+  }
+  BLOCKTRAIN_CUBLAS(status);
   return true;
 }
 

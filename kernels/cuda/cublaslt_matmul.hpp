@@ -36,8 +36,7 @@ class CublasLtMatmul {
   CublasLtMatmul& operator=(const CublasLtMatmul&) = delete;
 
   /// c[M,N] (+)= op(a) op(b), as Ops::matmul; types: all float32, or a and b bfloat16 and c either. Accumulates in
-  /// float32; never in TF32. False when cuBLASLt has no algorithm for the shape with this end; without an end: throws
-  /// LibraryError.
+  /// float32; never in TF32. False when cuBLASLt has no algorithm for the shape with this end.
   bool multiply(cudaStream_t stream, const Workspace& workspace, const Tensor& c, const Tensor& a, bool transpose_a,
                 const Tensor& b, bool transpose_b, bool accumulate, const MatmulEnd& end);
 

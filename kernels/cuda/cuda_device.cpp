@@ -46,10 +46,13 @@ class Event {
   cudaEvent_t value = nullptr;
 };
 
-/// The host sleeps until it is passed: a step is longer than it takes to wake up, and a spinning core costs joules.
+/// The host sleeps until such an event is passed: a step is longer than it takes to wake up, and a spinning core costs
+/// joules.
+constexpr unsigned sleeping = cudaEventDisableTiming | cudaEventBlockingSync;
+
 class CudaMark final : public Mark {
  public:
-  Event event{cudaEventDisableTiming | cudaEventBlockingSync};
+  Event event{sleeping};
 };
 
 /// A stream beside that of the ops, and the events by which the two wait for each other.
@@ -64,14 +67,29 @@ class SideStream {
     BLOCKTRAIN_CUDA(cudaEventRecord(ops_done_.value, ops));
     BLOCKTRAIN_CUDA(cudaStreamWaitEvent(value, ops_done_.value, 0));
   }
+  void copy(void* to, const void* from, std::size_t bytes) {
+    BLOCKTRAIN_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, value));
+    marked_ = false;
+  }
   void before(cudaStream_t ops) {
-    BLOCKTRAIN_CUDA(cudaEventRecord(done_.value, value));
+    mark();
     BLOCKTRAIN_CUDA(cudaStreamWaitEvent(ops, done_.value, 0));
   }
-  cudaStream_t value = nullptr;
+  /// Waits for the copies, and not for the ops that later ones are to wait for.
+  void finish() {
+    mark();
+    BLOCKTRAIN_CUDA(cudaEventSynchronize(done_.value));
+  }
 
  private:
-  Event ops_done_, done_;
+  void mark() {
+    if (!marked_) BLOCKTRAIN_CUDA(cudaEventRecord(done_.value, value));
+    marked_ = true;
+  }
+
+  cudaStream_t value = nullptr;
+  Event ops_done_, done_{sleeping};
+  bool marked_ = false;  ///< done_ stands behind the last copy
 };
 
 /// The first call runs the work as it is: libraries choose their algorithms and take their memory then, which a capture
@@ -148,11 +166,11 @@ class CudaDevice final : public Device {
   void wait(Mark& mark) override { BLOCKTRAIN_CUDA(cudaEventSynchronize(static_cast<CudaMark&>(mark).event.value)); }
 
   void copy_aside(Side side, void* to, const void* from, std::size_t bytes) override {
-    BLOCKTRAIN_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, at(side).value));
+    at(side).copy(to, from, bytes);
   }
   void aside_after_ops(Side side) override { at(side).after(ops_->stream()); }
   void ops_after_aside(Side side) override { at(side).before(ops_->stream()); }
-  void finish_aside(Side side) override { BLOCKTRAIN_CUDA(cudaStreamSynchronize(at(side).value)); }
+  void finish_aside(Side side) override { at(side).finish(); }
 
   std::unique_ptr<Recording> recording() override { return std::make_unique<CudaRecording>(); }
   void repeat(Recording& recording, WorkRef work) override {

@@ -1,10 +1,15 @@
 #include <cudnn.h>
 #include <cudnn_frontend.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstdio>
+#include <exception>
 #include <map>
+#include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "kernels/cuda/check.hpp"
 #include "kernels/cuda/fused_attention.hpp"
@@ -24,25 +29,35 @@ namespace fe = cudnn_frontend;
 /// Names of the tensors in a plan.
 enum Uid : std::int64_t { uid_q = 1, uid_k, uid_v, uid_out, uid_stats, uid_dout, uid_dq, uid_dk, uid_dv };
 
-/// Device memory that a plan asks for, taken when it is first built, which is before any step is captured.
+/// The first cuDNN whose gradient runs right in a CUDA graph at every number of tokens (release notes of its frontend
+/// 1.16), as cudnnGetVersion() counts.
+constexpr std::size_t first_version = 91501;
+
+std::string version_text(std::size_t v) {
+  return std::to_string(v / 10000) + "." + std::to_string(v / 100 % 100) + "." + std::to_string(v % 100);
+}
+
+/// Device memory that plans ask for, taken when they are built, which is before any step is captured. What a captured
+/// step was given stays until the end.
 class Scratch {
  public:
   Scratch() = default;
-  ~Scratch() { cudaFree(memory_); }
+  ~Scratch() {
+    for (void* const piece : pieces_) cudaFree(piece);
+  }
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
   void reserve(std::size_t bytes) {
     if (bytes <= bytes_) return;
-    BLOCKTRAIN_CUDA(cudaFree(memory_));  // waits for kernels that still use it
-    memory_ = nullptr;
-    bytes_ = 0;
-    BLOCKTRAIN_CUDA(cudaMalloc(&memory_, bytes));
+    void* piece = nullptr;
+    BLOCKTRAIN_CUDA(cudaMalloc(&piece, bytes));
+    pieces_.push_back(piece);
     bytes_ = bytes;
   }
-  void* data() const { return memory_; }
+  void* data() const { return pieces_.empty() ? nullptr : pieces_.back(); }
 
  private:
-  void* memory_ = nullptr;
+  std::vector<void*> pieces_;
   std::size_t bytes_ = 0;
 };
 
@@ -56,51 +71,80 @@ struct Shape {
   /// Of q, k or v inside qkv[N,T,3C], and of a tensor [N,T,C].
   std::vector<std::int64_t> part_strides() const { return {tokens * 3 * width, head_width, 3 * width, 1}; }
   std::vector<std::int64_t> row_strides() const { return {tokens * width, head_width, width, 1}; }
+  /// Samples whose deterministic gradient needs no more than most_attention_scratch; each needs a matrix of numbers in
+  /// bfloat16 between rounded-up tokens, for every head.
+  std::int64_t samples_within_scratch() const {
+    const std::int64_t per_sample = heads * round_up(tokens, 64) * round_up(tokens, 128) * 2;
+    return std::clamp<std::int64_t>(static_cast<std::int64_t>(most_attention_scratch) / per_sample, 1, samples);
+  }
+  static std::int64_t round_up(std::int64_t n, std::int64_t unit) { return (n + unit - 1) / unit * unit; }
   std::int64_t samples, tokens, width, heads, head_width;
 };
 
 class CudnnAttention final : public FusedAttention {
  public:
   explicit CudnnAttention(bool deterministic) : deterministic_(deterministic) {
+    if (cudnnGetVersion() < first_version) {
+      complain("it is " + version_text(cudnnGetVersion()) + ", and gradients need " + version_text(first_version) +
+               " or later");
+      return;
+    }
     BLOCKTRAIN_CUDNN(cudnnCreate(&handle_));
   }
-  ~CudnnAttention() override { cudnnDestroy(handle_); }
+  ~CudnnAttention() override {
+    if (handle_ != nullptr) cudnnDestroy(handle_);
+  }
+  CudnnAttention(const CudnnAttention&) = delete;
+  CudnnAttention& operator=(const CudnnAttention&) = delete;
 
   bool forward(cudaStream_t stream, const Tensor& out, const Tensor& log_sum_exp, const Tensor& qkv,
                int heads) override {
     if (qkv.dtype != DType::bfloat16) return false;
     const Shape shape(qkv, heads);
-    const auto [at, fresh] = forward_.try_emplace(shape.key());
-    if (fresh) at->second = build(forward_plan(shape));
-    return execute(stream, at->second,
-                   {{uid_q, part(qkv, 0)},
-                    {uid_k, part(qkv, 1)},
-                    {uid_v, part(qkv, 2)},
-                    {uid_out, out.data},
-                    {uid_stats, log_sum_exp.data}});
+    const Graph graph = plan(forward_, shape, "attention", &CudnnAttention::forward_plan);
+    return graph != nullptr && execute(stream, graph,
+                                       {{uid_q, part(qkv, 0)},
+                                        {uid_k, part(qkv, 1)},
+                                        {uid_v, part(qkv, 2)},
+                                        {uid_out, out.data},
+                                        {uid_stats, log_sum_exp.data}});
   }
 
   bool backward(cudaStream_t stream, const Tensor& dqkv, const Tensor& dout, const Tensor& out,
                 const Tensor& log_sum_exp, const Tensor& qkv, int heads) override {
     if (qkv.dtype != DType::bfloat16) return false;
-    const Shape shape(qkv, heads);
-    const auto [at, fresh] = backward_.try_emplace(shape.key());
-    if (fresh) at->second = build(backward_plan(shape));
-    return execute(stream, at->second,
-                   {{uid_q, part(qkv, 0)},
-                    {uid_k, part(qkv, 1)},
-                    {uid_v, part(qkv, 2)},
-                    {uid_out, out.data},
-                    {uid_stats, log_sum_exp.data},
-                    {uid_dout, dout.data},
-                    {uid_dq, part(dqkv, 0)},
-                    {uid_dk, part(dqkv, 1)},
-                    {uid_dv, part(dqkv, 2)}});
+    const std::int64_t samples = qkv.dim(0);
+    const std::int64_t at_once = deterministic_ ? Shape(qkv, heads).samples_within_scratch() : samples;
+    for (std::int64_t begin = 0; begin < samples; begin += at_once) {
+      const std::int64_t end = std::min(begin + at_once, samples);
+      if (!backward_of(stream, dqkv.rows(begin, end), dout.rows(begin, end), out.rows(begin, end),
+                       log_sum_exp.rows(begin, end), qkv.rows(begin, end), heads)) {
+        return false;
+      }
+    }
+    return true;
   }
 
  private:
   using Graph = std::shared_ptr<fe::graph::Graph>;
   using Plans = std::map<std::array<std::int64_t, 4>, Graph>;
+  using MakePlan = Graph (CudnnAttention::*)(const Shape&, fe::AttentionImplementation_t) const;
+
+  bool backward_of(cudaStream_t stream, const Tensor& dqkv, const Tensor& dout, const Tensor& out,
+                   const Tensor& log_sum_exp, const Tensor& qkv, int heads) {
+    const Shape shape(qkv, heads);
+    const Graph graph = plan(backward_, shape, "attention's gradient", &CudnnAttention::backward_plan);
+    return graph != nullptr && execute(stream, graph,
+                                       {{uid_q, part(qkv, 0)},
+                                        {uid_k, part(qkv, 1)},
+                                        {uid_v, part(qkv, 2)},
+                                        {uid_out, out.data},
+                                        {uid_stats, log_sum_exp.data},
+                                        {uid_dout, dout.data},
+                                        {uid_dq, part(dqkv, 0)},
+                                        {uid_dk, part(dqkv, 1)},
+                                        {uid_dv, part(dqkv, 2)}});
+  }
 
   static void* part(const Tensor& qkv, std::int64_t i) {
     return static_cast<std::byte*>(qkv.data) + i * qkv.dim(2) / 3 * static_cast<std::int64_t>(size_of(qkv.dtype));
@@ -125,20 +169,23 @@ class CudnnAttention final : public FusedAttention {
   static std::vector<std::int64_t> stats_dims(const Shape& s) { return {s.samples, s.heads, s.tokens, 1}; }
   static std::vector<std::int64_t> stats_strides(const Shape& s) { return {s.heads * s.tokens, s.tokens, 1, 1}; }
 
-  Graph forward_plan(const Shape& s) const {
+  Graph forward_plan(const Shape& s, fe::AttentionImplementation_t implementation) const {
     const Graph graph = empty_graph();
     const auto q = input(graph, uid_q, s.dims(), s.part_strides());
     const auto k = input(graph, uid_k, s.dims(), s.part_strides());
     const auto v = input(graph, uid_v, s.dims(), s.part_strides());
-    const auto [out, stats] = graph->sdpa(
-        q, k, v, fe::graph::SDPA_attributes().set_generate_stats(true).set_attn_scale(static_cast<float>(s.scale())));
+    const auto [out, stats] = graph->sdpa(q, k, v,
+                                          fe::graph::SDPA_attributes()
+                                              .set_generate_stats(true)
+                                              .set_attn_scale(static_cast<float>(s.scale()))
+                                              .set_implementation(implementation));
     output(out, uid_out, s.dims(), s.row_strides());
     output(stats, uid_stats, stats_dims(s), stats_strides(s));
     stats->set_data_type(fe::DataType_t::FLOAT);
     return graph;
   }
 
-  Graph backward_plan(const Shape& s) const {
+  Graph backward_plan(const Shape& s, fe::AttentionImplementation_t) const {
     const Graph graph = empty_graph();
     const auto q = input(graph, uid_q, s.dims(), s.part_strides());
     const auto k = input(graph, uid_k, s.dims(), s.part_strides());
@@ -157,17 +204,49 @@ class CudnnAttention final : public FusedAttention {
     return graph;
   }
 
-  /// The plan ready to run; null when cuDNN has no engine for it.
-  Graph build(const Graph& graph) {
-    if (graph->build(handle_, {fe::HeurMode_t::A}).is_bad()) return nullptr;
-    std::int64_t bytes = 0;
-    if (graph->get_workspace_size(bytes).is_bad()) return nullptr;
-    scratch_.reserve(static_cast<std::size_t>(bytes));
-    return graph;
+  /// The plan for a shape, ready to run; null when cuDNN has none, which is said once.
+  Graph plan(Plans& plans, const Shape& shape, const std::string& what, MakePlan make) {
+    if (handle_ == nullptr) return nullptr;
+    const auto [at, fresh] = plans.try_emplace(shape.key());
+    if (!fresh) return at->second;
+    std::string why;
+    // What the frontend would choose itself, and then the older form, which more versions of cuDNN build.
+    for (const auto implementation : {fe::AttentionImplementation_t::AUTO, fe::AttentionImplementation_t::COMPOSITE}) {
+      at->second = build([&] { return (this->*make)(shape, implementation); }, why);
+      if (at->second != nullptr) return at->second;
+    }
+    complain("no plan for " + what + " of " + std::to_string(shape.heads) + " heads of " +
+             std::to_string(shape.head_width) + " over " + std::to_string(shape.tokens) + " tokens: " + why);
+    return nullptr;
+  }
+
+  template <class Make>
+  Graph build(const Make& make, std::string& why) {
+    try {
+      const Graph graph = make();
+      auto status = graph->build(handle_, {fe::HeurMode_t::A});
+      std::int64_t bytes = 0;
+      if (status.is_good()) status = graph->get_workspace_size(bytes);
+      if (status.is_bad()) {
+        why = status.get_message();
+        return nullptr;
+      }
+      scratch_.reserve(static_cast<std::size_t>(bytes));
+      return graph;
+    } catch (const LibraryError&) {
+      throw;  // of CUDA, not of the frontend
+    } catch (const std::exception& e) {
+      why = e.what();
+      return nullptr;
+    }
+  }
+
+  static void complain(const std::string& what) {
+    std::fprintf(stderr, "blocktrain: cuDNN does not compute attention here: %s; plain kernels do, slowly\n",
+                 what.c_str());
   }
 
   bool execute(cudaStream_t stream, const Graph& graph, std::unordered_map<std::int64_t, void*> tensors) {
-    if (graph == nullptr) return false;
     BLOCKTRAIN_CUDNN(cudnnSetStream(handle_, stream));
     auto status = graph->execute(handle_, tensors, scratch_.data());
     if (status.is_bad()) throw_library_error("cudnn_frontend execute", __FILE__, __LINE__, status.get_message());
@@ -187,9 +266,7 @@ std::unique_ptr<FusedAttention> make_fused_attention(bool deterministic) {
 }
 
 std::string fused_attention_facts() {
-  const std::size_t v = cudnnGetVersion();
-  return "cuDNN " + std::to_string(v / 10000) + "." + std::to_string(v / 100 % 100) + "." + std::to_string(v % 100) +
-         " in bfloat16, own plain kernels in float32";
+  return "cuDNN " + version_text(cudnnGetVersion()) + " in bfloat16, own plain kernels in float32";
 }
 
 }  // namespace blocktrain::kernels::cuda

@@ -1,6 +1,7 @@
 // Matrix products and linear layers, by cuBLASLt with the fused ends that it has.
 #include "kernels/cuda/column_sums.cuh"
 #include "kernels/cuda/cuda_ops.hpp"
+#include "kernels/cuda/plain_matmul.cuh"
 
 namespace blocktrain::kernels {
 using namespace cuda;
@@ -41,7 +42,12 @@ void add_bias(cudaStream_t stream, const Tensor& out, const Tensor& bias) {
 
 void CudaOps::matmul(const Tensor& c, const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b,
                      bool accumulate) {
-  BLOCKTRAIN_EXPECTS(matmul_.multiply(stream_, workspace_, c, a, transpose_a, b, transpose_b, accumulate, {}));
+  if (matmul_.multiply(stream_, workspace_, c, a, transpose_a, b, transpose_b, accumulate, {})) return;
+  with_stored_type(c.dtype, [&](auto out) {
+    with_stored_type(a.dtype, [&](auto in) {
+      plain_matmul<decltype(out), decltype(in)>(stream_, c, a, transpose_a, b, transpose_b, accumulate);
+    });
+  });
 }
 
 void CudaOps::linear_forward(const Tensor& out, const Tensor& x, const Tensor& weight, const Tensor& bias) {

@@ -228,7 +228,7 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
                                               cublasLtMatrixLayout_t out, cublasLtMatmulPreference_t, int,
                                               cublasLtMatmulHeuristicResult_t results[], int* count) {
   *count = 0;
-  if (!fits(description_of(d), layout_of(a), layout_of(b), layout_of(c), layout_of(out))) {
+  if (!settings().products || !fits(description_of(d), layout_of(a), layout_of(b), layout_of(c), layout_of(out))) {
     return CUBLAS_STATUS_NOT_SUPPORTED;
   }
   results[0] = {};

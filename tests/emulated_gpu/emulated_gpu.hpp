@@ -16,8 +16,8 @@ struct Settings {
   /// Streams run when somebody waits for them. Otherwise each piece of work runs when it is asked for, as under
   /// CUDA_LAUNCH_BLOCKING.
   bool late = true;
-  /// cuBLASLt has products that end in a GELU or its gradient.
-  bool gelu_ends = true;
+  bool products = true;   ///< cuBLASLt has algorithms
+  bool gelu_ends = true;  ///< also for products that end in a GELU or its gradient
 };
 /// To be changed while no work is under way.
 Settings& settings();

@@ -20,6 +20,7 @@ enum class Weighting : std::uint8_t { edm, none };
 enum class DeviceChoice : std::uint8_t { automatic, cpu, cuda };
 enum class Precision : std::uint8_t { float32, bfloat16 };
 enum class TransportChoice : std::uint8_t { automatic, mpi, local };
+enum class GpuTransportChoice : std::uint8_t { automatic, nccl, host };
 enum class ActivationCheckpointing : std::uint8_t { none, layer };
 enum class SamplerKind : std::uint8_t { euler, heun, ancestral };
 
@@ -122,6 +123,7 @@ struct CheckpointConfig {
 struct ParallelConfig {
   DeviceChoice device = DeviceChoice::automatic;
   TransportChoice transport = TransportChoice::automatic;
+  GpuTransportChoice gpu_transport = GpuTransportChoice::automatic;
   int ranks = 0;                      ///< ranks of the threads transport; 0: one
   int threads = 0;                    ///< compute threads per rank; 0: this host's cores shared among its ranks
   std::int64_t steps_per_visit = 50;  ///< steps a rank that owns several blocks trains one before the next

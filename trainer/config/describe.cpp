@@ -20,6 +20,7 @@ constexpr std::string_view kSamplings[] = {"lognormal", "uniform_log", "partitio
 constexpr std::string_view kWeightings[] = {"edm", "none"};
 constexpr std::string_view kDevices[] = {"auto", "cpu", "cuda"};
 constexpr std::string_view kPrecisions[] = {"float32", "bfloat16"};
+constexpr std::string_view kGpuTransports[] = {"auto", "nccl", "host"};
 constexpr std::string_view kTransports[] = {"auto", "mpi", "local"};
 constexpr std::string_view kCheckpointings[] = {"none", "layer"};
 constexpr std::string_view kFormats[] = {"auto", "idx", "cifar10", "cifar100"};
@@ -187,6 +188,10 @@ void describe_running(std::vector<Field>& fields, Config& c) {
   fields.push_back({"parallel", "transport", names(c.parallel.transport, TransportChoice::local, kTransports),
                     "How ranks talk. mpi: processes started by mpirun. local: threads of one process. auto: mpi under "
                     "mpirun, else local."});
+  fields.push_back({"parallel", "gpu_transport",
+                    names(c.parallel.gpu_transport, GpuTransportChoice::host, kGpuTransports),
+                    "How the replicas of a block on GPUs sum their gradients. nccl: directly, a GPU for every replica. "
+                    "host: through host memory. auto: nccl where it can, else host."});
   fields.push_back({"parallel", "ranks", integer(c.parallel.ranks, 0, 4096),
                     "Ranks of the local transport; with mpi, mpirun's -np decides. 0: one."});
   fields.push_back({"parallel", "threads", integer(c.parallel.threads, 0, 1024),

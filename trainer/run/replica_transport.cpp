@@ -29,14 +29,31 @@ GpuAssignment assign_boards(const comm::HostMap& hosts, const std::vector<comm::
   return assign_gpu_boards(std::move(ranks));
 }
 
+namespace {
+
+comm::DeviceTransport requested(GpuTransportChoice choice) {
+  switch (choice) {
+    case GpuTransportChoice::automatic:
+      return comm::DeviceTransport::automatic;
+    case GpuTransportChoice::nccl:
+      return comm::DeviceTransport::nccl;
+    case GpuTransportChoice::host:
+      return comm::DeviceTransport::staged;
+  }
+  return comm::DeviceTransport::automatic;
+}
+
+}  // namespace
+
 ReplicaTransport::ReplicaTransport(comm::Communicator* group, const std::vector<int>& ranks,
                                    const std::vector<comm::RankDevice>& devices, const kernels::DeviceFacts& mine,
-                                   const kernels::Tensor& staging, std::chrono::milliseconds deadline)
+                                   const kernels::Tensor& staging, GpuTransportChoice choice,
+                                   std::chrono::milliseconds deadline)
     : group_(group) {
   if (group == nullptr || mine.uuid.empty()) return;
   std::vector<comm::RankDevice> here;
   for (const int r : ranks) here.push_back(devices[static_cast<std::size_t>(r)]);
-  const comm::TransportDecision decision = comm::choose_transport(ranks, comm::DeviceTransport::automatic, here);
+  const comm::TransportDecision decision = comm::choose_transport(ranks, requested(choice), here);
   if (decision.transport == comm::DeviceTransport::nccl) {
     comm::NcclOptions options;
     options.deadline = deadline;

@@ -26,11 +26,16 @@ class ReplicaTransport {
  public:
   /// `group`: the replicas of a block, null where it has none. `ranks`: theirs in the world; `devices` by rank of the
   /// world; `staging`: pinned host memory (OwnedBlock::staging). The group's first rank says on stderr, once, when it
-  /// does not go through NCCL. All ranks of the group call together.
+  /// does not go through NCCL. Throws InputError, on all of them, where NCCL was asked for and cannot be. All ranks of
+  /// the group call together.
   ReplicaTransport(comm::Communicator* group, const std::vector<int>& ranks,
                    const std::vector<comm::RankDevice>& devices, const kernels::DeviceFacts& mine,
-                   const kernels::Tensor& staging, std::chrono::milliseconds deadline);
+                   const kernels::Tensor& staging, GpuTransportChoice choice, std::chrono::milliseconds deadline);
 
+  /// After a failure of this rank: nothing waits for the other replicas any more.
+  void abandon() noexcept {
+    if (device_ != nullptr) device_->abort();
+  }
   Replicas get() const { return {device_ == nullptr ? group_ : nullptr, device_.get()}; }
 
  private:

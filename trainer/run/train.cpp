@@ -264,8 +264,11 @@ int train(comm::Communicator& world, const TrainRequest& request) {
   const std::unique_ptr<comm::Communicator> group = world.split(mine.replicas > 1 ? mine.blocks.front() : -1);
   const std::vector<comm::RankDevice> devices = gather_rank_devices(world, device->facts());
   const GpuAssignment boards = assign_boards(hosts, devices);
-  ReplicaTransport replicas(group.get(), plan.placement.ranks_of_block[static_cast<std::size_t>(mine.blocks.front())],
-                            devices, device->facts(), owned.front().staging, timeout);
+  std::optional<ReplicaTransport> replicas;
+  all_or_none(world, [&] {
+    replicas.emplace(group.get(), plan.placement.ranks_of_block[static_cast<std::size_t>(mine.blocks.front())], devices,
+                     device->facts(), owned.front().staging, config.parallel.gpu_transport, timeout);
+  });
 
   // 7. The coordinator, on rank 0.
   std::unique_ptr<Coordinator> coordinator;
@@ -298,7 +301,7 @@ int train(comm::Communicator& world, const TrainRequest& request) {
   int code = 0;
   std::string message;
   try {
-    Worker worker({config, plan, intervals, world, replicas.get(), *device, *arenas, owned, *loader, *data,
+    Worker worker({config, plan, intervals, world, replicas->get(), *device, *arenas, owned, *loader, *data,
                    config.eval.every_steps > 0 ? &heldout : nullptr, *reporter, host, request.after_step});
     worker.run();
   } catch (const QuietExit& e) {
@@ -310,6 +313,7 @@ int train(comm::Communicator& world, const TrainRequest& request) {
     code = 1;
     message = e.what();
   }
+  if (code != 0 && !message.empty()) replicas->abandon();
   const int run_code = reporter->finish(code, message);
   if (coordinator) coordinator->join();
   return run_code;

@@ -59,9 +59,10 @@ BOOST_AUTO_TEST_CASE(every_spelling_of_every_enum_is_read_and_written) {
       }
     }
   }
-  BOOST_TEST(spellings == 28);
+  BOOST_TEST(spellings == 31);
   BOOST_TEST((load("", {"noise.partition=uniform"}).noise.partition == Partition::uniform));
   BOOST_TEST((load("", {"parallel.transport=local"}).parallel.transport == TransportChoice::local));
+  BOOST_TEST((load("", {"parallel.gpu_transport=host"}).parallel.gpu_transport == GpuTransportChoice::host));
   BOOST_TEST((load("", {"parallel.activation_checkpointing=layer"}).parallel.activation_checkpointing ==
               ActivationCheckpointing::layer));
   BOOST_TEST((load("", {"data.format=cifar10"}).data.format == DataFormat::cifar10));
