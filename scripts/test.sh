@@ -69,8 +69,12 @@ test_preset() {
   local preset=$1 began=$SECONDS
   printf '\n== %s: build\n' "$preset"
   local options=("${configure[@]}")
-  [ "$preset" != release ] || options+=("-DBLOCKTRAIN_CUDA=$cuda")
-  if ! cmake --preset "$preset" "${options[@]}" || ! cmake --build "build/$preset" -j "$jobs"; then
+  local target=blocktrain_tests
+  if [ "$preset" = release ]; then
+    options+=("-DBLOCKTRAIN_CUDA=$cuda")
+    target=all
+  fi
+  if ! cmake --preset "$preset" "${options[@]}" || ! cmake --build "build/$preset" -j "$jobs" --target "$target"; then
     record "$preset" build failed "see above"
     return
   fi
@@ -96,7 +100,7 @@ fuzzing_clang() {
 }
 
 fuzz() {
-  local clang target name targets=() began=$SECONDS
+  local clang target targets=() began=$SECONDS
   for name in tests/fuzz/fuzz_*.cpp; do targets+=("$(basename "$name" .cpp)"); done
   mkdir -p build/fuzz
   printf '\n== fuzz: build\n'
@@ -115,19 +119,26 @@ fuzz() {
   fi
   printf '== fuzz: built after %s s; %s s for each target\n' "$((SECONDS - began))" "$fuzz_seconds"
   for target in "${targets[@]}"; do
-    name=${target#fuzz_}
-    mkdir -p "build/fuzz/corpus/$name"
-    local seeds=("build/fuzz/corpus/$name")
-    [ ! -d "tests/fuzz/corpus/$name" ] || seeds+=("tests/fuzz/corpus/$name")
-    if "build/fuzz/tests/fuzz/$target" -max_total_time="$fuzz_seconds" -timeout=30 -print_final_stats=1 \
-      -artifact_prefix="build/fuzz/$name-" "${seeds[@]}" >"build/fuzz/$target.log" 2>&1; then
-      record fuzz "$target" passed ""
-      echo "$target: $(sed -n 's/^stat::number_of_executed_units: *//p' "build/fuzz/$target.log") inputs, no error"
-    else
-      record fuzz "$target" failed "build/fuzz/$target.log; the input is build/fuzz/$name-*"
-      tail -n 40 "build/fuzz/$target.log"
-    fi
+    while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do wait -n || true; done
+    fuzz_one "$target" &
   done
+  wait
+}
+
+# fuzz_one TARGET: runs it, which is built.
+fuzz_one() {
+  local target=$1 name=${1#fuzz_}
+  mkdir -p "build/fuzz/corpus/$name"
+  local seeds=("build/fuzz/corpus/$name")
+  [ ! -d "tests/fuzz/corpus/$name" ] || seeds+=("tests/fuzz/corpus/$name")
+  if "build/fuzz/tests/fuzz/$target" -max_total_time="$fuzz_seconds" -timeout=30 -print_final_stats=1 \
+    -artifact_prefix="build/fuzz/$name-" "${seeds[@]}" >"build/fuzz/$target.log" 2>&1; then
+    record fuzz "$target" passed ""
+    echo "$target: $(sed -n 's/^stat::number_of_executed_units: *//p' "build/fuzz/$target.log") inputs, no error"
+  else
+    record fuzz "$target" failed "build/fuzz/$target.log; the input is build/fuzz/$name-*"
+    tail -n 40 "build/fuzz/$target.log"
+  fi
 }
 
 rm -rf build/results
