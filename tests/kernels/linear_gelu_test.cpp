@@ -10,7 +10,7 @@ namespace {
 
 // gelu(pre) is rounded, and the product in front of the gradient where it does not end in it.
 constexpr BFloat16Tolerance in_bfloat16{.stored = 8e-3, .precise = 4e-3};
-constexpr double tolerance = 3e-6;                         // float32, relative to the largest entry
+constexpr double tolerance = 3e-6;  // float32, relative to the largest entry
 
 struct Shape {
   std::int64_t rows, columns, depth;
