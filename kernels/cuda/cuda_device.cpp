@@ -116,9 +116,10 @@ class CudaDevice final : public Device {
     facts_.name = properties.name;
     facts_.uuid = text_of(properties.uuid);
     facts_.index = index;
-    BLOCKTRAIN_CUDA(cudaMemGetInfo(&facts_.free_bytes, &facts_.memory_bytes));
     ops_.emplace(dtype, deterministic);
     for (std::optional<SideStream>& s : sides_) s.emplace();
+    // Behind what CUDA and the ops themselves have taken.
+    BLOCKTRAIN_CUDA(cudaMemGetInfo(&facts_.free_bytes, &facts_.memory_bytes));
   }
 
   const DeviceFacts& facts() const override { return facts_; }
@@ -165,9 +166,7 @@ class CudaDevice final : public Device {
   }
   void wait(Mark& mark) override { BLOCKTRAIN_CUDA(cudaEventSynchronize(static_cast<CudaMark&>(mark).event.value)); }
 
-  void copy_aside(Side side, void* to, const void* from, std::size_t bytes) override {
-    at(side).copy(to, from, bytes);
-  }
+  void copy_aside(Side side, void* to, const void* from, std::size_t bytes) override { at(side).copy(to, from, bytes); }
   void aside_after_ops(Side side) override { at(side).after(ops_->stream()); }
   void ops_after_aside(Side side) override { at(side).before(ops_->stream()); }
   void finish_aside(Side side) override { at(side).finish(); }

@@ -13,6 +13,7 @@
 
 #include "kernels/cuda/check.hpp"
 #include "kernels/cuda/fused_attention.hpp"
+#include "kernels/gpu_scratch.hpp"
 
 namespace blocktrain::kernels::cuda {
 namespace {
@@ -71,13 +72,6 @@ struct Shape {
   /// Of q, k or v inside qkv[N,T,3C], and of a tensor [N,T,C].
   std::vector<std::int64_t> part_strides() const { return {tokens * 3 * width, head_width, 3 * width, 1}; }
   std::vector<std::int64_t> row_strides() const { return {tokens * width, head_width, width, 1}; }
-  /// Samples whose deterministic gradient needs no more than most_attention_scratch; each needs a matrix of numbers in
-  /// bfloat16 between rounded-up tokens, for every head.
-  std::int64_t samples_within_scratch() const {
-    const std::int64_t per_sample = heads * round_up(tokens, 64) * round_up(tokens, 128) * 2;
-    return std::clamp<std::int64_t>(static_cast<std::int64_t>(most_attention_scratch) / per_sample, 1, samples);
-  }
-  static std::int64_t round_up(std::int64_t n, std::int64_t unit) { return (n + unit - 1) / unit * unit; }
   std::int64_t samples, tokens, width, heads, head_width;
 };
 
@@ -114,7 +108,7 @@ class CudnnAttention final : public FusedAttention {
                 const Tensor& log_sum_exp, const Tensor& qkv, int heads) override {
     if (qkv.dtype != DType::bfloat16) return false;
     const std::int64_t samples = qkv.dim(0);
-    const std::int64_t at_once = deterministic_ ? Shape(qkv, heads).samples_within_scratch() : samples;
+    const std::int64_t at_once = deterministic_ ? attention_samples_at_once(samples, heads, qkv.dim(1)) : samples;
     for (std::int64_t begin = 0; begin < samples; begin += at_once) {
       const std::int64_t end = std::min(begin + at_once, samples);
       if (!backward_of(stream, dqkv.rows(begin, end), dout.rows(begin, end), out.rows(begin, end),

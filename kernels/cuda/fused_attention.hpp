@@ -3,16 +3,12 @@
 
 #include <cuda_runtime_api.h>
 
-#include <cstddef>
 #include <memory>
 #include <string>
 
 #include "kernels/tensor.hpp"
 
 namespace blocktrain::kernels::cuda {
-
-/// Scratch that the deterministic gradient may take; larger batches go through it in parts, with the same bits.
-inline constexpr std::size_t most_attention_scratch = std::size_t{256} << 20;
 
 class FusedAttention {
  public:

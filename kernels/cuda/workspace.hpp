@@ -5,13 +5,13 @@
 #include <cstddef>
 
 #include "kernels/cuda/check.hpp"
+#include "kernels/gpu_scratch.hpp"
 
 namespace blocktrain::kernels::cuda {
 
 class Workspace {
  public:
-  /// What the fastest products of a Hopper GPU ask for.
-  static constexpr std::size_t bytes = std::size_t{32} << 20;
+  static constexpr std::size_t bytes = ops_scratch_bytes;
 
   Workspace() { BLOCKTRAIN_CUDA(cudaMalloc(&memory_, bytes)); }
   ~Workspace() { cudaFree(memory_); }

@@ -59,7 +59,8 @@ BOOST_AUTO_TEST_CASE(a_wish_counts_where_it_can) {
   for (const Devices& devices : {Devices{first, first}, Devices{first, cpu}, Devices{without_nccl, first}}) {
     BOOST_CHECK_EXCEPTION(choose({0, 1}, devices, DeviceTransport::nccl), InputError, [](const InputError& error) {
       const std::string text = error.what();
-      return text.find("parallel.gpu_transport is nccl") == 0 && text.find("use parallel.gpu_transport: auto") != text.npos;
+      return text.find("parallel.gpu_transport is nccl") == 0 &&
+             text.find("use parallel.gpu_transport: auto") != text.npos;
     });
   }
   BOOST_CHECK_THROW(choose({0, 1}, {first}), std::logic_error);

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -24,7 +25,7 @@ struct Piece {
 struct Pieces {
   std::mutex mutex;
   std::map<std::uintptr_t, Piece> pieces;
-  std::size_t taken = 0;
+  std::size_t taken = 0, peak = 0;
   int accesses = 0;
 };
 Pieces& all() {
@@ -66,7 +67,7 @@ void* take_memory(Kind kind, std::size_t bytes) {
   const std::size_t alignment = kind == Kind::managed ? 16 : 256;
   std::byte* const memory = piece.pages + (piece.page_bytes - round_up(bytes, alignment));
   p.pieces[reinterpret_cast<std::uintptr_t>(memory)] = piece;
-  if (counts(kind)) p.taken += bytes;
+  if (counts(kind)) p.peak = std::max(p.peak, p.taken += bytes);
   return memory;
 }
 
@@ -94,6 +95,15 @@ Kind kind_of(const void* memory, std::size_t bytes) {
 std::size_t memory_taken() {
   const std::scoped_lock lock(all().mutex);
   return all().taken;
+}
+
+std::size_t memory_peak() {
+  const std::scoped_lock lock(all().mutex);
+  return all().peak;
+}
+void start_memory_peak() {
+  const std::scoped_lock lock(all().mutex);
+  all().peak = all().taken;
 }
 
 Access::Access() {

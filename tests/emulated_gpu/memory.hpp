@@ -16,6 +16,9 @@ bool give_memory(Kind kind, void* memory);
 Kind kind_of(const void* memory, std::size_t bytes);
 /// Bytes of device and managed memory taken so far.
 std::size_t memory_taken();
+/// The most that was taken at one time since start_memory_peak().
+std::size_t memory_peak();
+void start_memory_peak();
 
 /// While there is one of these, device memory can be reached.
 class Access {

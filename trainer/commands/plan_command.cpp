@@ -15,6 +15,11 @@
 namespace blocktrain::trainer {
 namespace {
 
+/// Most that the ops of a rank take on its GPU beside the arenas.
+std::size_t scratch(const Plan& plan, const RankPlan& rank) {
+  return plan.on_gpu ? kernels::ops_scratch_bytes + rank.attention_scratch : 0;
+}
+
 using nlohmann::ordered_json;
 
 std::string list(const std::vector<int>& numbers) {
@@ -74,6 +79,7 @@ ordered_json to_json(const Plan& plan, const Choice& choice) {
                             {"home", p.bytes.home},
                             {"input", p.bytes.input},
                             {"on_device", p.bytes.on_device(plan.on_gpu)},
+                            {"device_scratch", scratch(plan, p)},
                             {"total", p.bytes.total()}}}});
   }
   return j;
@@ -127,10 +133,12 @@ void print_table(const Config& config, const DataProbe& data, const Plan& plan, 
     fmt::print("\nOf these on the GPU, the rest in host memory; states of idle blocks are pinned there:\n");
     for (std::size_t r = 0; r < plan.ranks.size(); ++r) {
       const ArenaBytes& b = plan.ranks[r].bytes;
-      fmt::print("{:>5}  {} on the GPU, {} of states and {} of batches on the host\n", r,
-                 bytes(static_cast<double>(b.on_device(true))), bytes(static_cast<double>(b.home)),
-                 bytes(static_cast<double>(b.batch)));
+      fmt::print(
+          "{:>5}  {} on the GPU and up to {} of scratch beside them, {} of states and {} of batches on the host\n", r,
+          bytes(static_cast<double>(b.on_device(true))), bytes(static_cast<double>(scratch(plan, plan.ranks[r]))),
+          bytes(static_cast<double>(b.home)), bytes(static_cast<double>(b.batch)));
     }
+    fmt::print("CUDA itself, its kernels and graphs take some more, which is not in these figures.\n");
   }
   print_choice(plan, choice);
   if (local) {

@@ -75,7 +75,7 @@ void require_device_memory(comm::Communicator& world, const Plan& plan, const ke
     int sharing = 0;
     for (std::size_t r = 0; r < all.size(); ++r) {
       if (std::memcmp(all[r].data(), &mine, sizeof(mine)) != 0) continue;
-      planned += plan.ranks[r].bytes.on_device(true);
+      planned += plan.ranks[r].bytes.on_device(true) + plan.ranks[r].attention_scratch;
       ++sharing;
     }
     if (planned <= facts.free_bytes) return;

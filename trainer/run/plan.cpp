@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernels/error.hpp"
+#include "kernels/gpu_scratch.hpp"
 #include "trainer/data/batch_loader.hpp"
 #include "trainer/run/heldout.hpp"
 
@@ -114,6 +115,12 @@ Plan make_plan(const Config& config, const DataShape& data, int world) {
                        " ranks make of a block; use fewer ranks or a larger batch");
     }
     rank.bytes = rank_bytes(config, data, plan.blocks, rank, plan.micro_batch);
+    if (on_gpu(config) && computed_in(config) == kernels::DType::bfloat16) {
+      const std::int64_t tokens = plan.blocks.front().tokens_per_sample, heads = config.model.heads;
+      const std::int64_t samples = std::min(plan.micro_batch, static_cast<std::int64_t>(rank.shard.size()));
+      rank.attention_scratch = static_cast<std::size_t>(kernels::attention_samples_at_once(samples, heads, tokens) *
+                                                        kernels::attention_scratch_of_sample(heads, tokens));
+    }
     for (const int b : rank.blocks) {
       BlockPlan& block = plan.blocks[static_cast<std::size_t>(b)];
       block.recomputed_flops_per_step += recomputed_flops(

@@ -28,6 +28,7 @@ struct RankPlan {
   int replica = 0, replicas = 1;  ///< of its block, when it owns one
   comm::Shard shard;              ///< its samples of the global batch
   ArenaBytes bytes;
+  std::size_t attention_scratch = 0;  ///< the most that cuDNN's attention takes on a GPU besides, in bfloat16
   double replica_bytes_per_step = 0;  ///< sent to other replicas of the block
 };
 
