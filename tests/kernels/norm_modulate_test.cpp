@@ -15,7 +15,8 @@ constexpr double epsilon = 1e-6;
 struct Shape {
   std::int64_t n, t, c;
 };
-const std::vector<Shape> shapes{{1, 1, 1}, {1, 1, 20}, {3, 17, 20}, {2, 5, 384}, {7, 64, 65}, {33, 16, 64}};
+const std::vector<Shape> shapes{{1, 1, 1},   {1, 1, 20},    {3, 17, 20},   {2, 5, 384},  {7, 64, 65},  {33, 16, 64},
+                                {1, 9, 768}, {2, 11, 1024}, {1, 13, 1152}, {1, 5, 1536}, {2, 3, 1800}, {1, 6, 2048}};
 
 std::string name(const std::string& op, const Shape& s) {
   return op + " N=" + std::to_string(s.n) + " T=" + std::to_string(s.t) + " C=" + std::to_string(s.c);
