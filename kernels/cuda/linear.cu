@@ -17,8 +17,13 @@ struct Entries {
                              float (&term)[sums]) const {
     term[0] = to_float(data[row * stride + column]);
   }
-  __device__ void pack(std::int64_t, std::int64_t row, std::int64_t column, std::int64_t, Lanes (&term)[sums]) const {
-    term[0] = load_lanes(data + row * stride + column);
+  static constexpr int rows_at_once = 4;
+  __device__ int of_column(std::int64_t, std::int64_t) const { return 0; }
+  __device__ Raw<T> load(std::int64_t row, std::int64_t column, std::int64_t) const {
+    return load_raw(data + row * stride + column);
+  }
+  __device__ void pack(std::int64_t, std::int64_t, std::int64_t, int, const Raw<T>& loaded, Lanes (&term)[sums]) const {
+    term[0] = unpack(loaded);
   }
 };
 

@@ -115,7 +115,7 @@ __global__ void __launch_bounds__(threads_per_block, 2)
   __shared__ float row_sums[2][slots][Split][2];
   const int lane = threadIdx.x % warp_size, warp = threadIdx.x / warp_size, slot = warp / Split, part = warp % Split;
   const int width = static_cast<int>(b.width);
-  T* const scale = reinterpret_cast<T*>(shared + slots * width);
+  Raw<T>* const scale = reinterpret_cast<Raw<T>*>(shared + slots * width);
   const std::int64_t n = blockIdx.x, group = blockIdx.y;
   const std::int64_t begin = group * group_tokens, end = min(begin + group_tokens, b.tokens);
   const float inverse_width = 1.0f / static_cast<float>(width);
@@ -124,7 +124,7 @@ __global__ void __launch_bounds__(threads_per_block, 2)
   const auto inside = [=](int k) { return k < Chunks - 1 || first + k * chunk < width; };
 #pragma unroll 1
   for (int c = threadIdx.x * lanes; c < width; c += threads_per_block * lanes) {
-    store_raw(scale + c, load_raw(b.scale.of(n) + c));
+    scale[c / lanes] = load_raw(b.scale.of(n) + c);
   }
   __syncthreads();
   Lanes dshift[Chunks] = {}, dscale[Chunks] = {};
@@ -148,7 +148,7 @@ __global__ void __launch_bounds__(threads_per_block, 2)
 #pragma unroll
     for (int k = 0; k < Chunks; ++k) {
       if (inside(k)) {
-        const Lanes a = unpack(x[k]), d = unpack(dout[k]), s = unpack(load_raw(scale + first + k * chunk));
+        const Lanes a = unpack(x[k]), d = unpack(dout[k]), s = unpack(scale[first / lanes + k * (chunk / lanes)]);
 #pragma unroll
         for (int l = 0; l < lanes; ++l) {
           const float normal = (a.value[l] - mu) * r, gradient = d.value[l] * (1.0f + s.value[l]);
@@ -183,7 +183,7 @@ __global__ void __launch_bounds__(threads_per_block, 2)
       if (inside(k)) {
         forget(x[k]);
         forget(dout[k]);
-        const Lanes a = unpack(x[k]), d = unpack(dout[k]), s = unpack(load_raw(scale + first + k * chunk));
+        const Lanes a = unpack(x[k]), d = unpack(dout[k]), s = unpack(scale[first / lanes + k * (chunk / lanes)]);
         Lanes g = unpack(dx[k]);
 #pragma unroll
         for (int l = 0; l < lanes; ++l) {
@@ -247,7 +247,7 @@ __global__ void __launch_bounds__(threads_per_block) dx_kernel(Backward<T> b) {
 /// The terms of dshift and dscale, one column at a time.
 template <class T>
 struct ModulationTerms {
-  static constexpr int sums = 2;
+  static constexpr int sums = 2, rows_at_once = 0;  // no packs
   Backward<T> b;
   __device__ void operator()(std::int64_t, std::int64_t row, std::int64_t column, std::int64_t width,
                              float (&term)[sums]) const {
@@ -255,7 +255,6 @@ struct ModulationTerms {
     term[0] = d;
     term[1] = d * (to_float(b.x[row * width + column]) - b.mean[row]) * b.rstd[row];
   }
-  __device__ void pack(std::int64_t, std::int64_t, std::int64_t, std::int64_t, Lanes (&)[sums]) const {}
 };
 
 template <class T>
@@ -374,7 +373,7 @@ void CudaOps::norm_modulate_backward(const Tensor& dx, const Tensor& dshift, con
     const StoreSums<T> finish{{pointer<T>(dshift), dshift.row_stride}, {pointer<T>(dscale), dscale.row_stride}};
     const bool packs = width % lanes == 0 && packs_at(b.dx) && packs_at(b.dout) && packs_at(b.x) &&
                        packs_at(b.scale.data, b.scale.stride);
-    std::int64_t groups = row_groups(samples, tokens, 1);
+    std::int64_t groups = row_groups(samples, tokens, 1, enough_blocks / 2);  // their last sums cost more
     groups = std::min(groups, static_cast<std::int64_t>(workspace_.floats()) / (2 * samples * width));
     const BackwardKernel<T> found = backward_kernel_for<T>(width);
     if (packs && groups >= 1 && found.kernel != nullptr) {
@@ -385,8 +384,7 @@ void CudaOps::norm_modulate_backward(const Tensor& dx, const Tensor& dshift, con
       const std::size_t shared = static_cast<std::size_t>(width) *
                                  (static_cast<std::size_t>(warps_per_block / found.split) * sizeof(float) + sizeof(T));
       launch({stream_, grid, threads_per_block, shared}, found.kernel, b, group_tokens, workspace_.data());
-      launch({stream_, blocks_for(samples * width, threads_per_block)}, column_finish_kernel<2, StoreSums<T>>, samples,
-             width, groups, workspace_.data(), finish);
+      finish_columns<2>(stream_, samples, width, groups, workspace_.data(), finish);
     } else {
       column_sums(stream_, workspace_, samples, tokens, width, false, ModulationTerms<T>{b}, finish);
       launch({stream_, static_cast<unsigned>(divide_up(rows, warps_per_block))}, dx_kernel<T>, b);

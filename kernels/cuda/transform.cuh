@@ -24,17 +24,41 @@ struct Raw {
   uint4 words[packs];
 };
 
+/// 16 bytes of global memory, in one access and where it is written in the source: the compiler splits stores of packs
+/// that it has put together, and moves loads that were to be under way at once to where each is used.
+__device__ inline uint4 load_words(const void* from) {
+#ifdef __CUDA_ARCH__
+  uint4 w;
+  asm volatile("ld.global.v4.u32 {%0, %1, %2, %3}, [%4];"
+               : "=r"(w.x), "=r"(w.y), "=r"(w.z), "=r"(w.w)
+               : "l"(__cvta_generic_to_global(from))
+               : "memory");
+  return w;
+#else
+  return *static_cast<const uint4*>(from);
+#endif
+}
+__device__ inline void store_words(void* to, uint4 w) {
+#ifdef __CUDA_ARCH__
+  asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(to)), "r"(w.x), "r"(w.y),
+               "r"(w.z), "r"(w.w)
+               : "memory");
+#else
+  *static_cast<uint4*>(to) = w;
+#endif
+}
+
 template <class T>
 __device__ Raw<T> load_raw(const T* from) {
   Raw<T> raw;
 #pragma unroll
-  for (int p = 0; p < Raw<T>::packs; ++p) raw.words[p] = reinterpret_cast<const uint4*>(from)[p];
+  for (int p = 0; p < Raw<T>::packs; ++p) raw.words[p] = load_words(from + p * pack_size<T>);
   return raw;
 }
 template <class T>
 __device__ void store_raw(T* to, const Raw<T>& raw) {
 #pragma unroll
-  for (int p = 0; p < Raw<T>::packs; ++p) reinterpret_cast<uint4*>(to)[p] = raw.words[p];
+  for (int p = 0; p < Raw<T>::packs; ++p) store_words(to + p * pack_size<T>, raw.words[p]);
 }
 
 /// Makes the compiler take `raw` for something new: what was worked out from it before is worked out again, and need
@@ -98,7 +122,6 @@ template <class T>
 __device__ Lanes load_lanes(const T* from) {
   return unpack(load_raw(from));
 }
-/// One store of 16 bytes for each pack: number by number, the compiler leaves it in pieces.
 template <class T>
 __device__ void store_lanes(T* to, const Lanes& from) {
   store_raw(to, pack<T>(from));
