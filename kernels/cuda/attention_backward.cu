@@ -11,14 +11,14 @@ namespace {
 ///   ds = p * (dout . v - delta) * scale,  dq = sum over keys of ds k,  dk = sum over queries of ds q,
 ///   dv = sum over queries of p dout.
 /// A warp has a query and leaves dq, and delta for the kernel below.
-template <class T>
+template <class T, int R>
 __global__ void __launch_bounds__(threads_per_block)
     query_kernel(AttentionShape s, T* dqkv, float* delta, const T* dout, const T* out, const float* log_sum_exp,
                  const T* qkv) {
   const std::int64_t item = static_cast<std::int64_t>(blockIdx.x) * warps_per_block + threadIdx.x / warp_size;
   if (item >= s.items()) return;
   const AttentionItem i(s, item);
-  float query[head_registers], gradient[head_registers], sum[head_registers] = {};
+  float query[R], gradient[R], sum[R] = {};
   load_head(query, qkv + part_of(s, i, 0, i.token), s.head_width);
   load_head(gradient, dout + row_of(s, i, i.token), s.head_width);
   const float own_delta = head_dot(gradient, out + row_of(s, i, i.token), s.head_width);
@@ -34,13 +34,13 @@ __global__ void __launch_bounds__(threads_per_block)
 }
 
 /// A warp has a key and walks the queries in order.
-template <class T>
+template <class T, int R>
 __global__ void __launch_bounds__(threads_per_block)
     key_kernel(AttentionShape s, T* dqkv, const float* delta, const T* dout, const float* log_sum_exp, const T* qkv) {
   const std::int64_t item = static_cast<std::int64_t>(blockIdx.x) * warps_per_block + threadIdx.x / warp_size;
   if (item >= s.items()) return;
   const AttentionItem i(s, item);
-  float key[head_registers], value[head_registers], dkey[head_registers] = {}, dvalue[head_registers] = {};
+  float key[R], value[R], dkey[R] = {}, dvalue[R] = {};
   load_head(key, qkv + part_of(s, i, 1, i.token), s.head_width);
   load_head(value, qkv + part_of(s, i, 2, i.token), s.head_width);
   const std::int64_t first = item - i.token;
@@ -66,15 +66,25 @@ void CudaOps::attention_backward(const Tensor& dqkv, const Tensor& dout, const T
   BLOCKTRAIN_EXPECTS(log_sum_exp.contiguous() && log_sum_exp.size() == shape.items());
   if (shape.items() == 0) return;
   if (fused_attention_->backward(stream_, dqkv, dout, out, log_sum_exp, qkv, heads)) return;
-  BLOCKTRAIN_EXPECTS(static_cast<std::size_t>(shape.items()) <= workspace_.floats());
-  const unsigned blocks = static_cast<unsigned>(divide_up(shape.items(), warps_per_block));
-  float* const delta = workspace_.data();
+  // As many samples at once as have their delta in the workspace; a sample's results do not depend on the others.
+  const std::int64_t most = static_cast<std::int64_t>(workspace_.floats()) / (shape.heads * shape.tokens);
+  BLOCKTRAIN_EXPECTS(most >= 1);
   with_stored_type(qkv.dtype, [&](auto type) {
     using T = decltype(type);
-    launch({stream_, blocks}, query_kernel<T>, shape, pointer<T>(dqkv), delta, pointer<T>(dout), pointer<T>(out),
-           pointer<float>(log_sum_exp), pointer<T>(qkv));
-    launch({stream_, blocks}, key_kernel<T>, shape, pointer<T>(dqkv), delta, pointer<T>(dout),
-           pointer<float>(log_sum_exp), pointer<T>(qkv));
+    with_head_registers(shape.head_width, [&](auto registers) {
+      for (std::int64_t first = 0; first < shape.samples; first += most) {
+        AttentionShape part = shape;
+        part.samples = std::min(most, shape.samples - first);
+        const unsigned blocks = static_cast<unsigned>(divide_up(part.items(), warps_per_block));
+        const std::int64_t at = first * shape.tokens * shape.width;
+        const T *const from = pointer<T>(qkv) + 3 * at, *const gradient = pointer<T>(dout) + at;
+        const float* const logs = pointer<float>(log_sum_exp) + first * shape.heads * shape.tokens;
+        launch({stream_, blocks}, query_kernel<T, decltype(registers)::value>, part, pointer<T>(dqkv) + 3 * at,
+               workspace_.data(), gradient, pointer<T>(out) + at, logs, from);
+        launch({stream_, blocks}, key_kernel<T, decltype(registers)::value>, part, pointer<T>(dqkv) + 3 * at,
+               workspace_.data(), gradient, logs, from);
+      }
+    });
   });
 }
 

@@ -31,6 +31,8 @@ cublasLtEpilogue_t epilogue(MatmulEnd::Kind kind) {
       return CUBLASLT_EPILOGUE_GELU_AUX_BIAS;
     case MatmulEnd::Kind::gelu_gradient:
       return CUBLASLT_EPILOGUE_DGELU;
+    case MatmulEnd::Kind::bias_gradient:
+      return CUBLASLT_EPILOGUE_BGRADB;
   }
   BLOCKTRAIN_EXPECTS(!"a known end");
   return CUBLASLT_EPILOGUE_DEFAULT;
@@ -95,7 +97,7 @@ struct CublasLtMatmul::Product {
     BLOCKTRAIN_CUBLAS(cublasLtMatmulDescSetAttribute(description, attribute, &setting, sizeof(setting)));
   }
   void point_at(const MatmulEnd& end) {
-    if (!end.bias.empty()) set<const void*>(CUBLASLT_MATMUL_DESC_BIAS_POINTER, end.bias.data);
+    if (!end.bias.empty()) set<void*>(CUBLASLT_MATMUL_DESC_BIAS_POINTER, end.bias.data);
     if (!end.kept.empty()) set<void*>(CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, end.kept.data);
   }
 

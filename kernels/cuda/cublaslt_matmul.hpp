@@ -22,9 +22,10 @@ struct MatmulEnd {
     bias_gelu,       ///< gelu(+ bias)
     bias_gelu_keep,  ///< the same, and `kept` takes the GELU's input
     gelu_gradient,   ///< * gelu'(kept)
+    bias_gradient,   ///< nothing, but `bias` [M] is overwritten with the column sums of a, which is transposed
   };
   Kind kind = Kind::none;
-  Tensor bias;  ///< [N], of the output's type
+  Tensor bias;  ///< [N] (of bias_gradient: [M]), of the output's type
   Tensor kept;  ///< [M,N] contiguous, of the output's type
 };
 

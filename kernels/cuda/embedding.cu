@@ -14,21 +14,45 @@ void gather(cudaStream_t stream, const Tensor& out, const Tensor& table, const T
   each(stream, out.size(), [=] __device__(std::int64_t i) { to[i] = rows[which[i / width] * width + i % width]; });
 }
 
-/// A thread has a column of a row of the table and walks the samples in order, so the order of each sum is theirs.
+/// dtable[v] += rows of dout whose index is v = blockIdx.x, in their order. A block first collects the samples of its
+/// row, in order, threads_per_block indices at a time; the threads then have a column each.
+template <class T>
+__global__ void __launch_bounds__(threads_per_block)
+    scatter_kernel(std::int64_t samples, std::int64_t width, float* dtable, const T* dout, const std::int32_t* index) {
+  __shared__ unsigned found[warps_per_block];
+  __shared__ int list[threads_per_block];
+  const int lane = threadIdx.x % warp_size, warp = threadIdx.x / warp_size;
+  const auto row = static_cast<std::int32_t>(blockIdx.x);
+  for (std::int64_t first = 0; first < samples; first += threads_per_block) {
+    const std::int64_t n = first + threadIdx.x;
+    const bool mine = n < samples && index[n] == row;
+    const unsigned of_warp = __ballot_sync(whole_warp, mine);
+    if (lane == 0) found[warp] = of_warp;
+    __syncthreads();
+    int before = __popc(of_warp & ((1u << lane) - 1)), count = 0;
+    for (int w = 0; w < warps_per_block; ++w) {
+      const int own = __popc(found[w]);
+      before += w < warp ? own : 0;
+      count += own;
+    }
+    if (mine) list[before] = threadIdx.x;
+    __syncthreads();
+    if (count == 0) continue;
+    for (std::int64_t c = threadIdx.x; c < width; c += threads_per_block) {
+      float sum = dtable[row * width + c];
+#pragma unroll 4
+      for (int i = 0; i < count; ++i) sum += to_float(dout[(first + list[i]) * width + c]);
+      dtable[row * width + c] = sum;
+    }
+    __syncthreads();  // before the list changes
+  }
+}
+
 template <class T>
 void scatter(cudaStream_t stream, const Tensor& dtable, const Tensor& dout, const Tensor& index) {
-  float* const sums = pointer<float>(dtable);
-  const T* const from = pointer<T>(dout);
-  const std::int32_t* const which = pointer<std::int32_t>(index);
-  const std::int64_t width = dtable.row_size(), samples = index.size();
-  each(stream, dtable.size(), [=] __device__(std::int64_t i) {
-    const std::int64_t row = i / width, column = i % width;
-    float sum = sums[i];
-    for (std::int64_t n = 0; n < samples; ++n) {
-      if (which[n] == row) sum += to_float(from[n * width + column]);
-    }
-    sums[i] = sum;
-  });
+  if (dtable.size() == 0 || index.size() == 0) return;
+  launch({stream, static_cast<unsigned>(dtable.dim(0))}, scatter_kernel<T>, index.size(), dtable.row_size(),
+         pointer<float>(dtable), pointer<T>(dout), pointer<std::int32_t>(index));
 }
 
 template <class T>

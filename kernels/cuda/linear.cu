@@ -17,8 +17,13 @@ struct Entries {
                              float (&term)[sums]) const {
     term[0] = to_float(data[row * stride + column]);
   }
-  __device__ void pack(std::int64_t, std::int64_t row, std::int64_t column, std::int64_t, Lanes (&term)[sums]) const {
-    term[0] = load_lanes(data + row * stride + column);
+  static constexpr int rows_at_once = 4;
+  __device__ int of_column(std::int64_t, std::int64_t) const { return 0; }
+  __device__ Raw<T> load(std::int64_t row, std::int64_t column, std::int64_t) const {
+    return load_raw(data + row * stride + column);
+  }
+  __device__ void pack(std::int64_t, std::int64_t, std::int64_t, int, const Raw<T>& loaded, Lanes (&term)[sums]) const {
+    term[0] = unpack(loaded);
   }
 };
 
@@ -63,8 +68,16 @@ void CudaOps::linear_backward(const Tensor& dx, const Tensor& dweight, const Ten
                               const Tensor& x, const Tensor& weight, bool add_dx) {
   BLOCKTRAIN_EXPECTS(weight.contiguous() && dweight.contiguous() && dweight.size() == weight.size());
   if (!dx.empty()) matmul(dx, dy, false, weight, false, add_dx);
+  if (dbias.empty()) return matmul(dweight, dy, true, x, false, true);
+  BLOCKTRAIN_EXPECTS(dbias.contiguous() && dbias.size() == dweight.dim(0));
+  // cuBLASLt can sum dy's columns as it reads them, but overwrites what was there.
+  if (static_cast<std::size_t>(dbias.size()) <= Workspace::most_sums) {
+    const Tensor sums(workspace_.sums(), DType::float32, {dbias.size()});
+    const MatmulEnd end{MatmulEnd::Kind::bias_gradient, sums, {}};
+    if (matmul_.multiply(stream_, workspace_, dweight, dy, true, x, false, true, end)) return add(dbias, sums);
+  }
   matmul(dweight, dy, true, x, false, true);
-  if (!dbias.empty()) add_column_sums(dbias, dy);
+  add_column_sums(dbias, dy);
 }
 
 void CudaOps::linear_gelu_forward(const Tensor& out, const Tensor& pre, const Tensor& x, const Tensor& weight,

@@ -1,4 +1,5 @@
-// Layer normalisation with adaptive scale and shift. A warp has a row, and keeps it in registers between its passes.
+// Layer normalisation with adaptive scale and shift. A row lies in the registers of a warp, or of several warps,
+// between the passes over it.
 #include "kernels/cuda/column_sums.cuh"
 #include "kernels/cuda/cuda_ops.hpp"
 
@@ -97,51 +98,99 @@ struct Backward {
   PerSample<const T> scale;
 };
 
+/// Where the unit of four columns `unit` lies in a row of sums in shared memory: lanes write every second unit, and
+/// eight of them at once would meet in half of the banks.
+__device__ inline std::int64_t bank_unit(std::int64_t unit) { return unit ^ ((unit >> 3) & 1); }
+
 /// dx of the tokens [group * group_tokens, ..) of sample blockIdx.x, and their sums for dshift and dscale:
-/// partial[group][2][sample][column]. A lane has the same columns in every row, so the sums stay in its registers.
-template <class T, int Chunks>
-__global__ void __launch_bounds__(threads_per_block)
+/// partial[group][2][sample][column]. Rows of up to Chunks * Split * 32 * lanes columns, of which all but the last
+/// chunk are full. Split warps share a row, and a lane has the same columns in every row, so the sums stay in its
+/// registers. All of a row is asked for before any of it is used, and two blocks fit on a multiprocessor, so that one
+/// waits for memory while the other computes.
+template <class T, int Chunks, int Split>
+__global__ void __launch_bounds__(threads_per_block, 2)
     backward_kernel(Backward<T> b, std::int64_t group_tokens, float* partial) {
-  float* const shared = dynamic_shared_memory();  // [warps_per_block][width]
-  const int lane = threadIdx.x % warp_size, warp = threadIdx.x / warp_size;
-  const std::int64_t n = blockIdx.x, group = blockIdx.y, width = b.width;
+  constexpr int slots = warps_per_block / Split;  // rows under way
+  float* const shared = dynamic_shared_memory();  // [slots][width], and behind it the scale as it is stored
+  __shared__ float row_sums[2][slots][Split][2];
+  const int lane = threadIdx.x % warp_size, warp = threadIdx.x / warp_size, slot = warp / Split, part = warp % Split;
+  const int width = static_cast<int>(b.width);
+  Raw<T>* const scale = reinterpret_cast<Raw<T>*>(shared + slots * width);
+  const std::int64_t n = blockIdx.x, group = blockIdx.y;
   const std::int64_t begin = group * group_tokens, end = min(begin + group_tokens, b.tokens);
   const float inverse_width = 1.0f / static_cast<float>(width);
+  constexpr int chunk = Split * warp_size * lanes;
+  const int first = (part * warp_size + lane) * lanes;  // its columns: first + k * chunk, and the lanes from there
+  const auto inside = [=](int k) { return k < Chunks - 1 || first + k * chunk < width; };
+#pragma unroll 1
+  for (int c = threadIdx.x * lanes; c < width; c += threads_per_block * lanes) {
+    scale[c / lanes] = load_raw(b.scale.of(n) + c);
+  }
+  __syncthreads();
   Lanes dshift[Chunks] = {}, dscale[Chunks] = {};
-  for (std::int64_t t = begin + warp; t < end; t += warps_per_block) {
-    const std::int64_t row = n * b.tokens + t;
+  int turn = 0;
+#pragma unroll 1
+  for (std::int64_t t = begin + slot; t < end; t += slots) {
+    const std::int64_t row = n * b.tokens + t, at = row * width + first;
+    const T *const x_row = b.x + at, *const dout_row = b.dout + at;
+    T* const dx_row = b.dx + at;
+    Raw<T> x[Chunks], dout[Chunks], dx[Chunks];
+#pragma unroll
+    for (int k = 0; k < Chunks; ++k) {
+      if (inside(k)) {
+        x[k] = load_raw(x_row + k * chunk);
+        dout[k] = load_raw(dout_row + k * chunk);
+        dx[k] = load_raw(dx_row + k * chunk);
+      }
+    }
     const float mu = b.mean[row], r = b.rstd[row];
-    Lanes normal[Chunks], d[Chunks];
     float sum = 0, dot = 0;
 #pragma unroll
     for (int k = 0; k < Chunks; ++k) {
-      const std::int64_t c = (k * warp_size + lane) * lanes;
-      if (c < width) {
-        normal[k] = load_lanes(b.x + row * width + c);
-        d[k] = load_lanes(b.dout + row * width + c);
-        const Lanes s = load_lanes(b.scale.of(n) + c);
+      if (inside(k)) {
+        const Lanes a = unpack(x[k]), d = unpack(dout[k]), s = unpack(scale[first / lanes + k * (chunk / lanes)]);
 #pragma unroll
         for (int l = 0; l < lanes; ++l) {
-          normal[k].value[l] = (normal[k].value[l] - mu) * r;
-          dshift[k].value[l] += d[k].value[l];
-          dscale[k].value[l] += d[k].value[l] * normal[k].value[l];
-          d[k].value[l] *= 1.0f + s.value[l];
-          sum += d[k].value[l];
-          dot += d[k].value[l] * normal[k].value[l];
+          const float normal = (a.value[l] - mu) * r, gradient = d.value[l] * (1.0f + s.value[l]);
+          dshift[k].value[l] += d.value[l];
+          dscale[k].value[l] += d.value[l] * normal;
+          sum += gradient;
+          dot += gradient * normal;
         }
       }
     }
-    const float mean_gradient = warp_sum(sum) * inverse_width, mean_dot = warp_sum(dot) * inverse_width;
+    sum = warp_sum(sum);
+    dot = warp_sum(dot);
+    if constexpr (Split > 1) {
+      // Two sets in turn: a warp is at most one row ahead of the one it waits for.
+      float(&sums)[Split][2] = row_sums[turn][slot];
+      turn ^= 1;
+      if (lane == 0) {
+        sums[part][0] = sum;
+        sums[part][1] = dot;
+      }
+      wait_for_some(1 + slot, Split * warp_size);
+      sum = dot = 0;
+#pragma unroll
+      for (int p = 0; p < Split; ++p) {
+        sum += sums[p][0];
+        dot += sums[p][1];
+      }
+    }
+    const float mean_gradient = sum * inverse_width, mean_dot = dot * inverse_width;
 #pragma unroll
     for (int k = 0; k < Chunks; ++k) {
-      const std::int64_t c = (k * warp_size + lane) * lanes;
-      if (c < width) {
-        Lanes g = load_lanes(b.dx + row * width + c);
+      if (inside(k)) {
+        forget(x[k]);
+        forget(dout[k]);
+        const Lanes a = unpack(x[k]), d = unpack(dout[k]), s = unpack(scale[first / lanes + k * (chunk / lanes)]);
+        Lanes g = unpack(dx[k]);
 #pragma unroll
         for (int l = 0; l < lanes; ++l) {
-          g.value[l] += r * (d[k].value[l] - mean_gradient - normal[k].value[l] * mean_dot);
+          const float normal = (a.value[l] - mu) * r, gradient = d.value[l] * (1.0f + s.value[l]);
+          g.value[l] += r * (gradient - mean_gradient - normal * mean_dot);
         }
-        store_lanes(b.dx + row * width + c, g);
+        store_lanes(dx_row + k * chunk, g);
       }
     }
   }
@@ -150,19 +199,24 @@ __global__ void __launch_bounds__(threads_per_block)
     __syncthreads();
 #pragma unroll
     for (int k = 0; k < Chunks; ++k) {
-      const std::int64_t c = (k * warp_size + lane) * lanes;
-      if (c < width) {
+      if (inside(k)) {
+        const Raw<float> sums = pack<float>(which == 0 ? dshift[k] : dscale[k]);
 #pragma unroll
-        for (int l = 0; l < lanes; ++l) {
-          shared[warp * width + c + l] = which == 0 ? dshift[k].value[l] : dscale[k].value[l];
+        for (int p = 0; p < Raw<float>::packs; ++p) {
+          *reinterpret_cast<uint4*>(shared + slot * width + 4 * bank_unit((first + k * chunk) / 4 + p)) = sums.words[p];
         }
       }
     }
     __syncthreads();
-    for (std::int64_t c = threadIdx.x; c < width; c += threads_per_block) {
-      float total = 0;
-      for (int w = 0; w < warps_per_block; ++w) total += shared[w * width + c];
-      partial[((group * 2 + which) * b.samples + n) * width + c] = total;
+#pragma unroll 1
+    for (int c = threadIdx.x * 4; c < width; c += threads_per_block * 4) {
+      Pack<float> total = {};
+      for (int s = 0; s < slots; ++s) {
+        const Pack<float> own = load_pack(shared + s * width + 4 * bank_unit(c / 4));
+#pragma unroll
+        for (int e = 0; e < 4; ++e) total.value[e] += own.value[e];
+      }
+      store_pack(partial + ((group * 2 + which) * b.samples + n) * width + c, total);
     }
   }
 }
@@ -193,7 +247,7 @@ __global__ void __launch_bounds__(threads_per_block) dx_kernel(Backward<T> b) {
 /// The terms of dshift and dscale, one column at a time.
 template <class T>
 struct ModulationTerms {
-  static constexpr int sums = 2;
+  static constexpr int sums = 2, rows_at_once = 0;  // no packs
   Backward<T> b;
   __device__ void operator()(std::int64_t, std::int64_t row, std::int64_t column, std::int64_t width,
                              float (&term)[sums]) const {
@@ -201,7 +255,6 @@ struct ModulationTerms {
     term[0] = d;
     term[1] = d * (to_float(b.x[row * width + column]) - b.mean[row]) * b.rstd[row];
   }
-  __device__ void pack(std::int64_t, std::int64_t, std::int64_t, std::int64_t, Lanes (&)[sums]) const {}
 };
 
 template <class T>
@@ -216,21 +269,54 @@ struct StoreSums {
 /// Calls f(chunks) with the smallest compiled number of chunks that hold a row; false when it is too wide.
 template <class F>
 bool with_chunks(std::int64_t width, F&& f) {
-  const std::int64_t chunks = divide_up(width, warp_size * lanes);
-  if (chunks <= 1) {
-    f(std::integral_constant<int, 1>{});
-  } else if (chunks <= 2) {
-    f(std::integral_constant<int, 2>{});
-  } else if (chunks <= 3) {
-    f(std::integral_constant<int, 3>{});
-  } else if (chunks <= 4) {
-    f(std::integral_constant<int, 4>{});
-  } else if (chunks <= 5) {
-    f(std::integral_constant<int, 5>{});
-  } else {
-    return false;
+  switch (divide_up(width, warp_size * lanes)) {
+    case 1:
+      return f(std::integral_constant<int, 1>{}), true;
+    case 2:
+      return f(std::integral_constant<int, 2>{}), true;
+    case 3:
+      return f(std::integral_constant<int, 3>{}), true;
+    case 4:
+      return f(std::integral_constant<int, 4>{}), true;
+    case 5:
+      return f(std::integral_constant<int, 5>{}), true;
+    case 6:
+      return f(std::integral_constant<int, 6>{}), true;
+    case 7:
+    case 8:
+      return f(std::integral_constant<int, 8>{}), true;
+    default:
+      return false;
   }
-  return true;
+}
+
+/// The backward kernel for rows of `width` columns and the warps that share a row; null when they are too wide.
+template <class T>
+struct BackwardKernel {
+  void (*kernel)(Backward<T>, std::int64_t, float*) = nullptr;
+  int split = 1;
+};
+template <class T>
+BackwardKernel<T> backward_kernel_for(std::int64_t width) {
+  switch (divide_up(width, warp_size * lanes)) {
+    case 1:
+      return {backward_kernel<T, 1, 1>, 1};
+    case 2:
+      return {backward_kernel<T, 2, 1>, 1};
+    case 3:
+    case 4:
+      return {backward_kernel<T, 2, 2>, 2};
+    case 5:
+    case 6:
+      // Three chunks of float32 and their sums are more than the registers hold.
+      if constexpr (sizeof(T) == 2) return {backward_kernel<T, 3, 2>, 2};
+      [[fallthrough]];
+    case 7:
+    case 8:
+      return {backward_kernel<T, 2, 4>, 4};
+    default:
+      return {};
+  }
 }
 
 }  // namespace
@@ -287,21 +373,19 @@ void CudaOps::norm_modulate_backward(const Tensor& dx, const Tensor& dshift, con
     const StoreSums<T> finish{{pointer<T>(dshift), dshift.row_stride}, {pointer<T>(dscale), dscale.row_stride}};
     const bool packs = width % lanes == 0 && packs_at(b.dx) && packs_at(b.dout) && packs_at(b.x) &&
                        packs_at(b.scale.data, b.scale.stride);
-    std::int64_t groups = row_groups(samples, tokens, 1);
+    std::int64_t groups = row_groups(samples, tokens, 1, enough_blocks / 2);  // their last sums cost more
     groups = std::min(groups, static_cast<std::int64_t>(workspace_.floats()) / (2 * samples * width));
-    const bool done =
-        packs && groups >= 1 && with_chunks(width, [&](auto chunks) {
-          const std::int64_t group_tokens = divide_up(tokens, groups);
-          groups = divide_up(tokens, group_tokens);
-          const dim3 grid(static_cast<unsigned>(samples), static_cast<unsigned>(groups));
-          // At most 5 chunks of 256 columns: 40 KiB, within what every GPU gives without asking.
-          const std::size_t shared = static_cast<std::size_t>(warps_per_block * width) * sizeof(float);
-          launch({stream_, grid, threads_per_block, shared}, backward_kernel<T, decltype(chunks)::value>, b,
-                 group_tokens, workspace_.data());
-          launch({stream_, blocks_for(samples * width, threads_per_block)}, column_finish_kernel<2, StoreSums<T>>,
-                 samples, width, groups, workspace_.data(), finish);
-        });
-    if (!done) {
+    const BackwardKernel<T> found = backward_kernel_for<T>(width);
+    if (packs && groups >= 1 && found.kernel != nullptr) {
+      const std::int64_t group_tokens = divide_up(tokens, groups);
+      groups = divide_up(tokens, group_tokens);
+      const dim3 grid(static_cast<unsigned>(samples), static_cast<unsigned>(groups));
+      // At most 27 KiB (1536 columns of bfloat16), within what every GPU gives without asking.
+      const std::size_t shared = static_cast<std::size_t>(width) *
+                                 (static_cast<std::size_t>(warps_per_block / found.split) * sizeof(float) + sizeof(T));
+      launch({stream_, grid, threads_per_block, shared}, found.kernel, b, group_tokens, workspace_.data());
+      finish_columns<2>(stream_, samples, width, groups, workspace_.data(), finish);
+    } else {
       column_sums(stream_, workspace_, samples, tokens, width, false, ModulationTerms<T>{b}, finish);
       launch({stream_, static_cast<unsigned>(divide_up(rows, warps_per_block))}, dx_kernel<T>, b);
     }

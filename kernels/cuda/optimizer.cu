@@ -8,24 +8,34 @@ namespace {
 
 /// Blocks of the first pass of a sum over a whole gradient: by its size alone, so that the order of the sum is fixed.
 constexpr std::int64_t most_sum_blocks = 1024;
+/// Packs of a thread of it that are under way at once.
+constexpr int squares_ahead = 4;
 
 __device__ double square(float x) { return static_cast<double>(x) * static_cast<double>(x); }
+
+/// Of four float32.
+__device__ double squares(uint4 w) {
+  return (square(std::bit_cast<float>(w.x)) + square(std::bit_cast<float>(w.y))) +
+         (square(std::bit_cast<float>(w.z)) + square(std::bit_cast<float>(w.w)));
+}
 
 __global__ void __launch_bounds__(threads_per_block)
     squares_kernel(std::int64_t size, const float* x, double* partial) {
   __shared__ double scratch[warps_per_block];
   double sum = 0;
   const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * threads_per_block * 4;
-  const std::int64_t first = (static_cast<std::int64_t>(blockIdx.x) * threads_per_block + threadIdx.x) * 4;
-  for (std::int64_t i = first; i < size; i += step) {
-    if (i + 4 <= size) {
-      const Pack<float> pack = load_pack(x + i);
+  std::int64_t i = (static_cast<std::int64_t>(blockIdx.x) * threads_per_block + threadIdx.x) * 4;
+#pragma unroll 1
+  for (; i + (squares_ahead - 1) * step + 4 <= size; i += squares_ahead * step) {
+    uint4 packs[squares_ahead];
 #pragma unroll
-      for (int e = 0; e < 4; ++e) sum += square(pack.value[e]);
-    } else {
-      for (std::int64_t e = i; e < size; ++e) sum += square(x[e]);
-    }
+    for (int a = 0; a < squares_ahead; ++a) packs[a] = load_words(x + i + a * step);
+#pragma unroll
+    for (const uint4& p : packs) sum += squares(p);
   }
+#pragma unroll 1
+  for (; i + 4 <= size; i += step) sum += squares(load_words(x + i));
+  for (; i < size; ++i) sum += square(x[i]);
   sum = block_sum(sum, scratch);
   if (threadIdx.x == 0) partial[blockIdx.x] = sum;
 }
@@ -108,7 +118,8 @@ __global__ void __launch_bounds__(threads_per_block)
 void CudaOps::sum_squares(StepState* state, const Tensor& x) {
   BLOCKTRAIN_EXPECTS(x.contiguous() && packs_at(pointer<float>(x)));
   double* const partial = reinterpret_cast<double*>(workspace_.data());
-  const unsigned blocks = blocks_for(std::min(divide_up(x.size(), 4 * threads_per_block), most_sum_blocks), 1);
+  const unsigned blocks =
+      blocks_for(std::min(divide_up(x.size(), squares_ahead * 4 * threads_per_block), most_sum_blocks), 1);
   launch({stream_, blocks}, squares_kernel, x.size(), pointer<float>(x), partial);
   launch({stream_, 1}, squares_finish_kernel, static_cast<int>(blocks), partial, state);
 }

@@ -44,17 +44,27 @@ struct GateGradient {
     term[0] = d * to_float(h[i]);
     dh[i] = from_float<T>(to_float(gate[n * gate_stride + column]) * d);
   }
-  __device__ void pack(std::int64_t n, std::int64_t row, std::int64_t column, std::int64_t width,
-                       Lanes (&term)[sums]) const {
+  static constexpr int rows_at_once = 4;
+  struct Loaded {
+    Raw<T> dout, h;
+  };
+  __device__ Raw<T> of_column(std::int64_t n, std::int64_t column) const {
+    return load_raw(gate + n * gate_stride + column);
+  }
+  __device__ Loaded load(std::int64_t row, std::int64_t column, std::int64_t width) const {
     const std::int64_t i = row * width + column;
-    const Lanes d = load_lanes(dout + i), b = load_lanes(h + i), g = load_lanes(gate + n * gate_stride + column);
+    return {load_raw(dout + i), load_raw(h + i)};
+  }
+  __device__ void pack(std::int64_t row, std::int64_t column, std::int64_t width, const Raw<T>& own,
+                       const Loaded& loaded, Lanes (&term)[sums]) const {
+    const Lanes d = unpack(loaded.dout), b = unpack(loaded.h), g = unpack(own);
     Lanes out;
 #pragma unroll
     for (int l = 0; l < lanes; ++l) {
       term[0].value[l] = d.value[l] * b.value[l];
       out.value[l] = g.value[l] * d.value[l];
     }
-    store_lanes(dh + i, out);
+    store_lanes(dh + row * width + column, out);
   }
 };
 

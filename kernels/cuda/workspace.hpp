@@ -1,6 +1,7 @@
 #pragma once
-/// Scratch memory of the CUDA ops, taken once at creation: for partial sums of our kernels, and for cuBLASLt. Ops run
-/// one after the other on one stream, so each may use all of it.
+/// Scratch memory of the CUDA ops, taken once at creation: for partial sums of our kernels, and for cuBLASLt; and a
+/// little apart from it, for what cuBLASLt writes besides a product. Ops run one after the other on one stream, so each
+/// may use all of it.
 
 #include <cstddef>
 
@@ -13,13 +14,18 @@ class Workspace {
  public:
   static constexpr std::size_t bytes = ops_scratch_bytes;
 
-  Workspace() { BLOCKTRAIN_CUDA(cudaMalloc(&memory_, bytes)); }
+  /// Column sums that cuBLASLt leaves beside a product.
+  static constexpr std::size_t most_sums = std::size_t{64} << 10;
+
+  Workspace() { BLOCKTRAIN_CUDA(cudaMalloc(&memory_, bytes + most_sums * sizeof(float))); }
   ~Workspace() { cudaFree(memory_); }
   Workspace(const Workspace&) = delete;
   Workspace& operator=(const Workspace&) = delete;
 
   float* data() const { return static_cast<float*>(memory_); }
   std::size_t floats() const { return bytes / sizeof(float); }
+  /// most_sums numbers behind the rest, not of data().
+  float* sums() const { return data() + floats(); }
 
  private:
   void* memory_ = nullptr;

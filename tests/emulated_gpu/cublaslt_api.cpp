@@ -122,8 +122,8 @@ bool gelu_end(cublasLtEpilogue_t end) {
   return end == CUBLASLT_EPILOGUE_GELU_BIAS || end == CUBLASLT_EPILOGUE_GELU_AUX_BIAS || end == CUBLASLT_EPILOGUE_DGELU;
 }
 bool known_end(cublasLtEpilogue_t end) {
-  return end == CUBLASLT_EPILOGUE_DEFAULT || end == CUBLASLT_EPILOGUE_BIAS || end == CUBLASLT_EPILOGUE_BGRADB ||
-         (gelu_end(end) && settings().gelu_ends);
+  return end == CUBLASLT_EPILOGUE_DEFAULT || end == CUBLASLT_EPILOGUE_BIAS ||
+         (end == CUBLASLT_EPILOGUE_BGRADB && settings().sum_ends) || (gelu_end(end) && settings().gelu_ends);
 }
 
 /// Sizes, types and strides that the real library would take.

@@ -33,6 +33,14 @@ T __shfl_xor_sync(unsigned mask, T value, int lane_mask) {
   return got;
 }
 
+/// A bit for each lane whose predicate holds. From shuffles: bit by bit, each step doubles how many lanes are known.
+inline unsigned __ballot_sync(unsigned mask, bool predicate) {
+  unsigned bits = (predicate ? 1u : 0u) << (threadIdx.x % 32);
+  for (int d = 1; d < 32; d *= 2) bits |= __shfl_xor_sync(mask, bits, d);
+  return bits;
+}
+inline int __popc(unsigned x) { return __builtin_popcount(x); }
+
 inline double normcdfinv(double p) { return -std::sqrt(2.0) * boost::math::erfc_inv(2 * p); }
 inline void sincospif(float x, float* sine, float* cosine) {
   *sine = boost::math::sin_pi(x);

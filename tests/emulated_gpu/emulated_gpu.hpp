@@ -18,6 +18,7 @@ struct Settings {
   bool late = true;
   bool products = true;   ///< cuBLASLt has algorithms
   bool gelu_ends = true;  ///< also for products that end in a GELU or its gradient
+  bool sum_ends = true;   ///< and for those that leave the sums of an operand
 };
 /// To be changed while no work is under way.
 Settings& settings();

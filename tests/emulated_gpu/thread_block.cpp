@@ -23,13 +23,14 @@ constexpr std::size_t stack_bytes = 64 << 10;
   std::abort();
 }
 
-enum class State { ready, waits_for_warp, waits_for_block, done };
+enum class State { ready, waits_for_warp, waits_for_block, waits_for_some, done };
 
 /// A thread of a kernel; it serves one block after the other.
 struct Thread {
   Place place{};
   State state = State::done;
   unsigned shuffles = 0;
+  int barrier = 0, barrier_threads = 0;  ///< where it waits for some
   context::fiber self, scheduler;
 };
 
@@ -61,6 +62,12 @@ class Multiprocessor {
     t.state = state;
     t.scheduler = std::move(t.scheduler).resume();
     here = &t.place;
+  }
+
+  void wait_for_some(int barrier, int threads) {
+    current().barrier = barrier;
+    current().barrier_threads = threads;
+    wait(State::waits_for_some);
   }
 
   const void* shuffle(const void* value, std::size_t bytes, int lane_mask) {
@@ -105,6 +112,7 @@ class Multiprocessor {
       for (unsigned w = 0; w < warps; ++w) {
         run_warp(backwards ? warps - 1 - w : w, shape.threads, backwards);
       }
+      if (pass_barriers(shape.threads)) continue;
       bool waiting = false;
       for (unsigned i = 0; i < shape.threads; ++i) {
         if (threads_[i]->state != State::waits_for_block) continue;
@@ -113,6 +121,26 @@ class Multiprocessor {
       }
       if (!waiting) return;
     }
+  }
+
+  /// Lets those go on of whom as many have come to a barrier as it waits for; whether there were any.
+  bool pass_barriers(unsigned threads) {
+    std::array<int, 5> come{};
+    bool waiting = false, passed = false;
+    for (unsigned i = 0; i < threads; ++i) {
+      if (threads_[i]->state == State::waits_for_some) ++come.at(static_cast<std::size_t>(threads_[i]->barrier));
+    }
+    for (unsigned i = 0; i < threads; ++i) {
+      Thread& t = *threads_[i];
+      if (t.state != State::waits_for_some) continue;
+      waiting = true;
+      here = &t.place;
+      if (come.at(static_cast<std::size_t>(t.barrier)) != t.barrier_threads) continue;
+      t.state = State::ready;
+      passed = true;
+    }
+    if (waiting && !passed) give_up("a barrier that not all of its threads come to");
+    return passed;
   }
 
   /// Until every thread of the warp is done or waits for the block.
@@ -153,6 +181,8 @@ thread_local Multiprocessor multiprocessor;
 void run_grid(const Shape& shape, const std::function<void()>& body) { multiprocessor.run(shape, body); }
 
 void* dynamic_shared_memory() { return multiprocessor.shared_memory(); }
+
+void wait_for_some(int barrier, int threads) { multiprocessor.wait_for_some(barrier, threads); }
 
 void wait_for_block() { multiprocessor.wait(State::waits_for_block); }
 

@@ -33,6 +33,9 @@ void* dynamic_shared_memory();
 /// __syncthreads()
 void wait_for_block();
 
+/// bar.sync barrier, threads
+void wait_for_some(int barrier, int threads);
+
 constexpr std::size_t widest_shuffle = 8;
 /// What lane (own lane xor lane_mask) gave; valid until the next but one shuffle.
 const void* shuffle(unsigned mask, const void* value, std::size_t bytes, int lane_mask);

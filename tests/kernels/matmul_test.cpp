@@ -1,6 +1,9 @@
 #include <boost/test/unit_test.hpp>
 
 #include "tests/kernels/op_case.hpp"
+#ifdef TEST_EMULATED_GPU
+#include "tests/emulated_gpu/emulated_gpu.hpp"
+#endif
 
 using namespace blocktrain::kernels;
 using namespace blocktrain::kernels::testing;
@@ -21,6 +24,22 @@ const std::vector<Shape> shapes{{1, 1, 1},     {1, 20, 17},   {17, 1, 20},   {3,
 
 std::string name(const std::string& op, const Shape& s) {
   return op + " " + std::to_string(s.m) + "x" + std::to_string(s.n) + "x" + std::to_string(s.k);
+}
+
+void check_linear_backward(const Shape& s, std::int64_t gap, int variant) {
+  check_parity(
+      name("linear_backward", s) + " variant " + std::to_string(variant), tolerance,
+      [&](Ops& ops, Operands& o) {
+        const bool add = variant == 1;
+        Tensor dx;
+        if (variant == 0) dx = o.output("dx", {s.m, s.k}, s.k + gap);
+        if (add) dx = o.changed("dx", {s.m, s.k}, normal(), s.k + gap);
+        const Tensor dbias = variant == 2 ? Tensor() : o.precise_changed("dbias", {s.n});
+        ops.linear_backward(dx, o.precise_changed("dweight", {s.n, s.k}), dbias,
+                            o.input("dy", {s.m, s.n}, normal(), s.n + gap),
+                            o.input("x", {s.m, s.k}, normal(), s.k + gap), o.input("weight", {s.n, s.k}), add);
+      },
+      in_bfloat16);
 }
 
 }  // namespace
@@ -75,24 +94,19 @@ BOOST_AUTO_TEST_CASE(linear_forward_agrees_with_the_reference) {
 BOOST_AUTO_TEST_CASE(linear_backward_agrees_with_the_reference) {
   for (const Shape& s : shapes) {
     for (const std::int64_t gap : {0, 3}) {
-      for (const int variant : {0, 1, 2, 3}) {
-        check_parity(
-            name("linear_backward", s) + " variant " + std::to_string(variant), tolerance,
-            [&](Ops& ops, Operands& o) {
-              const bool add = variant == 1;
-              Tensor dx;
-              if (variant == 0) dx = o.output("dx", {s.m, s.k}, s.k + gap);
-              if (add) dx = o.changed("dx", {s.m, s.k}, normal(), s.k + gap);
-              const Tensor dbias = variant == 2 ? Tensor() : o.precise_changed("dbias", {s.n});
-              ops.linear_backward(dx, o.precise_changed("dweight", {s.n, s.k}), dbias,
-                                  o.input("dy", {s.m, s.n}, normal(), s.n + gap),
-                                  o.input("x", {s.m, s.k}, normal(), s.k + gap), o.input("weight", {s.n, s.k}), add);
-            },
-            in_bfloat16);
-      }
+      for (const int variant : {0, 1, 2, 3}) check_linear_backward(s, gap, variant);
     }
   }
 }
+
+#ifdef TEST_EMULATED_GPU
+BOOST_AUTO_TEST_CASE(linear_backward_does_without_sums_beside_the_product) {
+  emulated_gpu::settings().sum_ends = false;
+  for (const Shape& s : shapes) check_linear_backward(s, 0, 3);
+  check_linear_backward({140001, 8, 1}, 0, 3);  // several rows for each warp that adds them up
+  emulated_gpu::settings().sum_ends = true;
+}
+#endif
 
 BOOST_AUTO_TEST_CASE(gradients_match_finite_differences) {
   GradientCase c;

@@ -15,7 +15,8 @@ constexpr double epsilon = 1e-6;
 struct Shape {
   std::int64_t n, t, c;
 };
-const std::vector<Shape> shapes{{1, 1, 1}, {1, 1, 20}, {3, 17, 20}, {2, 5, 384}, {7, 64, 65}, {33, 16, 64}};
+const std::vector<Shape> shapes{{1, 1, 1},   {1, 1, 20},    {3, 17, 20},   {2, 5, 384},  {7, 64, 65},  {33, 16, 64},
+                                {1, 9, 768}, {2, 11, 1024}, {1, 13, 1152}, {1, 5, 1536}, {2, 3, 1800}, {1, 6, 2048}};
 
 std::string name(const std::string& op, const Shape& s) {
   return op + " N=" + std::to_string(s.n) + " T=" + std::to_string(s.t) + " C=" + std::to_string(s.c);
@@ -105,6 +106,28 @@ BOOST_AUTO_TEST_CASE(gated_residual_agrees_with_the_reference) {
         },
         in_bfloat16);
   }
+}
+
+BOOST_AUTO_TEST_CASE(sums_over_many_rows_agree_with_the_reference) {
+  // Many samples, so that a sample's rows are few pieces of many rows; and one sample of many pieces.
+  for (const Shape& s : {Shape{4100, 33, 8}, Shape{1, 300, 8}}) {
+    check_parity(
+        name("gated_residual_backward", s), 6e-7,
+        [&](Ops& ops, Operands& o) {
+          ops.gated_residual_backward(o.output("dh", {s.n, s.t, s.c}), o.output("dgate", {s.n, s.c}),
+                                      o.input("dout", {s.n, s.t, s.c}), o.input("h", {s.n, s.t, s.c}),
+                                      o.input("gate", {s.n, s.c}));
+        },
+        in_bfloat16);
+  }
+  const Shape s{1, 300, 64};
+  check_parity(
+      name("norm_modulate_backward", s), tolerance,
+      [&](Ops& ops, Operands& o) {
+        forward(ops, o, s, normal(3, 1));
+        backward(ops, o, s, o.changed("dx", {s.n, s.t, s.c}));
+      },
+      in_bfloat16);
 }
 
 BOOST_AUTO_TEST_CASE(gradients_match_finite_differences) {

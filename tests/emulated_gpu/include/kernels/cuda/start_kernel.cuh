@@ -19,4 +19,6 @@ void start_kernel(dim3 grid, unsigned threads, std::size_t shared_bytes, cudaStr
 
 inline float* dynamic_shared_memory() { return static_cast<float*>(emulated_gpu::dynamic_shared_memory()); }
 
+inline void wait_for_some(int barrier, int threads) { emulated_gpu::wait_for_some(barrier, threads); }
+
 }  // namespace blocktrain::kernels::cuda
