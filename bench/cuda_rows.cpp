@@ -148,7 +148,7 @@ std::vector<Row> attention_rows(const Network& n) {
        },
        2.5 * flops},
       {"attention backward, cuDNN alone, deterministic", backward_alone(true), 2.5 * flops, true},
-      {"attention backward, cuDNN alone, faster", backward_alone(false), 2.5 * flops, true},
+      {"attention backward, cuDNN alone, not deterministic", backward_alone(false), 2.5 * flops, true},
   };
 }
 

@@ -187,7 +187,7 @@ void list(const Options& o, const Network& n) {
       if (o.json) {
         std::printf("%s\n", j.dump().c_str());
       } else {
-        std::printf("%-10s %-9s %-48s %14.0f bytes %16.0f FLOPs\n", n.name, type.c_str(), row.name.c_str(),
+        std::printf("%-10s %-9s %-50s %14.0f bytes %16.0f FLOPs\n", n.name, type.c_str(), row.name.c_str(),
                     j["bytes"].get<double>(), row.flops);
       }
     }
@@ -199,7 +199,7 @@ void measure(const Options& o, const Network& n, Device& device, DType dtype) {
   libraries.stream = static_cast<cudaStream_t>(device.stream());
   const Arena copied = device.arena("copied", std::size_t{1} << 29);
   if (!o.json) {
-    std::printf("\n%s, %s, batch %lld, on %s\n%-48s %10s %12s %14s %14s %8s\n", n.name, name_of(dtype),
+    std::printf("\n%s, %s, batch %lld, on %s\n%-50s %10s %12s %14s %14s %8s\n", n.name, name_of(dtype),
                 static_cast<long long>(n.batch), device.facts().name.c_str(), "op", "us", "MB", "rate", "copy GB/s",
                 "share");
   }
@@ -226,9 +226,9 @@ void measure(const Options& o, const Network& n, Device& device, DType dtype) {
       }
       std::printf("%s\n", j.dump().c_str());
     } else if (!t.served) {
-      std::printf("%-48s not served here\n", row.name.c_str());
+      std::printf("%-50s not served here\n", row.name.c_str());
     } else {
-      std::printf("%-48s %10.2f %12.2f %9.1f %s %14.0f %7.0f%%\n", row.name.c_str(), 1e6 * t.seconds, 1e-6 * moved,
+      std::printf("%-50s %10.2f %12.2f %9.1f %s %14.0f %7.0f%%\n", row.name.c_str(), 1e6 * t.seconds, 1e-6 * moved,
                   t.rate * (row.flops > 0 ? 1e-12 : 1e-9), row.flops > 0 ? "TF/s" : "GB/s", 1e-9 * t.copy_rate,
                   100 * t.share);
     }
