@@ -104,6 +104,7 @@ VARIANTS = {  # name: mode of torch.compile, None without
 def attention_seconds(backend, batch, tokens, heads, width):
     """Forward and backward of one layer's attention, or infinity where the backend does not serve it."""
     qkv = torch.randn(batch, tokens, 3, heads, width // heads, device="cuda", dtype=torch.bfloat16, requires_grad=True)
+    dout = torch.randn(batch, tokens, width, device="cuda", dtype=torch.bfloat16)
     times = []
     try:
         with torch.nn.attention.sdpa_kernel(backend):
@@ -111,7 +112,7 @@ def attention_seconds(backend, batch, tokens, heads, width):
                 begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
                 begin.record()
                 q, k, v = qkv.permute(2, 0, 3, 1, 4)
-                F.scaled_dot_product_attention(q, k, v).transpose(1, 2).sum().backward()
+                F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(dout.shape).backward(dout)
                 end.record()
                 end.synchronize()
                 times.append(begin.elapsed_time(end) * 1e-3)
