@@ -36,7 +36,8 @@ Demand demand_of(const Row& row, DType dtype) {
   Arena arena = Arena::measuring("operands");
   Operands operands(arena, dtype);
   row.bind(operands);
-  return {arena.peak(), operands.moved()};
+  // Whole cache lines, as the next set begins at one.
+  return {(arena.peak() + Arena::alignment - 1) / Arena::alignment * Arena::alignment, operands.moved()};
 }
 
 double median(std::vector<double> values) {
@@ -48,8 +49,8 @@ double median(std::vector<double> values) {
 class Stopwatch {
  public:
   explicit Stopwatch(cudaStream_t stream) : stream_(stream) {
-    BLOCKTRAIN_CUDA(cudaEventCreate(&begin_));
-    BLOCKTRAIN_CUDA(cudaEventCreate(&end_));
+    BLOCKTRAIN_CUDA(cudaEventCreateWithFlags(&begin_, cudaEventDefault));
+    BLOCKTRAIN_CUDA(cudaEventCreateWithFlags(&end_, cudaEventDefault));
   }
   ~Stopwatch() {
     cudaEventDestroy(begin_);
@@ -103,7 +104,8 @@ void fill(Device& device, const Operands& operands) {
 
 struct Settings {
   int repetitions = 25;
-  double rotated_bytes = 256e6;  ///< of the operands of all calls of a graph; an H200's L2 has 60 MB
+  double rotated_mb = 256;  ///< of the operands of all calls of a graph; an H200's L2 has 60
+  std::size_t copy_mb = 256;
 };
 
 /// Seconds and GB/s of one call; `served` false: neither.
@@ -118,7 +120,7 @@ Timed time_row(Device& device, Libraries& libraries, const Row& row, DType dtype
   const Demand demand = demand_of(row, dtype);
   Timed timed;
   timed.sets = static_cast<int>(std::clamp(
-      settings.rotated_bytes / static_cast<double>(std::max<std::size_t>(demand.arena_bytes, 1)) + 1, 2.0, 1000.0));
+      1e6 * settings.rotated_mb / static_cast<double>(std::max<std::size_t>(demand.arena_bytes, 1)) + 1, 2.0, 1000.0));
   Arena arena = device.arena("operands", demand.arena_bytes * static_cast<std::size_t>(timed.sets));
   std::vector<Call> calls;
   for (int i = 0; i < timed.sets; ++i) {
@@ -197,7 +199,7 @@ void list(const Options& o, const Network& n) {
 void measure(const Options& o, const Network& n, Device& device, DType dtype) {
   Libraries libraries;
   libraries.stream = static_cast<cudaStream_t>(device.stream());
-  const Arena copied = device.arena("copied", std::size_t{1} << 29);
+  const Arena copied = device.arena("copied", 2 * o.settings.copy_mb << 20);
   if (!o.json) {
     std::printf("\n%s, %s, batch %lld, on %s\n%-50s %10s %12s %14s %14s %8s\n", n.name, name_of(dtype),
                 static_cast<long long>(n.batch), device.facts().name.c_str(), "op", "us", "MB", "rate", "copy GB/s",
@@ -239,18 +241,22 @@ void measure(const Options& o, const Network& n, Device& device, DType dtype) {
 int run(int argc, char** argv) {
   Options o;
   CLI::App app("Times the GPU's ops that memory bounds, and attention, at the shapes of two networks.");
-  app.add_option("--shapes", o.shapes)->check(CLI::IsMember({"dit-l/2", "dit-xl/2"}));
+  app.add_option("--shapes", o.shapes)->check(CLI::IsMember({"dit-l/2", "dit-xl/2", "tiny"}));
   app.add_option("--dtypes", o.dtypes)->check(CLI::IsMember({"bfloat16", "float32"}));
   app.add_option("--ops", o.only, "Only ops with one of these words in their name");
   app.add_option("--batch", o.batch, "Images")->check(CLI::PositiveNumber);
   app.add_option("--repetitions", o.settings.repetitions, "Graphs of calls that the median is taken of")
       ->check(CLI::PositiveNumber);
+  app.add_option("--rotated-mb", o.settings.rotated_mb, "Operands of all calls of a graph");
+  app.add_option("--copy-mb", o.settings.copy_mb)->check(CLI::PositiveNumber);
   app.add_flag("--list", o.list, "Only say what would be timed; needs no GPU");
   app.add_flag("--json", o.json, "One object a line");
   CLI11_PARSE(app, argc, argv);
   std::vector<Network> networks;
   for (const std::string& shape : o.shapes) {
-    networks.push_back(shape == "dit-l/2" ? Network{"dit-l/2", 1024, 16, 6} : Network{"dit-xl/2", 1152, 16, 7});
+    networks.push_back(shape == "dit-l/2"    ? Network{"dit-l/2", 1024, 16, 6}
+                       : shape == "dit-xl/2" ? Network{"dit-xl/2", 1152, 16, 7}
+                                             : Network{"tiny", 64, 4, 1, 4, 16, 4, 8, 2, 10});
     networks.back().batch = std::min(o.batch, networks.back().classes);
   }
   for (const Network& n : networks) {

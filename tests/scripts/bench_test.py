@@ -1,9 +1,12 @@
 """The benchmarks' tools, without a GPU and without PyTorch: what they print on tiny networks, how they answer to programs
 that fail, and what they make of their numbers. Stand-ins play PyTorch, and blocktrain where a GPU would be needed.
 
-    bench_test.py BENCH_STEP SOURCE_DIR [BENCH_KERNELS_CUDA]
+    bench_test.py BENCH_STEP SOURCE_DIR [--kernels BENCH_KERNELS_CUDA] [--emulated BENCH_STEP BENCH_KERNELS]
+
+--emulated: the programs on the emulated GPU (tests/emulated_gpu), whose times mean nothing.
 """
 
+import argparse
 import contextlib
 import io
 import json
@@ -15,8 +18,13 @@ import tempfile
 import time
 import unittest
 
-BENCH, SOURCE = sys.argv[1], pathlib.Path(sys.argv[2])
-KERNELS = sys.argv[3] if len(sys.argv) > 3 else None
+options = argparse.ArgumentParser()
+options.add_argument("bench")
+options.add_argument("source", type=pathlib.Path)
+options.add_argument("--kernels")
+options.add_argument("--emulated", nargs=2)
+options = options.parse_args()
+BENCH, SOURCE, KERNELS, EMULATED = options.bench, options.source, options.kernels, options.emulated
 sys.path.insert(0, str(SOURCE / "bench"))
 sys.dont_write_bytecode = True
 
@@ -254,6 +262,34 @@ class Kernels(unittest.TestCase):
         moved = {row["op"]: row["bytes"] for row in rows if row["dtype"] == "bfloat16"}
         self.assertEqual(moved["adamw"], 30 * 6 * 18 * 1024**2)
         self.assertEqual(moved["gated_residual forward"], (3 * 256 + 1) * 128 * 1024 * 2)
+
+
+@unittest.skipIf(EMULATED is None, "no emulated GPU in this build")
+class Emulated(unittest.TestCase):
+    def run_here(self, program, *arguments, given=""):
+        done = subprocess.run([EMULATED[program]] + list(arguments), input=given, stdout=subprocess.PIPE, encoding="utf-8")
+        self.assertEqual(done.returncode, 0, arguments)
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def test_rows_of_steps(self):
+        for more in ([], ["--no-graph"], ["--no-deterministic", "--end-to-end"]):
+            ready, answer = self.run_here(0, *TINY, "--cuda", "--bfloat16", *more, given="4\n")
+            self.assertEqual(len(answer["seconds"]), 4)
+            self.assertGreaterEqual(answer["device_bytes"], ready["planned_device"])
+
+    def test_blocks_in_turn(self):
+        turns = ["--cuda", "--bfloat16", "--steps-per-visit", "2", "--rows", "2", "--json", "--blocks-in-turn"]
+        for count in (2, 3, 4):
+            (row,) = self.run_here(0, *TINY, *turns, str(count))
+            self.assertEqual(row["hidden"] is None, count == 2)
+            self.assertEqual(row["copied_bytes_per_visit"] > 0, count > 2)
+
+    def test_kernels(self):
+        rows = self.run_here(1, "--shapes", "tiny", "--json", "--repetitions", "2", "--rotated-mb", "0", "--copy-mb", "1")
+        names = {dtype: {row["op"] for row in rows if row["dtype"] == dtype} for dtype in ("bfloat16", "float32")}
+        self.assertEqual((len(names["bfloat16"]), len(names["float32"])), (19, 15))
+        for row in rows:
+            self.assertTrue("not_served" in row if "cuDNN" in row["op"] else row["share_of_copy"] > 0, row)
 
 
 if __name__ == "__main__":
