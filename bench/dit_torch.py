@@ -1,15 +1,18 @@
 """The peer of bench/step.cpp: the same network and training step in PyTorch, as a user would write it for speed.
 
-Prints "ready IDLE_BYTES", then for every line "N" on standard input takes N steps and answers with the seconds of each
-and the peak of its memory. IDLE_BYTES is what the process held before the network was made.
+A server for bench/compare_step.py, which speaks as bench/peer.py says. On a GPU a step brings its batch along from
+pinned memory, beside the step before, and nothing waits inside a row of steps. With --machine it measures what the
+machine can do at most, instead.
 """
 
 import argparse
-import math
+import json
+import statistics
 import sys
 import time
 
 import torch
+import torch.nn.attention
 import torch.nn.functional as F
 from torch import nn
 
@@ -74,7 +77,8 @@ class Dit(nn.Module):
         z = y + s * torch.randn_like(y)
         total = s * s + sd * sd
         x = (z * total.rsqrt()).view(samples, channels, side, p, side, p).permute(0, 2, 4, 1, 3, 5).reshape(samples, side * side, -1)
-        x = self.embed(x) + self.positions
+        x = self.embed(x)
+        x = x + self.positions.to(x.dtype)  # bfloat16 under autocast, and so the stream of all layers
         angles = (sigma.log() / 4)[:, None] * self.frequencies
         dropped = torch.where(torch.rand_like(sigma) < 0.1, self.labels.num_embeddings - 1, label)
         condition = F.silu(self.noise(torch.cat([angles.cos(), angles.sin()], dim=1)) + self.labels(dropped))
@@ -88,45 +92,212 @@ class Dit(nn.Module):
         return (weight * (denoised - y).square().flatten(1).mean(dim=1)).mean()
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    for name, default in dict(layers=8, width=64, heads=4, patch=2, batch=128, channels=1, size=8, classes=10, threads=1).items():
-        parser.add_argument("--" + name, type=int, default=default)
-    parser.add_argument("--compile", action="store_true")
-    parser.add_argument("--cuda", action="store_true", help="on the first GPU, in bfloat16 (autocast)")
-    a = parser.parse_args()
-    torch.set_num_threads(a.threads)
-    torch.manual_seed(1)
-    device = torch.device("cuda" if a.cuda else "cpu")
-    warm = torch.randn(64, 64, requires_grad=True, device=device)
-    (warm @ warm).sum().backward()  # the libraries are loaded now
-    idle = resident_bytes("VmRSS")
+VARIANTS = {  # name: mode of torch.compile, None without
+    "eager": None,
+    "compiled": "default",
+    "reduce-overhead": "reduce-overhead",  # forward and backward as CUDA graphs
+    "max-autotune": "max-autotune",        # the same, and products chosen by trying
+    "whole-graph": "default",              # compiled, and the whole step with its optimizer as one CUDA graph
+}
 
+
+def attention_seconds(backend, batch, tokens, heads, width):
+    """Forward and backward of one layer's attention, or infinity where the backend does not serve it."""
+    qkv = torch.randn(batch, tokens, 3, heads, width // heads, device="cuda", dtype=torch.bfloat16, requires_grad=True)
+    dout = torch.randn(batch, tokens, width, device="cuda", dtype=torch.bfloat16)
+    times = []
+    try:
+        with torch.nn.attention.sdpa_kernel(backend):
+            for _ in range(8):
+                begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+                begin.record()
+                q, k, v = qkv.permute(2, 0, 3, 1, 4)
+                F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(dout.shape).backward(dout)
+                end.record()
+                end.synchronize()
+                times.append(begin.elapsed_time(end) * 1e-3)
+    except RuntimeError as error:
+        print("attention by", backend, "does not work here:", error, file=sys.stderr)
+        return float("inf")
+    return statistics.median(times[3:])
+
+
+def choose_attention(name, batch, tokens, heads, width):
+    """Leaves one backend of attention on, with "auto" the fastest at this shape; says which."""
+    kinds = torch.nn.attention.SDPBackend
+    backends = {"flash": kinds.FLASH_ATTENTION, "cudnn": kinds.CUDNN_ATTENTION, "efficient": kinds.EFFICIENT_ATTENTION}
+    if name == "auto":
+        times = {n: attention_seconds(b, batch, tokens, heads, width) for n, b in backends.items()}
+        name = min(times, key=times.get)
+        if times[name] == float("inf"):
+            return "default"
+        torch.cuda.empty_cache()
+    for n, enable in dict(flash=torch.backends.cuda.enable_flash_sdp, cudnn=torch.backends.cuda.enable_cudnn_sdp,
+                          efficient=torch.backends.cuda.enable_mem_efficient_sdp).items():
+        enable(n == name)
+    torch.backends.cuda.enable_math_sdp(False)
+    return name
+
+
+def time_of(work, device, repetitions=10, calls=10):
+    """Median seconds of one call."""
+    times = []
+    for _ in range(repetitions + 2):
+        if device == "cuda":
+            torch.cuda.synchronize()
+        begin = time.perf_counter()
+        for _ in range(calls):
+            work()
+        if device == "cuda":
+            torch.cuda.synchronize()
+        times.append((time.perf_counter() - begin) / calls)
+    return statistics.median(times[2:])
+
+
+def measure_machine(cuda):
+    """The fastest of some large matrix products, and a copy of memory (bytes read and written)."""
+    device, dtype = ("cuda", torch.bfloat16) if cuda else ("cpu", torch.float32)
+    shapes = [(8192, 8192, 8192), (16384, 8192, 8192), (32768, 4096, 4096)] if cuda else [(512, 512, 512)]
+    rates = {}
+    for m, n, k in shapes:
+        a, b = torch.randn(m, k, device=device, dtype=dtype), torch.randn(k, n, device=device, dtype=dtype)
+        out = torch.empty(m, n, device=device, dtype=dtype)
+        rates["%dx%dx%d" % (m, n, k)] = 2 * m * n * k / time_of(lambda: torch.matmul(a, b, out=out), device) * 1e-12
+    x = torch.zeros(2**28 if cuda else 2**24, dtype=torch.uint8, device=device)
+    y = torch.empty_like(x)
+    copy = 2 * x.numel() / time_of(lambda: y.copy_(x), device) * 1e-9
+    return dict(device=torch.cuda.get_device_name() if cuda else "cpu", torch=torch.__version__, matmul_dtype=str(dtype),
+                matmul_tflops=max(rates.values()), matmul_tflops_by_shape=rates, copy_gb_per_second=copy)
+
+
+class Input:
+    """The batch where a step reads it; on a GPU each step has it brought from pinned memory, beside the step before."""
+
+    def __init__(self, a, device):
+        self.host = [torch.randn(a.batch, a.channels, a.size, a.size), torch.arange(a.batch) % a.classes]
+        self.cuda = device.type == "cuda"
+        if self.cuda:
+            self.host = [t.pin_memory() for t in self.host]
+            self.arriving = [t.to(device) for t in self.host]
+            self.side = torch.cuda.Stream()
+        self.y, self.label = (t.to(device) for t in self.host)
+
+    def bring(self):
+        if not self.cuda:
+            return
+        ops = torch.cuda.current_stream()
+        with torch.cuda.stream(self.side):
+            for to, source in zip(self.arriving, self.host):
+                to.copy_(source, non_blocking=True)
+        ops.wait_stream(self.side)
+        for to, source in zip((self.y, self.label), self.arriving):
+            to.copy_(source)
+        self.side.wait_stream(ops)
+
+
+def make_step(a, device):
+    """What takes one step, and brings its input."""
+    cuda, mode = device.type == "cuda", VARIANTS[a.variant]
     model = Dit(a.layers, a.width, a.heads, a.patch, a.channels, a.size, a.classes).to(device)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=0.0, fused=True)
-    y = torch.randn(a.batch, a.channels, a.size, a.size, device=device)
-    label = torch.arange(a.batch, device=device) % a.classes
-    loss_of = torch.compile(model.loss) if a.compile else model.loss
+    whole = a.variant == "whole-graph"
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=0.0, fused=True, capturable=whole)
+    loss_of = model.loss if mode is None else torch.compile(model.loss, mode=mode, dynamic=False)
+    inputs = Input(a, device)
 
     def step():
+        if mode in ("reduce-overhead", "max-autotune"):
+            torch.compiler.cudagraph_mark_step_begin()
         sigma = torch.exp(-1.2 + 1.2 * torch.randn(a.batch, device=device))
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast("cuda", torch.bfloat16, enabled=a.cuda):
-            loss = loss_of(y, label, sigma)
+        with torch.autocast(device.type, torch.bfloat16, enabled=cuda):
+            loss = loss_of(inputs.y, inputs.label, sigma)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
 
-    print("ready", idle, flush=True)
-    for line in sys.stdin:
-        times = []
-        for _ in range(int(line)):
-            begin = time.perf_counter()
+    if whole:
+        aside = torch.cuda.Stream()
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):
+            for _ in range(3):
+                step()
+        torch.cuda.current_stream().wait_stream(aside)
+        optimizer.zero_grad(set_to_none=True)
+        torch.cuda.empty_cache()  # the graph takes memory of its own
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
             step()
-            if a.cuda:
-                torch.cuda.synchronize()
-            times.append(time.perf_counter() - begin)
-        print(*("%.9f" % t for t in times), resident_bytes("VmHWM"), flush=True)
+        step = graph.replay
+
+    def take():
+        inputs.bring()
+        step()
+
+    return take
+
+
+def take_row(step, steps, cuda):
+    """A row of steps without a wait inside: the seconds of each, and of the row."""
+    if not cuda:
+        marks = [time.perf_counter()]
+        for _ in range(steps):
+            step()
+            marks.append(time.perf_counter())
+        return dict(seconds=[b - a for a, b in zip(marks, marks[1:])])
+    events = [torch.cuda.Event(enable_timing=True) for _ in range(steps + 1)]
+    torch.cuda.synchronize()
+    begin = time.perf_counter()
+    events[0].record()
+    for event in events[1:]:
+        step()
+        event.record()
+    torch.cuda.synchronize()
+    row = time.perf_counter() - begin
+    return dict(seconds=[a.elapsed_time(b) * 1e-3 for a, b in zip(events, events[1:])], row=row)
+
+
+def say(**values):
+    print(json.dumps(values), flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, default in dict(layers=8, width=64, heads=4, patch=2, batch=128, channels=1, size=8, classes=10, threads=1).items():
+        parser.add_argument("--" + name, type=int, default=default)
+    parser.add_argument("--variant", choices=list(VARIANTS), default="eager")
+    parser.add_argument("--attention", choices=["auto", "default", "flash", "cudnn", "efficient"], default="auto",
+                        help="on a GPU; auto: the fastest here")
+    parser.add_argument("--cuda", action="store_true", help="on the first GPU, in bfloat16 (autocast)")
+    parser.add_argument("--machine", action="store_true", help="measure the machine's matrix products and copies instead")
+    a = parser.parse_args()
+    torch.set_num_threads(a.threads)
+    torch.manual_seed(1)
+    if a.machine:
+        say(**measure_machine(a.cuda))
+        return
+    if not a.cuda and a.variant not in ("eager", "compiled"):
+        parser.error("--variant %s needs --cuda" % a.variant)
+    device = torch.device("cuda" if a.cuda else "cpu")
+    free = torch.cuda.mem_get_info()[0] if a.cuda else 0  # with the driver's context there already
+    if a.cuda:
+        torch.set_float32_matmul_precision("high")
+    warm = torch.randn(64, 64, requires_grad=True, device=device)
+    (warm @ warm).sum().backward()  # the libraries are loaded now
+    idle = resident_bytes("VmRSS")
+    attention = "default"
+    if a.cuda and a.attention != "default":
+        attention = choose_attention(a.attention, a.batch, (a.size // a.patch) ** 2, a.heads, a.width)
+    say(idle=idle, torch=torch.__version__, variant=a.variant, attention=attention, batch=a.batch)
+
+    step = None
+    for line in sys.stdin:
+        step = step or make_step(a, device)
+        answer = take_row(step, int(line), a.cuda)
+        answer["peak"] = resident_bytes("VmHWM")
+        if a.cuda:
+            answer.update(device_bytes=free - torch.cuda.mem_get_info()[0], max_allocated=torch.cuda.max_memory_allocated(),
+                          max_reserved=torch.cuda.max_memory_reserved())
+        say(**answer)
 
 
 if __name__ == "__main__":

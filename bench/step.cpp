@@ -1,50 +1,163 @@
-// One training step of blocktrain, again and again: a server for bench/compare_step.py, or a table by itself.
+// Training steps of blocktrain, timed: a table by itself, or a server for bench/compare_step.py. Steps are taken the
+// way a run takes them: on a GPU the next one is asked for before the last is finished, and each brings its batch
+// along.
 //
-// Prints "ready IDLE_BYTES PLANNED_BYTES", then for every line "N" on standard input takes N steps and answers with the
-// seconds of each. IDLE_BYTES is what the process held before it took memory for the network.
-
-#include <sys/resource.h>
-#include <unistd.h>
-
+//   bench_step --rows 9 --steps 20                     rows of steps of one block, or of the network (--end-to-end)
+//   bench_step --blocks-in-turn 4 --steps-per-visit 8  blocks of one rank take turns, idle ones in host memory
+//   bench_step --plan                                  only what would be taken, as JSON; needs no GPU
+//
+// As a server (none of these) it prints a line of JSON with what was planned, and for every line "N" on standard input
+// takes N steps and answers with the seconds of each, which add up to those of the row.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <cstring>
 #include <iostream>
-#include <memory>
+#include <nlohmann/json.hpp>
+#include <numeric>
 #include <string>
+#include <vector>
 
-#include "blocks/parameters.hpp"
-#include "kernels/device.hpp"
-#include "trainer/data/batch_loader.hpp"
-#include "trainer/run/block_slots.hpp"
-#include "trainer/run/block_step.hpp"
-#include "trainer/run/learning_rate.hpp"
-#include "trainer/run/plan.hpp"
+#include "bench/timed_rank.hpp"
 
+namespace blocktrain::bench {
 namespace {
 
-using namespace blocktrain;
-using namespace blocktrain::trainer;
+using namespace trainer;
+using nlohmann::ordered_json;
 
-long resident_bytes(const char* key) {
-  std::FILE* file = std::fopen("/proc/self/status", "r");
-  char line[256];
-  long kib = 0;
-  while (file != nullptr && std::fgets(line, sizeof(line), file) != nullptr) {
-    if (std::strncmp(line, key, std::strlen(key)) == 0) std::sscanf(line + std::strlen(key), ": %ld", &kib);
-  }
-  if (file != nullptr) std::fclose(file);
-  return kib * 1024;
+struct Options {
+  TimedSettings timed;
+  int rows = 0, steps = 20, steps_per_visit = 20;
+  bool plan = false, json = false;
+};
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const std::size_t n = values.size();
+  return (values[(n - 1) / 2] + values[n / 2]) / 2;
 }
 
-}  // namespace
+double sum(const std::vector<double>& values) { return std::accumulate(values.begin(), values.end(), 0.0); }
 
-int main(int argc, char** argv) {
-  Config config;
-  DataShape data{1, 8, 8, 10};
-  int threads = 1, block = 1;
-  bool end_to_end = false, cuda = false, bfloat16 = false, checkpoint_activations = false;
+void print_line(const ordered_json& j) {
+  std::printf("%s\n", j.dump().c_str());
+  std::fflush(stdout);
+}
+
+ordered_json planned(const Options& o, const Plan& plan) {
+  const RankPlan& rank = plan.ranks[timed_rank_index(o.timed)];
+  const BlockPlan& block = plan.blocks[timed_rank_index(o.timed)];
+  return {{"batch", plan.batch},
+          {"micro_batch", plan.micro_batch},
+          {"blocks", plan.blocks.size()},
+          {"flops", block.flops.training * static_cast<double>(plan.batch)},
+          {"parameters", block.parameters},
+          {"planned", rank.bytes.total()},
+          {"planned_device", rank.bytes.on_device(plan.on_gpu)}};
+}
+
+void serve(TimedRank& rank, const ordered_json& facts) {
+  OwnedBlock& block = rank.blocks().front();
+  ordered_json ready = facts;
+  ready["idle"] = rank.idle_bytes();
+  ready["device"] = rank.device().facts().name;
+  ready["computes_with"] = kernels::cuda_facts();
+  print_line(ready);
+  for (int steps = 0; std::cin >> steps;) {
+    const std::vector<double> seconds = rank.row(block, steps);
+    print_line({{"seconds", seconds}, {"peak", resident_bytes("VmHWM")}, {"device_bytes", rank.device_bytes()}});
+  }
+}
+
+void print_rows(const Options& o, TimedRank& rank, const ordered_json& facts) {
+  OwnedBlock& block = rank.blocks().front();
+  rank.row(block, std::max(3, o.steps / 2));
+  std::vector<double> rows, steps;
+  for (int r = 0; r < o.rows; ++r) {
+    const std::vector<double> seconds = rank.row(block, o.steps);
+    rows.push_back(sum(seconds) / o.steps);
+    steps.insert(steps.end(), seconds.begin(), seconds.end());
+  }
+  ordered_json j = facts;
+  j["images_per_second"] = facts["batch"].get<double>() / median(rows);
+  j["step_ms"] = 1e3 * median(steps);
+  j["tflops"] = facts["flops"].get<double>() / median(rows) * 1e-12;
+  j["device_bytes"] = rank.device_bytes();
+  if (o.json) return print_line(j);
+  std::printf("%12s %12s %12s %10s %16s %16s\n", "batch", "images/s", "ms per step", "TFLOP/s", "planned bytes",
+              "on the device");
+  std::printf("%12.0f %12.2f %12.4f %10.3f %16.0f %16.0f\n", j["batch"].get<double>(),
+              j["images_per_second"].get<double>(), j["step_ms"].get<double>(), j["tflops"].get<double>(),
+              j["planned"].get<double>(), j["device_bytes"].get<double>());
+}
+
+/// Of one block's state, home and back.
+double bytes_of_turn(const OwnedBlock& block) {
+  const BlockState& s = block.state;
+  return 2.0 * static_cast<double>(s.parameters.bytes() + s.first_moment.bytes() + s.second_moment.bytes() +
+                                   s.average.bytes());
+}
+
+/// The blocks of a rank in turn: the step's time with copies beside it, without, and the copies' by themselves. The
+/// three take turns too.
+void print_turns(const Options& o, TimedRank& rank, const ordered_json& facts) {
+  using Clock = std::chrono::steady_clock;
+  const auto since = [](Clock::time_point t) { return std::chrono::duration<double>(Clock::now() - t).count(); };
+  std::vector<OwnedBlock>& blocks = rank.blocks();
+  const std::size_t count = blocks.size();
+  BlockSlots& slots = rank.slots();
+  std::size_t turn = 0;
+  const auto next = [&]() -> OwnedBlock& { return blocks[(turn + 1) % count]; };
+  const auto visit = [&] {
+    const auto begin = Clock::now();
+    turn = (turn + 1) % count;
+    slots.enter(blocks[turn]);
+    slots.expect(next());
+    rank.row(blocks[turn], o.steps_per_visit);
+    return since(begin);
+  };
+  // Each block twice in each of its slots: algorithms are chosen, graphs are made.
+  for (std::size_t i = 0; i < 4 * count; ++i) visit();
+  std::vector<double> in_turn, alone, copy;
+  for (int r = 0; r < o.rows; ++r) {
+    visit();  // what it works on came in while nothing was computed
+    for (std::size_t i = 0; i < count; ++i) in_turn.push_back(visit() / o.steps_per_visit);
+    rank.device().finish_aside(kernels::Side::blocks);
+    alone.push_back(sum(rank.row(blocks[turn], o.steps_per_visit)) / o.steps_per_visit);
+    turn = (turn + 1) % count;
+    slots.enter(blocks[turn]);
+    rank.row(blocks[turn], 1);
+    const auto begin = Clock::now();
+    slots.expect(next());
+    rank.device().finish_aside(kernels::Side::blocks);
+    copy.push_back(since(begin));
+  }
+  // Two blocks have a slot each, and on a CPU nothing moves.
+  const bool moves = !rank.device().shares_host_memory() && count > 2;
+  const double visited = median(in_turn), still = median(alone), copied = moves ? median(copy) : 0;
+  ordered_json j = facts;
+  j["blocks_in_turn"] = count;
+  j["steps_per_visit"] = o.steps_per_visit;
+  j["step_ms_in_turn"] = 1e3 * visited;
+  j["step_ms_alone"] = 1e3 * still;
+  j["copied_bytes_per_visit"] = moves ? bytes_of_turn(blocks.front()) : 0;
+  j["copy_ms"] = 1e3 * copied;
+  j["hidden"] = moves ? ordered_json(1 - (visited - still) * o.steps_per_visit / copied) : ordered_json(nullptr);
+  if (o.json) return print_line(j);
+  std::printf("%8s %16s %18s %16s %12s %18s %8s\n", "blocks", "steps per visit", "ms/step in turn", "ms/step alone",
+              "copy ms", "copied bytes", "hidden");
+  std::printf("%8zu %16d %18.4f %16.4f %12.4f %18.0f %8s\n", count, o.steps_per_visit, 1e3 * visited, 1e3 * still,
+              1e3 * copied, j["copied_bytes_per_visit"].get<double>(),
+              moves ? (std::to_string(static_cast<int>(100 * j["hidden"].get<double>())) + "%").c_str() : "-");
+}
+
+int run(int argc, char** argv) {
+  Options o;
+  Config& config = o.timed.config;
+  DataShape& data = o.timed.data;
+  bool end_to_end = false, cuda = false, bfloat16 = false, checkpoint_activations = false, no_deterministic = false,
+       no_graph = false;
   CLI::App app{"Times training steps of blocktrain"};
   app.add_option("--layers", config.model.layers);
   app.add_option("--width", config.model.width);
@@ -56,66 +169,60 @@ int main(int argc, char** argv) {
   app.add_option("--channels", data.channels);
   app.add_option("--size", data.height, "Height and width of an image");
   app.add_option("--classes", data.classes);
-  app.add_option("--threads", threads);
-  app.add_option("--block", block, "The block that is timed");
+  app.add_option("--threads", o.timed.threads);
+  app.add_option("--block", o.timed.block, "The block that is timed");
   app.add_flag("--end-to-end", end_to_end);
-  app.add_flag("--cuda", cuda, "On the first GPU");
+  auto* const gpu = app.add_flag("--cuda", cuda, "On the first GPU");
   app.add_flag("--bfloat16", bfloat16, "Compute in bfloat16 (on a GPU)");
   app.add_flag("--checkpoint-activations", checkpoint_activations, "Keep only the inputs of layers");
+  app.add_flag("--no-deterministic", no_deterministic, "Gradients as fast as they come, as PyTorch's")->needs(gpu);
+  app.add_flag("--no-graph", no_graph, "Ask for every op in every step")->needs(gpu);
+  app.add_option("--rows", o.rows, "Print a table of so many rows of steps (0: serve)")->check(CLI::NonNegativeNumber);
+  app.add_option("--steps", o.steps, "Steps of a row")->check(CLI::PositiveNumber);
+  auto* const turns =
+      app.add_option("--blocks-in-turn", o.timed.blocks_in_turn, "So many blocks of one rank take turns")
+          ->check(CLI::PositiveNumber);
+  app.add_option("--steps-per-visit", o.steps_per_visit)->check(CLI::PositiveNumber)->needs(turns);
+  app.add_flag("--plan", o.plan, "Print what would be taken, as JSON, and take nothing");
+  app.add_flag("--json", o.json, "Tables as JSON");
   CLI11_PARSE(app, argc, argv);
   data.width = data.height;
   config.budget.steps = 1000000;
   config.optimizer.decay_steps = 0;
   config.blocks.training = end_to_end ? TrainingMode::end_to_end : TrainingMode::block_local;
-
   if (checkpoint_activations) config.parallel.activation_checkpointing = ActivationCheckpointing::layer;
   config.parallel.device = cuda ? DeviceChoice::cuda : DeviceChoice::cpu;
   config.model.precision = bfloat16 ? Precision::bfloat16 : Precision::float32;
-  const std::unique_ptr<kernels::Device> device =
-      cuda ? kernels::make_cuda_device(0, computed_in(config), true) : kernels::make_cpu_device(threads);
-  const long idle = resident_bytes("VmRSS");
-  const Plan plan = make_plan(config, data, 0);
-  const int b = end_to_end ? 0 : block;
-  const RankPlan& rank = plan.ranks[static_cast<std::size_t>(b)];
-  RankArenas arenas = RankArenas::take(*device, rank.bytes);
-  std::vector<OwnedBlock> owned = bind_blocks(arenas, config, data, {plan.blocks[static_cast<std::size_t>(b)].place},
-                                              plan.micro_batch, plan.batch, 1);
-  OwnedBlock& o = owned.front();
-  BlockSlots slots(*device, owned);
-  blocks::initialize(o.state.parameters, o.network->parameters(), 1);
-  BatchLoaderOptions loader;
-  loader.batch = loader.end = plan.batch;
-  const std::vector<Batch> batches =
-      bind_loader_batches(arenas.batch, {data.channels, data.height, data.width}, loader);
-  const Batch& batch = batches.front();
-  kernels::make_cpu_ops(1)->random_normal(batch.images.reshaped({plan.batch, data.channels * data.height * data.width}),
-                                          {7, kernels::Purpose::test, 0}, 0, 0);
-  for (std::int64_t n = 0; n < plan.batch; ++n)
-    batch.labels.as<std::int32_t>()[n] = static_cast<std::int32_t>(n % data.classes);
+  o.timed.deterministic = !no_deterministic;
+  o.timed.graphs = !no_graph;
+  if (turns->count() > 0 && o.rows == 0) o.rows = 9;
 
-  const blocks::NoiseSchedule schedule = noise_schedule(config);
-  BlockStepSettings settings;
-  settings.seed = 1;
-  settings.interval = training_interval(config, schedule, b);
-  settings.optimizer = config.optimizer;
-  settings.decay_steps = resolved_decay_steps(config);
-  settings.global_batch = plan.batch;
-  settings.micro_batch = plan.micro_batch;
-
-  BlockStepper stepper(*device, {});
-  slots.enter(o);
-  std::printf("ready %ld %zu %.6g %lld\n", idle, rank.bytes.total(),
-              plan.blocks[static_cast<std::size_t>(b)].flops.training * static_cast<double>(plan.batch),
-              static_cast<long long>(plan.micro_batch));
-  std::fflush(stdout);
-  for (int steps = 0; std::cin >> steps;) {
-    for (int i = 0; i < steps; ++i) {
-      const auto begin = std::chrono::steady_clock::now();
-      take_block_step(stepper, o, batch, settings, false);
-      std::printf("%.9f ", std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
-    }
-    std::printf("%ld\n", resident_bytes("VmHWM"));
-    std::fflush(stdout);
+  const Plan plan = plan_of(o.timed);
+  const ordered_json facts = planned(o, plan);
+  if (o.plan) {
+    print_line(facts);
+    return 0;
+  }
+  TimedRank rank(o.timed, plan);
+  rank.slots().enter(rank.blocks().front());
+  if (turns->count() > 0) {
+    print_turns(o, rank, facts);
+  } else if (o.rows > 0) {
+    print_rows(o, rank, facts);
+  } else {
+    serve(rank, facts);
   }
   return 0;
+}
+
+}  // namespace
+}  // namespace blocktrain::bench
+
+int main(int argc, char** argv) {
+  try {
+    return blocktrain::bench::run(argc, argv);
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "bench_step: %s\n", e.what());
+    return 1;
+  }
 }

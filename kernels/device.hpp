@@ -106,9 +106,9 @@ class Device {
 std::unique_ptr<Device> make_cpu_device(int threads);
 
 /// CUDA device `index` of those this process sees, computing in float32 or bfloat16. With `deterministic`, gradients
-/// have the same bits in every run. Throws InputError saying what is missing where there is no such device or this
-/// build has no CUDA.
-std::unique_ptr<Device> make_cuda_device(int index, DType dtype, bool deterministic);
+/// have the same bits in every run. Without `graphs`, repeat() asks for the work anew each time, to measure what graphs
+/// save. Throws InputError saying what is missing where there is no such device or this build has no CUDA.
+std::unique_ptr<Device> make_cuda_device(int index, DType dtype, bool deterministic, bool graphs = true);
 /// How many CUDA devices this process sees; 0 with the reason in `why` (may be null) when there is none.
 int cuda_devices(std::string* why);
 /// What the CUDA ops compute with, e.g. libraries and their versions; empty in a build without CUDA.

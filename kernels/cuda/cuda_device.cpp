@@ -108,7 +108,7 @@ class CudaRecording final : public Recording {
 
 class CudaDevice final : public Device {
  public:
-  CudaDevice(int index, DType dtype, bool deterministic) {
+  CudaDevice(int index, DType dtype, bool deterministic, bool graphs) : graphs_(graphs) {
     BLOCKTRAIN_CUDA(cudaSetDevice(index));
     cudaDeviceProp properties{};
     BLOCKTRAIN_CUDA(cudaGetDeviceProperties(&properties, index));
@@ -174,7 +174,7 @@ class CudaDevice final : public Device {
   std::unique_ptr<Recording> recording() override { return std::make_unique<CudaRecording>(); }
   void repeat(Recording& recording, WorkRef work) override {
     auto& r = static_cast<CudaRecording&>(recording);
-    if (!r.warm) {
+    if (!r.warm || !graphs_) {
       work();
       r.warm = true;
       return;
@@ -211,6 +211,7 @@ class CudaDevice final : public Device {
 
   SideStream& at(Side side) { return *sides_[static_cast<std::size_t>(side)]; }
 
+  bool graphs_;
   DeviceFacts facts_;
   std::optional<CudaOps> ops_;
   std::array<std::optional<SideStream>, 2> sides_;  ///< made when the device has been chosen
@@ -218,7 +219,7 @@ class CudaDevice final : public Device {
 
 }  // namespace
 
-std::unique_ptr<Device> make_cuda_device(int index, DType dtype, bool deterministic) {
+std::unique_ptr<Device> make_cuda_device(int index, DType dtype, bool deterministic, bool graphs) {
   std::string why;
   const int count = cuda_devices(&why);
   if (count == 0) throw InputError(why);
@@ -226,7 +227,7 @@ std::unique_ptr<Device> make_cuda_device(int index, DType dtype, bool determinis
     throw InputError("CUDA device " + std::to_string(index) + " is not there: this process sees " +
                      std::to_string(count) + ", counted from 0");
   }
-  return std::make_unique<CudaDevice>(index, dtype, deterministic);
+  return std::make_unique<CudaDevice>(index, dtype, deterministic, graphs);
 }
 
 int cuda_devices(std::string* why) {

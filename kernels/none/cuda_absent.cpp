@@ -8,7 +8,7 @@ constexpr const char* absent =
     "this build has no CUDA kernels (build with -DBLOCKTRAIN_CUDA=ON where a CUDA toolkit is installed)";
 }
 
-std::unique_ptr<Device> make_cuda_device(int, DType, bool) { throw InputError(absent); }
+std::unique_ptr<Device> make_cuda_device(int, DType, bool, bool) { throw InputError(absent); }
 
 int cuda_devices(std::string* why) {
   if (why != nullptr) *why = absent;

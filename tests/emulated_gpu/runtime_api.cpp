@@ -259,6 +259,14 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   }
   return cudaSuccess;
 }
+cudaError_t cudaEventElapsedTime(float* ms, cudaEvent_t begin, cudaEvent_t end) {
+  const Turn turn;
+  const auto &from = event_of(begin).marker, &to = event_of(end).marker;
+  if (from == nullptr || to == nullptr) return set_error(cudaErrorInvalidResourceHandle);
+  if (!from->passed || !to->passed) return set_error(cudaErrorNotReady);
+  *ms = std::chrono::duration<float, std::milli>(to->when - from->when).count();
+  return cudaSuccess;
+}
 cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event, unsigned) {
   const Turn turn;
   Stream& stream = stream_of(handle);

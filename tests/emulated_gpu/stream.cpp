@@ -77,7 +77,10 @@ bool Stream::advance() {
     const Access access;
     work.run();
   }
-  if (work.passes != nullptr) work.passes->passed = true;
+  if (work.passes != nullptr) {
+    work.passes->passed = true;
+    work.passes->when = std::chrono::steady_clock::now();
+  }
   return true;
 }
 

@@ -3,6 +3,7 @@
 
 #include <cuda_runtime_api.h>
 
+#include <chrono>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -18,6 +19,7 @@ class Stream;
 struct Marker {
   bool passed = false;
   Stream* stream = nullptr;
+  std::chrono::steady_clock::time_point when{};  ///< it was passed
 };
 
 /// A kernel, a copy; or the passing of a marker; or the wait for one.
