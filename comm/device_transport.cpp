@@ -72,8 +72,9 @@ TransportDecision choose_transport(std::span<const int> ranks, DeviceTransport r
   const std::string why_not = obstacle(ranks, devices);
   if (requested == DeviceTransport::nccl) {
     if (!why_not.empty()) {
-      throw InputError("parallel.gpu_transport is nccl, which is not possible: " + why_not +
-                       "; use parallel.gpu_transport: auto or host, or as many GPUs as ranks with the same NCCL on each");
+      throw InputError(
+          "parallel.gpu_transport is nccl, which is not possible: " + why_not +
+          "; use parallel.gpu_transport: auto or host, or as many GPUs as ranks with the same NCCL on each");
     }
     return {DeviceTransport::nccl, "gradients go through NCCL " + devices[0].nccl_version + ", as was asked for"};
   }

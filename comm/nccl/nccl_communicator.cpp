@@ -174,11 +174,11 @@ bool NcclCommunicator::abort() noexcept {
   void* const communicator = std::exchange(communicator_, nullptr);
   if (communicator == nullptr) return !left_behind_;
   // The thread owns all it touches: the table, and the handle's place, which NCCL may still write.
-  const bool ended = ends_within(options_.abort_patience, [nccl = nccl_, device = device_, index = device_index_,
-                                                           handle = handle_, communicator] {
-    (void)device->device_set(index);
-    (void)nccl->comm_abort(communicator);
-  });
+  const bool ended = ends_within(
+      options_.abort_patience, [nccl = nccl_, device = device_, index = device_index_, handle = handle_, communicator] {
+        (void)device->device_set(index);
+        (void)nccl->comm_abort(communicator);
+      });
   left_behind_ = !ended;
   return ended;
 }

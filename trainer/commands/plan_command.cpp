@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "kernels/gpu_scratch.hpp"
 #include "trainer/commands/commands.hpp"
 #include "trainer/data/data_probe.hpp"
 #include "trainer/run/compute_device.hpp"
