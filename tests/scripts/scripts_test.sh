@@ -100,6 +100,7 @@ counts() {
 cmake_minimum_required(VERSION 3.22)
 project(counted LANGUAGES NONE)
 enable_testing()
+add_custom_target(blocktrain_tests)
 add_test(NAME good COMMAND sh -c "exit 0")
 add_test(NAME bad COMMAND sh -c "exit 3")
 add_test(NAME absent COMMAND sh -c "echo SKIPPED: no thing here; exit 77")
