@@ -9,7 +9,11 @@
 namespace blocktrain::kernels {
 
 /// For partial sums of our kernels, and for cuBLASLt: what the fastest products of a Hopper GPU ask for.
-inline constexpr std::size_t ops_scratch_bytes = std::size_t{32} << 20;
+inline constexpr std::size_t shared_scratch_bytes = std::size_t{32} << 20;
+/// Column sums that cuBLASLt leaves beside a product.
+inline constexpr std::size_t most_column_sums = std::size_t{64} << 10;
+/// Both.
+inline constexpr std::size_t ops_scratch_bytes = shared_scratch_bytes + most_column_sums * sizeof(float);
 
 /// Most that attention's deterministic gradient takes; larger batches go through it in parts, with the same bits.
 inline constexpr std::size_t most_attention_scratch = std::size_t{256} << 20;

@@ -12,19 +12,16 @@ namespace blocktrain::kernels::cuda {
 
 class Workspace {
  public:
-  static constexpr std::size_t bytes = ops_scratch_bytes;
+  static constexpr std::size_t bytes = shared_scratch_bytes;
 
-  /// Column sums that cuBLASLt leaves beside a product.
-  static constexpr std::size_t most_sums = std::size_t{64} << 10;
-
-  Workspace() { BLOCKTRAIN_CUDA(cudaMalloc(&memory_, bytes + most_sums * sizeof(float))); }
+  Workspace() { BLOCKTRAIN_CUDA(cudaMalloc(&memory_, ops_scratch_bytes)); }
   ~Workspace() { cudaFree(memory_); }
   Workspace(const Workspace&) = delete;
   Workspace& operator=(const Workspace&) = delete;
 
   float* data() const { return static_cast<float*>(memory_); }
   std::size_t floats() const { return bytes / sizeof(float); }
-  /// most_sums numbers behind the rest, not of data().
+  /// most_column_sums numbers behind the rest, not of data().
   float* sums() const { return data() + floats(); }
 
  private:

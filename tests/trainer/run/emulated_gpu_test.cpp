@@ -3,7 +3,7 @@
 
 #include <boost/test/unit_test.hpp>
 
-#include "kernels/cuda/workspace.hpp"
+#include "kernels/gpu_scratch.hpp"
 #include "support.hpp"
 #include "tests/emulated_gpu/memory.hpp"
 #include "trainer/run/data_facts.hpp"
@@ -43,7 +43,7 @@ BOOST_AUTO_TEST_CASE(memory_is_what_plan_says) {
     const std::size_t planned = plan.ranks.front().bytes.on_device(true);
     BOOST_TEST(planned > 0);
     // Beside the arenas the ops' scratch alone: these attention kernels need none.
-    BOOST_TEST(emulated_gpu::memory_peak() - before == planned + kernels::cuda::Workspace::bytes);
+    BOOST_TEST(emulated_gpu::memory_peak() - before == planned + kernels::ops_scratch_bytes);
     BOOST_TEST(emulated_gpu::memory_taken() == before);
   }
 }
@@ -88,7 +88,7 @@ BOOST_AUTO_TEST_CASE(a_library_that_has_no_algorithm_is_done_without) {
 BOOST_AUTO_TEST_CASE(too_little_memory_is_said_before_anything_starts) {
   const TemporaryFolder folder;
   const ChangedSettings changed;
-  emulated_gpu::settings().memory_bytes = kernels::cuda::Workspace::bytes + (std::size_t{64} << 10);
+  emulated_gpu::settings().memory_bytes = kernels::ops_scratch_bytes + (std::size_t{64} << 10);
   BOOST_CHECK_EXCEPTION(train_on_gpu(folder.path("run")), InputError, [](const InputError& e) {
     return std::string(e.what()).find("emulated GPU") != std::string::npos;
   });
