@@ -100,7 +100,7 @@ fuzzing_clang() {
 }
 
 fuzz() {
-  local clang target targets=() began=$SECONDS
+  local clang name target targets=() began=$SECONDS
   for name in tests/fuzz/fuzz_*.cpp; do targets+=("$(basename "$name" .cpp)"); done
   mkdir -p build/fuzz
   printf '\n== fuzz: build\n'
@@ -118,11 +118,15 @@ fuzz() {
     return
   fi
   printf '== fuzz: built after %s s; %s s for each target\n' "$((SECONDS - began))" "$fuzz_seconds"
-  for target in "${targets[@]}"; do
-    while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do wait -n || true; done
-    fuzz_one "$target" &
+  # Each of $jobs workers takes every $jobs-th target.
+  local worker at workers=()
+  for ((worker = 0; worker < jobs && worker < ${#targets[@]}; ++worker)); do
+    for ((at = worker; at < ${#targets[@]}; at += jobs)); do fuzz_one "${targets[at]}"; done &
+    workers+=($!)
   done
-  wait
+  for worker in "${workers[@]}"; do
+    wait "$worker" || record fuzz "a part of the targets" failed "its worker ended with $?, see above"
+  done
 }
 
 # fuzz_one TARGET: runs it, which is built.
