@@ -43,6 +43,15 @@ class Arena {
   /// A contiguous tensor, of zeros where nothing was bound before. Throws std::logic_error when the arena is full: the
   /// plan was wrong.
   Tensor allocate(DType dtype, std::initializer_list<std::int64_t> dims);
+  /// Room for `bytes` bytes that are no tensor to the ops, rounded up to whole numbers.
+  Tensor allocate_bytes(std::size_t bytes) {
+    return allocate(DType::int32, {static_cast<std::int64_t>((bytes + 3) / 4)});
+  }
+  /// The same for a T, which is not constructed; null on a measuring arena.
+  template <class T>
+  T* room_for() {
+    return static_cast<T*>(allocate_bytes(sizeof(T)).data);
+  }
   /// Starts over at offset 0; earlier views alias what is bound next. For owners that take turns
   /// (several blocks on one rank share activations).
   void rewind() { used_ = 0; }

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "kernels/error.hpp"
+#include "trainer/data/batch.hpp"
 #include "trainer/eval/image_features.hpp"
 #include "trainer/run/network.hpp"
 
@@ -28,15 +29,14 @@ struct Sums {
 
 /// A batch on a device with memory of its own.
 struct DeviceBatch {
-  Tensor images, labels, sigma;
+  Batch input;
+  Tensor sigma;
   kernels::StepState* state = nullptr;
 
   void bind(Arena& arena, const ImageShape& s, std::int64_t batch) {
-    images = arena.allocate(DType::float32, {batch, s.channels, s.height, s.width});
-    labels = arena.allocate(DType::int32, {batch});
+    input = bind_batch(arena, s, batch);
     sigma = arena.allocate(DType::float32, {batch});
-    constexpr auto words = static_cast<std::int64_t>((sizeof(kernels::StepState) + 3) / 4);
-    state = static_cast<kernels::StepState*>(arena.allocate(DType::int32, {words}).data);
+    state = arena.room_for<kernels::StepState>();
   }
 };
 
@@ -104,9 +104,10 @@ class HeldOut {
     const auto first_sample = static_cast<std::uint32_t>(begin);
     const Tensor images = images_.rows(begin, begin + n), labels = labels_.rows(begin, begin + n);
     if (!apart_) return {images, labels, first_sample};
-    device_.upload(on_device_.images.data, images.data, images.bytes());
-    device_.upload(on_device_.labels.data, labels.data, labels.bytes());
-    return {on_device_.images.rows(0, n), on_device_.labels.rows(0, n), first_sample};
+    const Batch& there = on_device_.input;
+    device_.upload(there.images.data, images.data, images.bytes());
+    device_.upload(there.labels.data, labels.data, labels.bytes());
+    return {there.images.rows(0, n), there.labels.rows(0, n), first_sample};
   }
 
   /// The numbers of `losses`, which the device computed, for the host to read; `row` of losses_ holds them.

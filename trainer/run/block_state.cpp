@@ -14,11 +14,9 @@ BlockState BlockState::bind(kernels::Arena& arena, std::int64_t elements, bool w
   s.second_moment = arena.allocate(DType::float32, {elements});
   if (with_average) s.average = arena.allocate(DType::float32, {elements});
   if (computed_in != DType::float32) s.working = arena.allocate(computed_in, {elements});
-  constexpr auto words = static_cast<std::int64_t>((sizeof(kernels::StepState) + 3) / 4);
-  const kernels::Tensor state = arena.allocate(DType::int32, {words});
-  if (state.data != nullptr && arena.on_host()) s.step_state = new (state.data) kernels::StepState{};
+  s.step_state = arena.room_for<kernels::StepState>();
   // On a device the host writes it before a step.
-  if (state.data != nullptr && !arena.on_host()) s.step_state = static_cast<kernels::StepState*>(state.data);
+  if (s.step_state != nullptr && arena.on_host()) new (s.step_state) kernels::StepState{};
   return s;
 }
 

@@ -12,8 +12,7 @@ void Heldout::bind(RankArenas& arenas, bool gpu, const DataShape& data, std::int
   out.batch_ = bind_batch(arenas.batch, shape, micro_batch);
   out.input_ = gpu ? bind_batch(where, shape, micro_batch) : out.batch_;
   out.sigma_ = where.allocate(kernels::DType::float32, {micro_batch});
-  constexpr auto words = static_cast<std::int64_t>((sizeof(kernels::StepState) + 3) / 4);
-  out.state_ = static_cast<kernels::StepState*>(where.allocate(kernels::DType::int32, {words}).data);
+  out.state_ = where.room_for<kernels::StepState>();
   out.losses_ = arenas.batch.allocate(kernels::DType::float32, {2, micro_batch});
 }
 

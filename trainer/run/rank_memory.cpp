@@ -37,14 +37,14 @@ std::vector<kernels::Tensor> bind_slots(Arena& arena, std::int64_t most_elements
   BlockState::bind(size, most_elements, with_average, type);
   std::vector<kernels::Tensor> rooms;
   for (std::size_t s = 0; s < count; ++s) {
-    rooms.push_back(arena.allocate(DType::int32, {static_cast<std::int64_t>((size.peak() + 3) / 4)}));
+    rooms.push_back(arena.allocate_bytes(size.peak()));
   }
   return rooms;
 }
 
 StepRoom* bind_step_room(Arena& arena) {
-  const kernels::Tensor room = arena.allocate(DType::int32, {static_cast<std::int64_t>((sizeof(StepRoom) + 3) / 4)});
-  return room.data == nullptr ? nullptr : new (room.data) StepRoom;
+  StepRoom* const room = arena.room_for<StepRoom>();
+  return room == nullptr ? nullptr : new (room) StepRoom;
 }
 
 }  // namespace
@@ -73,7 +73,7 @@ std::vector<OwnedBlock> bind_blocks(RankArenas& arenas, const Config& config, co
     arriving = bind_batch(arenas.input, {data.channels, data.height, data.width}, samples);
     const std::size_t payload = static_cast<std::size_t>(most_elements + gradient_tail) * sizeof(float);
     const std::size_t staged = comm::staging_buffer_bytes(payload, replicas);
-    if (staged > 0) staging = arenas.home.allocate(DType::int32, {static_cast<std::int64_t>((staged + 3) / 4)});
+    if (staged > 0) staging = arenas.home.allocate_bytes(staged);
   }
   for (OwnedBlock& o : owned) {
     const std::int64_t elements = o.network->parameter_elements();
