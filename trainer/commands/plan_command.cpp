@@ -173,8 +173,10 @@ int plan_command(const PlanArguments& arguments) {
   const DataProbe data = probe_data(config.data.path, config.data.format);
   const DataShape shape{data.shape.channels, data.shape.height, data.shape.width, data.shape.classes};
   const Plan plan = make_plan(config, shape, arguments.world);
-  const Choice choice{plan_with(ActivationCheckpointing::none, config, shape, plan.world),
-                      plan_with(ActivationCheckpointing::layer, config, shape, plan.world)};
+  const auto with = [&](ActivationCheckpointing checkpointing) {
+    return checkpointing == plan.checkpointing ? plan : plan_with(checkpointing, config, shape, plan.world);
+  };
+  const Choice choice{with(ActivationCheckpointing::none), with(ActivationCheckpointing::layer)};
   if (arguments.json) {
     fmt::print("{}\n", to_json(plan, choice).dump(2));
     return 0;

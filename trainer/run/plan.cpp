@@ -86,12 +86,14 @@ Plan make_plan(const Config& config, const DataShape& data, int world) {
   plan.checkpointing = config.parallel.activation_checkpointing;
   plan.batch = config.data.batch;
   const blocks::NoiseSchedule schedule = noise_schedule(config);
+  std::vector<std::unique_ptr<blocks::Denoiser>> networks;
   for (const blocks::BlockPlace& place : block_places(config)) {
     BlockPlan b;
     b.place = place;
     b.owned = schedule.owned(place.index);
     b.trained = schedule.trained(place.index);
-    const auto network = make_network(config, data, place);
+    networks.push_back(make_network(config, data, place));
+    const auto& network = networks.back();
     for (const blocks::Parameter& p : network->parameters()) b.parameters += p.size;
     b.flops = network->flops();
     b.tokens_per_sample = network->tokens_per_sample();
@@ -122,14 +124,13 @@ Plan make_plan(const Config& config, const DataShape& data, int world) {
                                                         kernels::attention_scratch_of_sample(heads, tokens));
     }
     for (const int b : rank.blocks) {
-      BlockPlan& block = plan.blocks[static_cast<std::size_t>(b)];
-      block.recomputed_flops_per_step += recomputed_flops(
-          *make_network(config, data, block.place), static_cast<std::int64_t>(rank.shard.size()), plan.micro_batch);
+      const auto i = static_cast<std::size_t>(b);
+      plan.blocks[i].recomputed_flops_per_step +=
+          recomputed_flops(*networks[i], static_cast<std::int64_t>(rank.shard.size()), plan.micro_batch);
     }
     if (rank.replicas > 1) {
-      const auto floats = static_cast<double>(
-          make_network(config, data, plan.blocks[static_cast<std::size_t>(first)].place)->parameter_elements() +
-          gradient_tail);
+      const auto floats =
+          static_cast<double>(networks[static_cast<std::size_t>(first)]->parameter_elements() + gradient_tail);
       rank.replica_bytes_per_step = 2.0 * (rank.replicas - 1) / rank.replicas * floats * 4;
     }
     plan.ranks.push_back(std::move(rank));
