@@ -182,10 +182,4 @@ void BlockStepper::discard() {
   }
 }
 
-StepOutcome take_block_step(BlockStepper& stepper, OwnedBlock& block, const Batch& batch,
-                            const BlockStepSettings& settings, bool ask_to_stop) {
-  stepper.begin(block, batch, settings, ask_to_stop);
-  return stepper.finish(block);
-}
-
 }  // namespace blocktrain::trainer

@@ -83,8 +83,4 @@ class BlockStepper {
   std::array<Asked, most_steps_under_way> asked_;
 };
 
-/// One step, begun and finished.
-StepOutcome take_block_step(BlockStepper& stepper, OwnedBlock& block, const Batch& batch,
-                            const BlockStepSettings& settings, bool ask_to_stop);
-
 }  // namespace blocktrain::trainer

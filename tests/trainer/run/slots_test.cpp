@@ -76,7 +76,8 @@ std::vector<std::vector<float>> train_in_turns(kernels::Device& device, const Co
         for (std::int64_t n = 0; n < plan.batch; ++n) {
           batch.labels.as<std::int32_t>()[n] = static_cast<std::int32_t>((n + b.state.step) % 10);
         }
-        const StepOutcome outcome = take_block_step(stepper, b, batch, s, false);
+        stepper.begin(b, batch, s, false);
+        const StepOutcome outcome = stepper.finish(b);
         BOOST_TEST(outcome.finite);
         result[i].push_back(static_cast<float>(outcome.loss_sum));
         result[i].push_back(static_cast<float>(outcome.mse_sum));
