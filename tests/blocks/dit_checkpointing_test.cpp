@@ -14,15 +14,8 @@ using test::BoundDenoiser;
 using test::Samples;
 using test::values_of;
 
-/// Shapes off every vector width, 35 tokens in an image.
 DitConfig odd_config(std::int64_t rows_at_once) {
-  DitConfig c = test::small_config();
-  c.height = 10;
-  c.width_px = 14;
-  c.width = 28;
-  c.heads = 2;
-  c.mlp_ratio = 3;
-  c.noise_features = 34;
+  DitConfig c = test::odd_config();
   c.label_dropout = 0.4;
   c.rows_at_once = rows_at_once;
   return c;

@@ -13,26 +13,14 @@ using test::BoundDenoiser;
 using test::Samples;
 using test::values_of;
 
-/// Rows enough for two chunks, and shapes off every vector width.
-DitConfig config() {
-  DitConfig c = test::small_config();
-  c.height = 10;
-  c.width_px = 14;
-  c.width = 28;
-  c.heads = 2;
-  c.mlp_ratio = 3;
-  c.noise_features = 34;
-  return c;
-}
-
-constexpr std::int64_t samples = 31;
+constexpr std::int64_t samples = 31;  // rows enough for two chunks
 
 struct Result {
   std::vector<double> loss, mse, gradient, denoised;
 };
 
 Result run(kernels::Ops& ops, const BlockPlace& place) {
-  const DitConfig c = config();
+  const DitConfig c = test::odd_config();
   BoundDenoiser d(c, place, ops.dtype(), samples);
   d.randomize(0.2);
   const Samples s(c, ops.dtype(), samples);
@@ -53,7 +41,7 @@ BOOST_AUTO_TEST_CASE(cpu_agrees_with_the_reference) {
     BOOST_TEST(test::relative_difference(a.loss, b.loss) < 5e-6);
     BOOST_TEST(test::relative_difference(a.mse, b.mse) < 5e-6);
     BOOST_TEST(test::relative_difference(a.denoised, b.denoised) < 5e-6);
-    const auto d = make_dit(config(), place);
+    const auto d = make_dit(test::odd_config(), place);
     for (const Parameter& p : d->parameters()) {
       const auto part = [&p](const std::vector<double>& v) {
         return std::vector<double>(v.begin() + p.offset, v.begin() + p.offset + p.size);

@@ -2,7 +2,6 @@
 
 #include <cmath>
 #include <numbers>
-#include <stdexcept>
 
 #include "blocks/parameters.hpp"
 #include "kernels/random.hpp"
@@ -26,36 +25,6 @@ HostTensor::HostTensor(DType dtype, std::initializer_list<std::int64_t> dims, co
     : HostTensor(dtype, dims) {
   BLOCKTRAIN_EXPECTS(static_cast<std::int64_t>(values.size()) == tensor_.size());
   for (std::size_t i = 0; i < values.size(); ++i) set(tensor_, static_cast<std::int64_t>(i), values[i]);
-}
-
-double get(const Tensor& t, std::int64_t i) {
-  switch (t.dtype) {
-    case DType::float32:
-      return static_cast<double>(t.as<float>()[i]);
-    case DType::float64:
-      return t.as<double>()[i];
-    case DType::int32:
-    case DType::bfloat16:
-      break;
-  }
-  return t.as<std::int32_t>()[i];
-}
-
-void set(const Tensor& t, std::int64_t i, double value) {
-  switch (t.dtype) {
-    case DType::float32:
-      t.as<float>()[i] = static_cast<float>(value);
-      return;
-    case DType::float64:
-      t.as<double>()[i] = value;
-      return;
-    case DType::int32:
-      t.as<std::int32_t>()[i] = static_cast<std::int32_t>(value);
-      return;
-    case DType::bfloat16:
-      break;
-  }
-  throw std::logic_error("no bfloat16 here");
 }
 
 std::vector<double> values_of(const Tensor& t) {
@@ -157,6 +126,17 @@ DitConfig small_config() {
   c.heads = 3;
   c.mlp_ratio = 2;
   c.noise_features = 10;
+  return c;
+}
+
+DitConfig odd_config() {
+  DitConfig c = small_config();
+  c.height = 10;
+  c.width_px = 14;
+  c.width = 28;
+  c.heads = 2;
+  c.mlp_ratio = 3;
+  c.noise_features = 34;
   return c;
 }
 

@@ -13,6 +13,7 @@
 #include "kernels/arena.hpp"
 #include "kernels/ops.hpp"
 #include "kernels/tensor.hpp"
+#include "tests/support/tensor_values.hpp"
 
 namespace blocktrain::blocks::test {
 
@@ -28,9 +29,8 @@ class HostTensor {
   kernels::Tensor tensor_;
 };
 
-/// Element i of a contiguous tensor of any type.
-double get(const kernels::Tensor& t, std::int64_t i);
-void set(const kernels::Tensor& t, std::int64_t i, double value);
+using kernels::testing::get;
+using kernels::testing::set;
 std::vector<double> values_of(const kernels::Tensor& t);
 
 /// `count` numbers from N(0, deviation^2), keyed by `name`; rounded to float32, so that every type holds the same.
@@ -73,5 +73,7 @@ struct Samples {
 
 /// The smallest network in which nothing is square, single or a power of two by accident.
 DitConfig small_config();
+/// The same with shapes off every vector width, and 35 tokens in an image.
+DitConfig odd_config();
 
 }  // namespace blocktrain::blocks::test

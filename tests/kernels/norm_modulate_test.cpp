@@ -38,6 +38,16 @@ void backward(Ops& ops, Operands& o, const Shape& s, const Tensor& dx) {
                              o.input("scale", {s.n, s.c}, normal(), 6 * s.c));
 }
 
+void check_backward(const Shape& s) {
+  check_parity(
+      name("norm_modulate_backward", s), tolerance,
+      [&](Ops& ops, Operands& o) {
+        forward(ops, o, s, normal(3, 1));
+        backward(ops, o, s, o.changed("dx", {s.n, s.t, s.c}));
+      },
+      in_bfloat16);
+}
+
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(norm_modulate_forward_agrees_with_the_reference) {
@@ -62,13 +72,7 @@ BOOST_AUTO_TEST_CASE(a_large_mean_does_not_spoil_the_variance) {
 BOOST_AUTO_TEST_CASE(norm_modulate_backward_agrees_with_the_reference) {
   for (const Shape& s : shapes) {
     if (s.c == 1) continue;  // one channel: x - mean is 0, and so are all gradients but dshift
-    check_parity(
-        name("norm_modulate_backward", s), tolerance,
-        [&](Ops& ops, Operands& o) {
-          forward(ops, o, s, normal(3, 1));
-          backward(ops, o, s, o.changed("dx", {s.n, s.t, s.c}));
-        },
-        in_bfloat16);
+    check_backward(s);
   }
 }
 
@@ -120,14 +124,7 @@ BOOST_AUTO_TEST_CASE(sums_over_many_rows_agree_with_the_reference) {
         },
         in_bfloat16);
   }
-  const Shape s{1, 300, 64};
-  check_parity(
-      name("norm_modulate_backward", s), tolerance,
-      [&](Ops& ops, Operands& o) {
-        forward(ops, o, s, normal(3, 1));
-        backward(ops, o, s, o.changed("dx", {s.n, s.t, s.c}));
-      },
-      in_bfloat16);
+  check_backward({1, 300, 64});
 }
 
 BOOST_AUTO_TEST_CASE(gradients_match_finite_differences) {

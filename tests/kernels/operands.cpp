@@ -13,6 +13,7 @@
 #include "kernels/arena.hpp"
 #include "kernels/random.hpp"
 #include "tests/kernels/cuda_case.hpp"
+#include "tests/support/tensor_values.hpp"
 
 namespace blocktrain::kernels::testing {
 namespace {
@@ -27,39 +28,6 @@ double standard_normal(const std::string& name, std::int64_t element) {
   for (const char c : name) key.seed = (key.seed ^ static_cast<unsigned char>(c)) * 0x100000001b3ull;
   const auto words = random_words(key, 0, 0, static_cast<std::uint32_t>(element));
   return std::sqrt(-2 * std::log(uniform_open(words[0]))) * std::cos(2 * std::numbers::pi * uniform_open(words[1]));
-}
-
-double load(const Tensor& t, std::int64_t place) {
-  switch (t.dtype) {
-    case DType::float32:
-      return static_cast<double>(t.as<float>()[place]);
-    case DType::float64:
-      return t.as<double>()[place];
-    case DType::int32:
-      return t.as<std::int32_t>()[place];
-    case DType::bfloat16:
-      return static_cast<double>(
-          std::bit_cast<float>(static_cast<std::uint32_t>(static_cast<const std::uint16_t*>(t.data)[place]) << 16));
-  }
-  throw std::logic_error("unknown dtype");
-}
-
-void store(const Tensor& t, std::int64_t place, double value) {
-  switch (t.dtype) {
-    case DType::float32:
-      t.as<float>()[place] = static_cast<float>(value);
-      return;
-    case DType::float64:
-      t.as<double>()[place] = value;
-      return;
-    case DType::int32:
-      t.as<std::int32_t>()[place] = static_cast<std::int32_t>(value);
-      return;
-    case DType::bfloat16:
-      static_cast<std::uint16_t*>(t.data)[place] = bfloat16_bits(static_cast<float>(value));
-      return;
-  }
-  throw std::logic_error("unknown dtype");
 }
 
 std::int64_t place_of(const Tensor& t, std::int64_t element) {
@@ -91,7 +59,7 @@ struct Operands::Operand {
     bytes = static_cast<std::size_t>(places) * size_of(view.dtype);
     const std::size_t taken = std::max<std::size_t>(bytes, 1);
     tensor.data = memory == Memory::managed ? take_managed(taken) : ::operator new(taken, alignment);
-    for (std::int64_t i = 0; i < places; ++i) store(tensor, i, gap_value);
+    for (std::int64_t i = 0; i < places; ++i) testing::set(tensor, i, gap_value);
   }
   ~Operand() {
     if (memory == Memory::managed) {
@@ -156,7 +124,7 @@ void Operands::fill(Operand& o, const std::string& name, const Fill& fill) const
   for (std::int64_t e = 0; e < o.tensor.size(); ++e) {
     auto value = static_cast<float>(fill(e, standard_normal(name, e)));
     if (rounded_ && !precise_.contains(name)) value = std::bit_cast<float>(std::uint32_t{bfloat16_bits(value)} << 16);
-    store(o.tensor, place_of(o.tensor, e), static_cast<double>(value));
+    testing::set(o.tensor, place_of(o.tensor, e), static_cast<double>(value));
   }
 }
 
@@ -227,26 +195,26 @@ Tensor Operands::labels(const std::string& name, std::vector<std::int32_t> value
 Tensor Operands::label_output(const std::string& name, std::int64_t count) {
   Operand& o = get(name, DType::int32, {count}, 0);
   o.become_result();
-  for (std::int64_t n = 0; n < count; ++n) store(o.tensor, n, gap_value);
+  for (std::int64_t n = 0; n < count; ++n) testing::set(o.tensor, n, gap_value);
   return o.tensor;
 }
 
 void Operands::record(const std::string& name, double value) {
   Operand& o = get(name, DType::float64, {1}, 0);
   o.become_result();
-  store(o.tensor, 0, value);
+  testing::set(o.tensor, 0, value);
 }
 
 std::vector<double> Operands::read(const std::string& name) const {
   const Tensor& t = find(name).tensor;
   std::vector<double> values;
-  for (std::int64_t e = 0; e < t.size(); ++e) values.push_back(load(t, place_of(t, e)));
+  for (std::int64_t e = 0; e < t.size(); ++e) values.push_back(testing::get(t, place_of(t, e)));
   return values;
 }
 
 void Operands::write(const std::string& name, std::int64_t element, double value) {
   const Tensor& t = find(name).tensor;
-  store(t, place_of(t, element), value);
+  testing::set(t, place_of(t, element), value);
 }
 
 std::vector<std::string> Operands::results() const {
@@ -274,7 +242,7 @@ std::string Operands::damage() const {
     bool intact = true;
     for (std::int64_t row = 0; row + 1 < t.shape[0]; ++row) {
       for (std::int64_t i = t.row_size(); i < t.row_stride; ++i) {
-        intact = intact && load(t, row * t.row_stride + i) == gap_value;
+        intact = intact && testing::get(t, row * t.row_stride + i) == gap_value;
       }
     }
     if (!intact) text += "the gaps between rows of " + name + " were written to; ";
