@@ -20,10 +20,9 @@ std::unique_ptr<kernels::Device> device_of(const TimedSettings& s) {
   return kernels::make_cuda_device(0, computed_in(s.config), s.deterministic, s.graphs);
 }
 
-BlockStepSettings step_settings(const Config& config, const Plan& plan, int block) {
+BlockStepSettings step_settings(const Config& config, const Plan& plan) {
   BlockStepSettings s;
   s.seed = 1;
-  s.interval = training_interval(config, noise_schedule(config), block);
   s.optimizer = config.optimizer;
   s.decay_steps = resolved_decay_steps(config);
   s.global_batch = plan.batch;
@@ -69,14 +68,14 @@ TimedRank::TimedRank(const TimedSettings& s, const Plan& plan) : device_(device_
       places.push_back(plan.blocks[static_cast<std::size_t>(b)].place);
   }
   owned_ = bind_blocks(*arenas_, s.config, s.data, places, plan.micro_batch, plan.batch, 1);
+  write_schedule(*device_, owned_.front(), training_intervals(s.config));
   slots_ = std::make_unique<BlockSlots>(*device_, owned_);
   for (const OwnedBlock& o : owned_) blocks::initialize(o.state.parameters, o.network->parameters(), 1);
   BatchLoaderOptions loader;
   loader.batch = loader.end = plan.batch;
   batches_ = bind_loader_batches(arenas_->batch, {s.data.channels, s.data.height, s.data.width}, loader);
   fill(batches_.front(), s);
-  for (std::size_t b = 0; b < plan.blocks.size(); ++b)
-    step_settings_.push_back(step_settings(s.config, plan, static_cast<int>(b)));
+  step_settings_ = step_settings(s.config, plan);
   stepper_ = std::make_unique<BlockStepper>(*device_, Replicas{});
 }
 
@@ -92,11 +91,10 @@ std::vector<double> TimedRank::row(OwnedBlock& block, int steps) {
   using Clock = std::chrono::steady_clock;
   std::vector<double> seconds;
   seconds.reserve(static_cast<std::size_t>(steps));
-  const BlockStepSettings& settings = step_settings_[static_cast<std::size_t>(block.block)];
   auto last = Clock::now();
   for (int done = 0, asked = 0; done < steps; ++done) {
     for (; asked < steps && stepper_->under_way() < stepper_->most_under_way(); ++asked)
-      stepper_->begin(block, batches_.front(), settings, false);
+      stepper_->begin(block, batches_.front(), step_settings_, false);
     if (!stepper_->finish(block).finite) throw RunError("the gradient of a step is not finite");
     const auto now = Clock::now();
     seconds.push_back(std::chrono::duration<double>(now - last).count());

@@ -53,7 +53,7 @@ class TimedRank {
   std::vector<trainer::OwnedBlock> owned_;
   std::unique_ptr<trainer::BlockSlots> slots_;
   std::vector<trainer::Batch> batches_;
-  std::vector<trainer::BlockStepSettings> step_settings_;  ///< by block of the network
+  trainer::BlockStepSettings step_settings_;
   std::unique_ptr<trainer::BlockStepper> stepper_;
 };
 

@@ -45,8 +45,8 @@ struct Batch {
 
 /// What a training step needs besides the batch.
 struct StepSettings {
-  std::uint64_t seed = 0;  ///< of this block
-  kernels::SigmaInterval interval;
+  std::uint64_t seed = 0;                            ///< of this block
+  const kernels::SigmaInterval* interval = nullptr;  ///< noise levels are drawn from; in the memory of the device
   kernels::LossWeighting weighting = kernels::LossWeighting::edm;
   double loss_scale = 1;  ///< 1 / (samples of the global batch)
   const kernels::StepState* state = nullptr;

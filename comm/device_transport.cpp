@@ -67,7 +67,7 @@ TransportDecision choose_transport(std::span<const int> ranks, DeviceTransport r
                                    std::span<const RankDevice> devices) {
   BLOCKTRAIN_EXPECTS(!ranks.empty() && ranks.size() == devices.size());
   if (requested == DeviceTransport::staged) {
-    return {DeviceTransport::staged, "gradients go through host memory, as was asked for"};
+    return {DeviceTransport::staged, "ranks exchange through host memory, as was asked for"};
   }
   const std::string why_not = obstacle(ranks, devices);
   if (requested == DeviceTransport::nccl) {
@@ -76,15 +76,15 @@ TransportDecision choose_transport(std::span<const int> ranks, DeviceTransport r
           "parallel.gpu_transport is nccl, which is not possible: " + why_not +
           "; use parallel.gpu_transport: auto or host, or as many GPUs as ranks with the same NCCL on each");
     }
-    return {DeviceTransport::nccl, "gradients go through NCCL " + devices[0].nccl_version + ", as was asked for"};
+    return {DeviceTransport::nccl, "ranks exchange through NCCL " + devices[0].nccl_version + ", as was asked for"};
   }
   if (ranks.size() == 1) return {DeviceTransport::staged, "a group of one rank sends nothing"};
   if (why_not.empty()) {
-    return {DeviceTransport::nccl, ranks_text({ranks.begin(), ranks.end()}) + " have a GPU each; their gradients go " +
-                                       "through NCCL " + devices[0].nccl_version};
+    return {DeviceTransport::nccl, ranks_text({ranks.begin(), ranks.end()}) +
+                                       " have a GPU each and exchange through NCCL " + devices[0].nccl_version};
   }
   return {DeviceTransport::staged,
-          why_not + "; gradients of " + ranks_text({ranks.begin(), ranks.end()}) + " go through host memory"};
+          why_not + "; " + ranks_text({ranks.begin(), ranks.end()}) + " exchange through host memory"};
 }
 
 }  // namespace blocktrain::comm

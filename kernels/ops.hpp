@@ -130,10 +130,10 @@ class Ops {
   virtual void unpatchify(const Tensor& image, const Tensor& tokens, int patch) = 0;
 
   // ---- denoising (method: section 1) ---------------------------------------------------------------------
-  /// sigma[n] drawn from `interval` for sample first_sample + n of the global batch, at state->step:
-  /// words (w0, w1, ..) = random_words({seed, Purpose::sigma, block}, step, sample, 0);
+  /// sigma[n] drawn from `interval`, which lies where the tensors do, for sample first_sample + n of the global batch,
+  /// at state->step: words (w0, w1, ..) = random_words({seed, Purpose::sigma, block}, step, sample, 0);
   /// uniform_open(w1) < at_hi_fraction gives hi, else the coordinate at uniform_open(w0). Rounded once to dtype.
-  virtual void draw_sigma(const Tensor& sigma, const SigmaInterval& interval, const RandomKey& key,
+  virtual void draw_sigma(const Tensor& sigma, const SigmaInterval* interval, const RandomKey& key,
                           const StepState* state, std::uint32_t first_sample) = 0;
   /// out[n,e] ~ N(0,1) for sample first_sample + n at `step`, e counted through the row: from the words of
   /// group e/4, pairs (w0,w1) and (w2,w3) by Box-Muller: r = sqrt(-2 ln u(w_even)), r cos(2 pi u(w_odd)), r sin(..).

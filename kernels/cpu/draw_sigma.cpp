@@ -32,8 +32,9 @@ double draw(const SigmaInterval& interval, double u) {
 
 }  // namespace
 
-void CpuOps::draw_sigma(const Tensor& sigma, const SigmaInterval& interval, const RandomKey& key,
+void CpuOps::draw_sigma(const Tensor& sigma, const SigmaInterval* interval_here, const RandomKey& key,
                         const StepState* state, std::uint32_t first_sample) {
+  const SigmaInterval& interval = *interval_here;
   BLOCKTRAIN_EXPECTS(sigma.contiguous() && interval.lo > 0 && interval.lo <= interval.hi);
   float* const out = sigma.as<float>();
   const RandomKey own{key.seed, Purpose::sigma, key.block};

@@ -40,8 +40,9 @@ double draw(const SigmaInterval& interval, double u) {
 
 }  // namespace
 
-void ReferenceOps::draw_sigma(const Tensor& sigma, const SigmaInterval& interval, const RandomKey& key,
+void ReferenceOps::draw_sigma(const Tensor& sigma, const SigmaInterval* interval_here, const RandomKey& key,
                               const StepState* state, std::uint32_t first_sample) {
+  const SigmaInterval& interval = *interval_here;
   BLOCKTRAIN_EXPECTS(is_vector(sigma, sigma.size()) && interval.lo > 0 && interval.lo <= interval.hi);
   const RandomKey own{key.seed, Purpose::sigma, key.block};
   for (Index n = 0; n < sigma.size(); ++n) {

@@ -48,7 +48,7 @@ class ReferenceOps final : public Ops {
   void noise_features(const Tensor& out, const Tensor& sigma) override;
   void patchify(const Tensor& tokens, const Tensor& image, int patch, const Tensor& sigma, double sigma_data) override;
   void unpatchify(const Tensor& image, const Tensor& tokens, int patch) override;
-  void draw_sigma(const Tensor& sigma, const SigmaInterval& interval, const RandomKey& key, const StepState* state,
+  void draw_sigma(const Tensor& sigma, const SigmaInterval* interval, const RandomKey& key, const StepState* state,
                   std::uint32_t first_sample) override;
   void random_normal(const Tensor& out, const RandomKey& key, std::uint32_t step, std::uint32_t first_sample) override;
   void add_noise(const Tensor& z, const Tensor& y, const Tensor& sigma, const RandomKey& key, const StepState* state,

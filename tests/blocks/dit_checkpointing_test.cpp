@@ -44,7 +44,8 @@ Result run(kernels::Ops& ops, const DitConfig& c, const BlockPlace& place, std::
   state.step = 5;
   StepSettings settings;
   settings.seed = 3;
-  settings.interval = {0.1f, 2.0f, kernels::SigmaCoordinate::log_sigma, 0, 1, 0, 1, 1, 0, 0};
+  const kernels::SigmaInterval interval{0.1f, 2.0f, kernels::SigmaCoordinate::log_sigma, 0, 1, 0, 1, 1, 0, 0};
+  settings.interval = &interval;
   settings.loss_scale = 1.0 / static_cast<double>(samples);
   settings.state = &state;
   Result r;

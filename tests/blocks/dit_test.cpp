@@ -25,7 +25,8 @@ const BlockPlace second_of_three{1, 3, 2, 2};
 StepSettings settings_for(const kernels::StepState& state) {
   StepSettings s;
   s.seed = 3;
-  s.interval = {0.1, 2.0, kernels::SigmaCoordinate::log_sigma, 0, 1, 0, 1, 1, 0, 0};
+  static constexpr kernels::SigmaInterval interval{0.1, 2.0, kernels::SigmaCoordinate::log_sigma, 0, 1, 0, 1, 1, 0, 0};
+  s.interval = &interval;
   s.loss_scale = 1.0 / 8;
   s.state = &state;
   return s;

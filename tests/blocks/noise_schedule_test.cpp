@@ -119,7 +119,7 @@ BOOST_DATA_TEST_CASE(drawn_levels_are_uniform_in_their_coordinate, partitions* s
   kernels::StepState state;
   for (int b = 0; b < 3; ++b) {
     const kernels::SigmaInterval interval = schedule.training_interval(b, sampling);
-    ops->draw_sigma(*sigma, interval, {1, kernels::Purpose::sigma, static_cast<std::uint32_t>(b)}, &state, 0);
+    ops->draw_sigma(*sigma, &interval, {1, kernels::Purpose::sigma, static_cast<std::uint32_t>(b)}, &state, 0);
     // Position of each draw in the interval, 0 to 1, by the definition of each coordinate.
     const auto coordinate = [&](double s) {
       const bool normal = sampling == NoiseSampling::lognormal ||
@@ -148,7 +148,7 @@ BOOST_AUTO_TEST_CASE(a_share_of_the_first_blocks_draws_is_sigma_max) {
   kernels::StepState state;
   for (int b = 0; b < 2; ++b) {
     const auto interval = schedule.training_interval(b, NoiseSampling::lognormal, 0.25);
-    ops->draw_sigma(*sigma, interval, {1, kernels::Purpose::sigma, 0}, &state, 0);
+    ops->draw_sigma(*sigma, &interval, {1, kernels::Purpose::sigma, 0}, &state, 0);
     int at_top = 0;
     for (const double s : test::values_of(*sigma)) at_top += s == interval.hi ? 1 : 0;
     if (b == 0) {
@@ -157,7 +157,8 @@ BOOST_AUTO_TEST_CASE(a_share_of_the_first_blocks_draws_is_sigma_max) {
       BOOST_TEST(at_top == 0);
     }
   }
-  ops->draw_sigma(*sigma, single_level(0.7), {1, kernels::Purpose::sigma, 0}, &state, 0);
+  const kernels::SigmaInterval level = single_level(0.7);
+  ops->draw_sigma(*sigma, &level, {1, kernels::Purpose::sigma, 0}, &state, 0);
   for (const double s : test::values_of(*sigma)) BOOST_REQUIRE(s == 0.7);
 }
 

@@ -31,18 +31,18 @@ bool is_nccl(const TransportDecision& decision) { return decision.transport == D
 BOOST_AUTO_TEST_CASE(nccl_where_every_rank_has_a_gpu_of_its_own) {
   const TransportDecision decision = choose({4, 5}, {first, second});
   BOOST_TEST(is_nccl(decision));
-  BOOST_TEST(decision.why == "ranks 4, 5 have a GPU each; their gradients go through NCCL 2.28.9");
+  BOOST_TEST(decision.why == "ranks 4, 5 have a GPU each and exchange through NCCL 2.28.9");
 }
 
 BOOST_AUTO_TEST_CASE(host_memory_elsewhere_and_the_reason) {
   const std::vector<std::tuple<std::vector<int>, Devices, std::string>> cases{
       {{0, 1, 2},
        {first, second, first},
-       "ranks 0, 2 share GPU-aa: NCCL refuses two ranks on one GPU; gradients of ranks 0, 1, 2 go through host memory"},
-      {{2, 3}, {first, without_nccl}, "rank 3 has no NCCL: no libnccl.so.2; gradients of ranks 2, 3"},
-      {{2, 3}, {cpu, first}, "rank 2 has no GPU; gradients"},
-      {{2, 3}, {cpu, cpu}, "ranks 2, 3 have no GPU; gradients"},
-      {{2, 3}, {first, older}, "rank 2 has NCCL 2.28.9 and rank 3 has NCCL 2.20.5; gradients"},
+       "ranks 0, 2 share GPU-aa: NCCL refuses two ranks on one GPU; ranks 0, 1, 2 exchange through host memory"},
+      {{2, 3}, {first, without_nccl}, "rank 3 has no NCCL: no libnccl.so.2; ranks 2, 3"},
+      {{2, 3}, {cpu, first}, "rank 2 has no GPU; ranks 2, 3"},
+      {{2, 3}, {cpu, cpu}, "ranks 2, 3 have no GPU; ranks 2, 3"},
+      {{2, 3}, {first, older}, "rank 2 has NCCL 2.28.9 and rank 3 has NCCL 2.20.5; ranks 2, 3"},
       {{7}, {first}, "a group of one rank sends nothing"},
   };
   for (const auto& [ranks, devices, words] : cases) {

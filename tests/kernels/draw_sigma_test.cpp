@@ -46,7 +46,7 @@ std::vector<double> draw(Ops& ops, const SigmaInterval& i, std::int64_t n = draw
                          std::uint32_t step = 7, const RandomKey& k = key) {
   Operands o(ops.dtype());
   o.state.step = step;
-  ops.draw_sigma(o.output("sigma", {n}), i, k, &o.state, first_sample);
+  ops.draw_sigma(o.output("sigma", {n}), o.interval(i), k, &o.state, first_sample);
   return o.read("sigma");
 }
 
@@ -90,7 +90,7 @@ BOOST_AUTO_TEST_CASE(every_implementation_draws_the_same) {
   for (const SigmaInterval& i : intervals()) {
     check_parity("draw_sigma", 1.2e-7, [&](Ops& ops, Operands& o) {
       o.state.step = 5;
-      ops.draw_sigma(o.output("sigma", {3000}), i, {9, Purpose::sigma, 2}, &o.state, 40);
+      ops.draw_sigma(o.output("sigma", {3000}), o.interval(i), {9, Purpose::sigma, 2}, &o.state, 40);
     });
   }
 }

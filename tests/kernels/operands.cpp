@@ -199,6 +199,13 @@ Tensor Operands::label_output(const std::string& name, std::int64_t count) {
   return o.tensor;
 }
 
+const SigmaInterval* Operands::interval(const SigmaInterval& interval) {
+  Operand& o = get("interval", DType::int32, {sizeof(interval) / sizeof(std::int32_t)}, 0);
+  std::memcpy(o.tensor.data, &interval, sizeof(interval));
+  o.remember();
+  return static_cast<const SigmaInterval*>(o.tensor.data);
+}
+
 void Operands::record(const std::string& name, double value) {
   Operand& o = get(name, DType::float64, {1}, 0);
   o.become_result();

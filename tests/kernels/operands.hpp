@@ -54,6 +54,8 @@ class Operands {
   Tensor labels(const std::string& name, std::int64_t count, std::int32_t bound);
   Tensor labels(const std::string& name, std::vector<std::int32_t> values);
   Tensor label_output(const std::string& name, std::int64_t count);
+  /// A copy of `interval` where the tensors lie.
+  const SigmaInterval* interval(const SigmaInterval& interval);
   /// A number that the op left elsewhere than in a tensor, compared like one.
   void record(const std::string& name, double value);
 

@@ -40,6 +40,7 @@ ordered_json to_json(const Plan& plan, const Choice& choice) {
   ordered_json j;
   j["training"] = plan.training == TrainingMode::end_to_end ? "end_to_end" : "block_local";
   j["world"] = plan.world;
+  j["rebalances"] = plan.rebalances;
   j["batch"] = plan.batch;
   j["micro_batch"] = plan.micro_batch;
   j["parameters"] = plan.parameters();
@@ -129,6 +130,9 @@ void print_table(const Config& config, const DataProbe& data, const Plan& plan, 
                bytes(static_cast<double>(p.bytes.gradient)), bytes(static_cast<double>(p.bytes.activations)),
                bytes(static_cast<double>(p.bytes.batch)), bytes(static_cast<double>(p.bytes.total())),
                p.replicas > 1 ? bytes(p.replica_bytes_per_step) + " to replicas" : std::string("0 B"));
+  }
+  if (plan.rebalances) {
+    fmt::print("A rank without a block left takes one over from a rank with several (parallel.rebalance).\n");
   }
   if (plan.on_gpu) {
     fmt::print("\nOf these on the GPU, the rest in host memory; states of idle blocks are pinned there:\n");

@@ -190,14 +190,18 @@ void describe_running(std::vector<Field>& fields, Config& c) {
                     "mpirun, else local."});
   fields.push_back({"parallel", "gpu_transport",
                     names(c.parallel.gpu_transport, GpuTransportChoice::host, kGpuTransports),
-                    "How the replicas of a block on GPUs sum their gradients. nccl: directly, a GPU for every replica. "
-                    "host: through host memory. auto: nccl where it can, else host."});
+                    "How ranks on GPUs exchange gradients of replicas, noise schedules and blocks that move. nccl: "
+                    "directly, a GPU for every rank. host: through host memory. auto: nccl where it can, else host."});
   fields.push_back({"parallel", "ranks", integer(c.parallel.ranks, 0, 4096),
                     "Ranks of the local transport; with mpi, mpirun's -np decides. 0: one."});
   fields.push_back({"parallel", "threads", integer(c.parallel.threads, 0, 1024),
                     "Compute threads per rank. 0: this host's cores, shared among its ranks."});
   fields.push_back({"parallel", "steps_per_visit", integer(c.parallel.steps_per_visit, 1, kMostSteps),
                     "Steps that a rank which owns several blocks trains one of them before the next."});
+  fields.push_back(
+      {"parallel", "rebalance", BooleanField{&c.parallel.rebalance},
+       "Whether a rank whose blocks are done takes over a block of a rank that has several left. Changes no "
+       "weights."});
   fields.push_back({"parallel", "timeout_seconds", number(c.parallel.timeout_seconds, 0.1, 86400),
                     "Longest wait for another rank, in seconds, before the run ends with an error."});
   fields.push_back({"parallel", "activation_checkpointing",

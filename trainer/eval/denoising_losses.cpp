@@ -32,11 +32,13 @@ struct DeviceBatch {
   Batch input;
   Tensor sigma;
   kernels::StepState* state = nullptr;
+  kernels::SigmaInterval* interval = nullptr;
 
   void bind(Arena& arena, const ImageShape& s, std::int64_t batch) {
     input = bind_batch(arena, s, batch);
     sigma = arena.allocate(DType::float32, {batch});
     state = arena.room_for<kernels::StepState>();
+    interval = arena.room_for<kernels::SigmaInterval>();
   }
 };
 
@@ -77,7 +79,10 @@ class HeldOut {
     kernels::Ops& ops = device_.ops();
     kernels::StepState state;
     state.step = step;
-    if (apart_) device_.upload(on_device_.state, &state, sizeof(state));
+    if (apart_) {
+      device_.upload(on_device_.state, &state, sizeof(state));
+      device_.upload(on_device_.interval, &interval, sizeof(interval));
+    }
     blocks::EvaluationSettings settings;
     settings.seed = seed_;
     settings.state = apart_ ? on_device_.state : &state;
@@ -86,7 +91,8 @@ class HeldOut {
       const std::int64_t n = std::min(network_.batch(), count_ - begin);
       const auto first_sample = static_cast<std::uint32_t>(begin);
       const Tensor sigma = (apart_ ? on_device_.sigma : sigma_).rows(0, n);
-      ops.draw_sigma(sigma, interval, {seed_, Purpose::evaluation, stream}, settings.state, first_sample);
+      ops.draw_sigma(sigma, apart_ ? on_device_.interval : &interval, {seed_, Purpose::evaluation, stream},
+                     settings.state, first_sample);
       const blocks::SampleLosses losses = network_.block(b).evaluate(ops, batch(begin, n), sigma, settings);
       const float* loss = on_host(losses.loss, 0);
       const float* mse = on_host(losses.mse, 1);

@@ -56,6 +56,18 @@ void BlockSlots::bring_home(OwnedBlock& block) {
   device_.finish_aside(kernels::Side::blocks);
 }
 
+void BlockSlots::arrived(OwnedBlock& block) {
+  if (device_.shares_host_memory()) return;
+  BLOCKTRAIN_EXPECTS(in_slot_[0] == nullptr && in_slot_[1] == nullptr);
+  in_slot_[0] = &block;
+  changed_[0] = true;
+  if (!block.live.working.empty()) device_.ops().convert(block.live.working, block.live.parameters);
+}
+
+void BlockSlots::forget(OwnedBlock& block) {
+  if (in_slot_[block.slot] == &block) changed_[block.slot] = false;
+}
+
 void BlockSlots::load(OwnedBlock& block, std::size_t slot) {
   if (in_slot_[slot] != nullptr && changed_[slot]) store(*in_slot_[slot]);
   block.slot = slot;

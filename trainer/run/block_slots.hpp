@@ -22,6 +22,11 @@ class BlockSlots {
   void expect(OwnedBlock& block);
   /// Copies what the device computed to block.state, where checkpoints are taken from; returns when it is there.
   void bring_home(OwnedBlock& block);
+  /// `block`, whose parameters, moments and average somebody else wrote to its first slot, is the one that trains. No
+  /// block was in a slot before.
+  void arrived(OwnedBlock& block);
+  /// What the device computed of the block is not needed any more.
+  void forget(OwnedBlock& block);
 
  private:
   /// Puts the block into `slot`: what is there goes home first.

@@ -110,7 +110,7 @@ void BlockStepper::begin(OwnedBlock& block, const Batch& batch, const BlockStepS
 
   blocks::StepSettings step;
   step.seed = settings.seed;
-  step.interval = settings.interval;
+  step.interval = block.interval();
   step.weighting = settings.weighting;
   step.loss_scale = 1.0 / static_cast<double>(settings.global_batch);
   step.state = live.step_state;

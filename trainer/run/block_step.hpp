@@ -31,7 +31,6 @@ struct StepOutcome {
 /// Settings of a block's steps that stay the same during a run.
 struct BlockStepSettings {
   std::uint64_t seed = 0;  ///< blocks.seeds[b], or seed
-  kernels::SigmaInterval interval;
   kernels::LossWeighting weighting = kernels::LossWeighting::edm;
   OptimizerConfig optimizer;
   std::int64_t decay_steps = 0;  ///< resolved_decay_steps()

@@ -34,37 +34,6 @@ std::vector<std::int64_t> start_steps(const ResumePlan& resume) {
 
 }  // namespace
 
-std::vector<HostFacts> gather_host_facts(comm::Communicator& world, const comm::HostMap& hosts, int threads) {
-  const HostFacts mine = this_host();
-  // As text: "cores\nthreads\nmemory\nhostname\ncpu".
-  const std::string text =
-      fmt::format("{}\n{}\n{}\n{}\n{}", mine.cores, threads, mine.memory_bytes, mine.hostname, mine.cpu);
-  const auto all = world.all_gather(std::as_bytes(std::span(text)), comm::TrafficPurpose::control);
-  std::vector<HostFacts> facts;
-  for (const std::vector<int>& ranks : hosts.ranks_of_host) {
-    const auto& bytes = all[static_cast<std::size_t>(ranks.front())];
-    std::string line(bytes.size(), '\0');
-    std::memcpy(line.data(), bytes.data(), bytes.size());
-    std::vector<std::string> parts;
-    for (std::size_t at = 0; at <= line.size();) {
-      const std::size_t end = std::min(line.find('\n', at), line.size());
-      parts.push_back(line.substr(at, end - at));
-      at = end + 1;
-    }
-    HostFacts f;
-    if (parts.size() == 5) {
-      f.cores = std::atoi(parts[0].c_str());
-      f.threads = std::atoi(parts[1].c_str());
-      f.memory_bytes = std::atoll(parts[2].c_str());
-      f.hostname = parts[3];
-      f.cpu = parts[4];
-    }
-    f.ranks = static_cast<int>(ranks.size());
-    facts.push_back(std::move(f));
-  }
-  return facts;
-}
-
 Coordinator::Coordinator(comm::Communicator& world, CoordinatorSettings settings)
     : world_(world),
       settings_(std::move(settings)),
@@ -118,6 +87,19 @@ Coordinator::Coordinator(comm::Communicator& world, CoordinatorSettings settings
     BlockEnding e;
     e.ranks_left = static_cast<int>(plan.placement.ranks_of_block[static_cast<std::size_t>(b.place.index)].size());
     blocks_.push_back(e);
+  }
+  if (plan.rebalances) {
+    RebalancerSettings rebalancing;
+    rebalancing.fits = [this](int rank, int block) {
+      return rank_can_take(settings_.plan, settings_.config, settings_.data.shape, rank, block);
+    };
+    rebalancing.tell = [this](int rank, const Control& word) {
+      world_.post(rank, tag_control, encode(word), comm::TrafficPurpose::control);
+    };
+    rebalancing.steps = config.budget.steps;
+    // Its owner takes about one visit to answer, and would be halfway through what is left.
+    rebalancing.worth_steps = 2 * config.parallel.steps_per_visit;
+    rebalancer_ = std::make_unique<Rebalancer>(plan, start_steps(settings_.resume), std::move(rebalancing));
   }
 }
 
@@ -209,9 +191,17 @@ void Coordinator::handle(int source, const Report& report) {
     case ReportKind::block_end:
       end_block(source, report);
       break;
+    case ReportKind::idle:
+      if (rebalancer_) rebalancer_->idle(source);
+      break;
+    case ReportKind::gives:
+    case ReportKind::keeps:
+      hand_over(source, report);
+      break;
     case ReportKind::rank_end:
       rank.ended = true;
       rank.code = report.code;
+      if (rebalancer_) rebalancer_->gone(source);
       ledger_->rank_done(source);
       if (report.code != 0) {
         failed_ = true;
@@ -244,6 +234,9 @@ void Coordinator::take_packet(const Report& report) {
                       r.sigma_hi, Clock::now());
     }
   }
+  if (rebalancer_) {
+    for (const StepRecord& r : packet.steps) rebalancer_->progressed(r.block, r.step + 1);
+  }
   if (first_step_seconds_ < 0 && !packet.steps.empty()) first_step_seconds_ = seconds_since(started_);
   ledger_->add(packet, monotonic_ns());
 }
@@ -254,6 +247,7 @@ void Coordinator::end_block(int source, const Report& report) {
   b.step = report.step;
   b.how = static_cast<BlockEnd>(report.code);
   if (b.ranks_left > 0) return;
+  if (rebalancer_) rebalancer_->ended(report.block);
   const char* state = b.how == BlockEnd::done ? "done" : b.how == BlockEnd::stopped ? "saved" : "FAILED";
   if (progress_) progress_->set_state(report.block, state);
   if (b.how == BlockEnd::failed) {
@@ -263,6 +257,20 @@ void Coordinator::end_block(int source, const Report& report) {
     if (message_.empty()) message_ = text;
     say(text + "; the other blocks go on");
     ledger_->failed(report.block, report.step, source, report.text);
+  }
+}
+
+/// An owner's answer to the wish for one of its blocks.
+void Coordinator::hand_over(int source, const Report& report) {
+  if (!rebalancer_) return;
+  const bool gives = report.kind == ReportKind::gives;
+  if (!rebalancer_->answered(source, report.code, gives, report.step, report.size)) {
+    if (gives) throw RunError(fmt::format("rank {} gives block {} away, which nobody waits for", source, report.block));
+    return;
+  }
+  if (progress_) {
+    std::fprintf(stdout, "rank %d takes block %d over from rank %d at step %lld\n", rebalancer_->owner(report.block),
+                 report.block, source, static_cast<long long>(report.step));
   }
 }
 
@@ -298,6 +306,7 @@ void Coordinator::ask_to_stop(const std::string& why) {
   if (stopping_) return;
   stopping_ = true;
   if (progress_) std::fprintf(stdout, "%s\n", why.c_str());
+  if (rebalancer_) rebalancer_->stop();
   tell(ControlKind::stop, 0);
 }
 

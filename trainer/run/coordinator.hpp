@@ -22,13 +22,11 @@
 #include "trainer/run/messages.hpp"
 #include "trainer/run/plan.hpp"
 #include "trainer/run/progress.hpp"
+#include "trainer/run/rebalancer.hpp"
 #include "trainer/run/run_folder.hpp"
 #include "trainer/run/train.hpp"
 
 namespace blocktrain::trainer {
-
-/// What every rank tells about its machine, by host. Collective.
-std::vector<HostFacts> gather_host_facts(comm::Communicator& world, const comm::HostMap& hosts, int threads);
 
 struct CoordinatorSettings {
   const Config& config;
@@ -74,6 +72,7 @@ class Coordinator {
   void handle(int source, const Report& report);
   void take_packet(const Report& report);
   void end_block(int source, const Report& report);
+  void hand_over(int source, const Report& report);
   void commit_checkpoints();
   void tell(ControlKind kind, int code);
   void ask_to_stop(const std::string& why);
@@ -89,6 +88,7 @@ class Coordinator {
   std::unique_ptr<RunLedger> ledger_;
   std::unique_ptr<ManifestWriter> manifest_;
   std::unique_ptr<Progress> progress_;
+  std::unique_ptr<Rebalancer> rebalancer_;  ///< null where blocks stay where they are
   std::vector<Rank> ranks_;
   std::vector<BlockEnding> blocks_;
   struct Checkpoint {

@@ -16,8 +16,8 @@ void Heldout::bind(RankArenas& arenas, bool gpu, const DataShape& data, std::int
   out.losses_ = arenas.batch.allocate(kernels::DType::float32, {2, micro_batch});
 }
 
-HeldoutLoss Heldout::measure(kernels::Device& device, const ImageDataset& data, const Config& config, OwnedBlock& block,
-                             const kernels::SigmaInterval& interval) const {
+HeldoutLoss Heldout::measure(kernels::Device& device, const ImageDataset& data, const Config& config,
+                             OwnedBlock& block) const {
   const std::int64_t images = std::min(config.eval.images, data.count(Split::heldout));
   const std::int64_t shape_size = data.shape().size();
   const kernels::RandomKey key{config.seed, kernels::Purpose::evaluation, static_cast<std::uint32_t>(block.block)};
@@ -45,7 +45,7 @@ HeldoutLoss Heldout::measure(kernels::Device& device, const ImageDataset& data, 
       device.upload(input_.images.data, batch_.images.data, batch_.images.rows(0, n).bytes());
       device.upload(input_.labels.data, batch_.labels.data, batch_.labels.rows(0, n).bytes());
     }
-    ops.draw_sigma(sigma, interval, key, state_, first);
+    ops.draw_sigma(sigma, block.interval(), key, state_, first);
     const blocks::SampleLosses losses =
         block.network->evaluate(ops, {input_.images.rows(0, n), input_.labels.rows(0, n), first}, sigma, settings);
     float* const loss = losses_.as<float>();

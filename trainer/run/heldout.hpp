@@ -27,8 +27,7 @@ class Heldout {
   static void bind(RankArenas& arenas, bool gpu, const DataShape& data, std::int64_t micro_batch, Heldout& out);
 
   /// Loss of `block` by its weights of now, or their average where it keeps one. Allocates nothing.
-  HeldoutLoss measure(kernels::Device& device, const ImageDataset& data, const Config& config, OwnedBlock& block,
-                      const kernels::SigmaInterval& interval) const;
+  HeldoutLoss measure(kernels::Device& device, const ImageDataset& data, const Config& config, OwnedBlock& block) const;
 
  private:
   Batch batch_;                ///< in host memory

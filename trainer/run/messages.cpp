@@ -85,6 +85,10 @@ std::vector<std::byte> encode(const Control& control) {
   std::vector<std::byte> out;
   put(out, control.kind);
   put(out, control.code);
+  put(out, control.block);
+  put(out, control.rank);
+  put(out, control.step);
+  put(out, control.saved);
   return out;
 }
 
@@ -93,6 +97,10 @@ Control decode_control(std::span<const std::byte> bytes) {
   Control c;
   c.kind = in.get<ControlKind>();
   c.code = in.get<std::int32_t>();
+  c.block = in.get<std::int32_t>();
+  c.rank = in.get<std::int32_t>();
+  c.step = in.get<std::int64_t>();
+  c.saved = in.get<std::int64_t>();
   return c;
 }
 

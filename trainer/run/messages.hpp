@@ -19,8 +19,11 @@ enum class ReportKind : std::uint8_t {
   checkpoint,  ///< block, step: a block file was committed; text its name, digest its SHA-256, size its bytes
   evaluation,  ///< block, step: held-out loss while training; values in `bytes`
   block_end,   ///< block, step: this block takes no more steps here; code: BlockEnd; text: why, if it failed
-  rank_end,    ///< all blocks of the rank have ended; code: exit code of the rank; text: what went wrong
-  closed,      ///< the rank has nothing more to report
+  idle,        ///< the rank has no block left to train, and waits for one to take over, or for `rest`
+  gives,     ///< block, step: leaves this rank for the one that asked; code: the wish's number; size: newest saved step
+  keeps,     ///< the wish numbered `code` is not granted
+  rank_end,  ///< all blocks of the rank have ended; code: exit code of the rank; text: what went wrong
+  closed,    ///< the rank has nothing more to report
 };
 
 enum class BlockEnd : std::int32_t { done, stopped, failed };
@@ -47,11 +50,18 @@ enum class ControlKind : std::uint8_t {
   stop,   ///< save and end
   close,  ///< all ranks have ended: report what is left (the last energy sample)
   bye,    ///< the ledger is complete; end with `code`
+  give,   ///< to a rank with several blocks left: hand `block` over to `rank`; `code`: number of this wish
+  take,   ///< to an idle rank: receive `block`, at `step`, from `rank`; `saved`: the step of its newest checkpoint
+  rest,   ///< to an idle rank: no block will come any more
 };
 
 struct Control {
   ControlKind kind = ControlKind::alive;
   std::int32_t code = 0;
+  std::int32_t block = -1;
+  std::int32_t rank = -1;
+  std::int64_t step = 0;
+  std::int64_t saved = -1;
 };
 
 std::vector<std::byte> encode(const Control& control);

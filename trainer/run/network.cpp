@@ -64,6 +64,13 @@ kernels::SigmaInterval training_interval(const Config& config, const blocks::Noi
   return schedule.training_interval(block, sampling(config.noise.sampling), config.noise.sigma_max_fraction);
 }
 
+std::vector<kernels::SigmaInterval> training_intervals(const Config& config) {
+  const blocks::NoiseSchedule schedule = noise_schedule(config);
+  std::vector<kernels::SigmaInterval> intervals;
+  for (int b = 0; b < schedule.count(); ++b) intervals.push_back(training_interval(config, schedule, b));
+  return intervals;
+}
+
 std::uint64_t trained_block_seed(const Config& config, int block) {
   return config.blocks.training == TrainingMode::end_to_end ? config.seed : block_seed(config, block);
 }

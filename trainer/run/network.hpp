@@ -37,8 +37,10 @@ std::vector<blocks::BlockPlace> block_places(const Config& config);
 /// The noise schedule of the run: one interval per trained block.
 blocks::NoiseSchedule noise_schedule(const Config& config);
 
-/// What block b draws from while it trains.
+/// What block b of a schedule draws from while it trains.
 kernels::SigmaInterval training_interval(const Config& config, const blocks::NoiseSchedule& schedule, int block);
+/// The same for each block of the run's schedule.
+std::vector<kernels::SigmaInterval> training_intervals(const Config& config);
 
 /// Seed for weights and noise of a trained block: block_seed(), or of an end-to-end network `seed`.
 std::uint64_t trained_block_seed(const Config& config, int block);

@@ -5,6 +5,7 @@
 #include "kernels/error.hpp"
 #include "kernels/gpu_scratch.hpp"
 #include "trainer/data/batch_loader.hpp"
+#include "trainer/run/block_transport.hpp"
 #include "trainer/run/heldout.hpp"
 
 namespace blocktrain::trainer {
@@ -25,22 +26,23 @@ std::int64_t automatic_micro_batch(const Config& config, std::int64_t tokens_per
   return (config.data.batch + passes - 1) / passes;
 }
 
-ArenaBytes rank_bytes(const Config& config, const DataShape& data, const std::vector<BlockPlan>& blocks,
-                      const RankPlan& rank, std::int64_t micro_batch) {
+ArenaBytes rank_bytes(const Config& config, const DataShape& data, const Plan& plan, const RankPlan& rank) {
   RankArenas arenas = RankArenas::measuring();
   std::vector<blocks::BlockPlace> places;
-  for (const int b : rank.blocks) places.push_back(blocks[static_cast<std::size_t>(b)].place);
+  for (const int b : rank.blocks) places.push_back(plan.blocks[static_cast<std::size_t>(b)].place);
   const auto samples = static_cast<std::int64_t>(rank.shard.size());
-  bind_blocks(arenas, config, data, places, std::min(micro_batch, samples), samples, rank.replicas);
+  const std::int64_t micro_batch = std::min(plan.micro_batch, samples);
+  bind_blocks(arenas, config, data, places, micro_batch, samples, rank.replicas);
   BatchLoaderOptions loader;
   loader.batch = config.data.batch;
   loader.begin = 0;
   loader.end = samples;
   if (config.eval.every_steps > 0) {
     Heldout heldout;
-    Heldout::bind(arenas, on_gpu(config), data, std::min(micro_batch, samples), heldout);
+    Heldout::bind(arenas, on_gpu(config), data, micro_batch, heldout);
   }
   bind_loader_batches(arenas.batch, {data.channels, data.height, data.width}, loader);
+  BlockTransport::bind(arenas, plan.on_gpu, plan.rebalances, plan.world);
   return arenas.peak();
 }
 
@@ -103,6 +105,7 @@ Plan make_plan(const Config& config, const DataShape& data, int world) {
   plan.micro_batch = config.data.micro_batch > 0 ? config.data.micro_batch
                                                  : automatic_micro_batch(config, plan.blocks.front().tokens_per_sample);
   plan.placement = comm::place_blocks(static_cast<int>(plan.blocks.size()), plan.world);
+  plan.rebalances = config.parallel.rebalance && plan.world > 1 && plan.world < static_cast<int>(plan.blocks.size());
 
   for (int r = 0; r < plan.world; ++r) {
     RankPlan rank;
@@ -116,7 +119,7 @@ Plan make_plan(const Config& config, const DataShape& data, int world) {
                        std::to_string(rank.replicas) + " replicas that " + std::to_string(plan.world) +
                        " ranks make of a block; use fewer ranks or a larger batch");
     }
-    rank.bytes = rank_bytes(config, data, plan.blocks, rank, plan.micro_batch);
+    rank.bytes = rank_bytes(config, data, plan, rank);
     if (on_gpu(config) && computed_in(config) == kernels::DType::bfloat16) {
       const std::int64_t tokens = plan.blocks.front().tokens_per_sample, heads = config.model.heads;
       const std::int64_t samples = std::min(plan.micro_batch, static_cast<std::int64_t>(rank.shard.size()));
@@ -136,6 +139,15 @@ Plan make_plan(const Config& config, const DataShape& data, int world) {
     plan.ranks.push_back(std::move(rank));
   }
   return plan;
+}
+
+bool rank_can_take(const Plan& plan, const Config& config, const DataShape& data, int rank, int block) {
+  RankPlan alone = plan.ranks[static_cast<std::size_t>(rank)];
+  const ArenaBytes room = alone.bytes;
+  alone.blocks = {block};
+  const ArenaBytes needed = rank_bytes(config, data, plan, alone);
+  return needed.state <= room.state && needed.gradient <= room.gradient && needed.activations <= room.activations &&
+         needed.home <= room.home;
 }
 
 Plan plan_with(ActivationCheckpointing checkpointing, const Config& config, const DataShape& data, int world) {

@@ -37,6 +37,7 @@ struct Plan {
   bool on_gpu = false;  ///< what the bytes are planned for
   ActivationCheckpointing checkpointing = ActivationCheckpointing::none;
   int world = 1;
+  bool rebalances = false;  ///< blocks may move between ranks while the run goes on
   std::int64_t batch = 1, micro_batch = 1;
   comm::Placement placement;
   std::vector<BlockPlan> blocks;
@@ -54,6 +55,9 @@ struct Plan {
 
 /// Plans `world` ranks (0: one per trained block). Throws InputError when config, data and world do not fit together.
 Plan make_plan(const Config& config, const DataShape& data, int world);
+
+/// Whether a rank's arenas hold `block` of the network as its only one, which it then could take over.
+bool rank_can_take(const Plan& plan, const Config& config, const DataShape& data, int rank, int block);
 
 /// The same run with `checkpointing`: what the choice saves and costs.
 Plan plan_with(ActivationCheckpointing checkpointing, const Config& config, const DataShape& data, int world);

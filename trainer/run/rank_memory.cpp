@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <new>
+#include <utility>
 
 #include "comm/staged/staged_communicator.hpp"
 
@@ -31,10 +32,10 @@ ArenaBytes RankArenas::peak() const {
 namespace {
 
 /// Room for a block's state in each of the slots, as large as the largest block needs.
-std::vector<kernels::Tensor> bind_slots(Arena& arena, std::int64_t most_elements, std::size_t count, bool with_average,
+std::vector<kernels::Tensor> bind_slots(Arena& arena, std::int64_t elements, std::size_t count, bool with_average,
                                         DType type) {
   Arena size = Arena::measuring("slot");
-  BlockState::bind(size, most_elements, with_average, type);
+  BlockState::bind(size, elements, with_average, type);
   std::vector<kernels::Tensor> rooms;
   for (std::size_t s = 0; s < count; ++s) {
     rooms.push_back(arena.allocate_bytes(size.peak()));
@@ -42,39 +43,32 @@ std::vector<kernels::Tensor> bind_slots(Arena& arena, std::int64_t most_elements
   return rooms;
 }
 
+OwnedBlock make_owned(const Config& config, const DataShape& data, const blocks::BlockPlace& place) {
+  OwnedBlock o;
+  o.block = place.index;
+  o.network = make_network(config, data, place);
+  return o;
+}
+
+std::int64_t most_elements(const std::vector<OwnedBlock>& owned) {
+  std::int64_t most = 0;
+  for (const OwnedBlock& o : owned) most = std::max(most, o.network->parameter_elements());
+  return most;
+}
+
 StepRoom* bind_step_room(Arena& arena) {
   StepRoom* const room = arena.room_for<StepRoom>();
   return room == nullptr ? nullptr : new (room) StepRoom;
 }
 
-}  // namespace
-
-std::vector<OwnedBlock> bind_blocks(RankArenas& arenas, const Config& config, const DataShape& data,
-                                    const std::vector<blocks::BlockPlace>& places, std::int64_t micro_batch,
-                                    std::int64_t samples, int replicas) {
+/// Binds blocks that take turns on a rank: their states, one gradient and one block's activations. What they share with
+/// each other besides is in them already.
+void bind_states(RankArenas& arenas, const Config& config, std::vector<OwnedBlock>& owned, std::int64_t micro_batch) {
   const bool gpu = on_gpu(config), with_average = config.optimizer.average_decay > 0;
   const DType type = computed_in(config);
-  std::vector<OwnedBlock> owned;
-  std::int64_t most_elements = 0;
-  for (const blocks::BlockPlace& place : places) {
-    OwnedBlock o;
-    o.block = place.index;
-    o.network = make_network(config, data, place);
-    most_elements = std::max(most_elements, o.network->parameter_elements());
-    owned.push_back(std::move(o));
-  }
   std::vector<kernels::Tensor> rooms;
-  Batch input, arriving;
-  StepRoom* const step_room = bind_step_room(arenas.batch);
-  kernels::Tensor staging;
-  if (gpu) {
-    rooms = bind_slots(arenas.state, most_elements, std::min(places.size(), most_slots), with_average, type);
-    input = bind_batch(arenas.input, {data.channels, data.height, data.width}, samples);
-    arriving = bind_batch(arenas.input, {data.channels, data.height, data.width}, samples);
-    const std::size_t payload = static_cast<std::size_t>(most_elements + gradient_tail) * sizeof(float);
-    const std::size_t staged = comm::staging_buffer_bytes(payload, replicas);
-    if (staged > 0) staging = arenas.home.allocate_bytes(staged);
-  }
+  if (gpu)
+    rooms = bind_slots(arenas.state, most_elements(owned), std::min(owned.size(), most_slots), with_average, type);
   for (OwnedBlock& o : owned) {
     const std::int64_t elements = o.network->parameter_elements();
     if (gpu) {
@@ -84,14 +78,10 @@ std::vector<OwnedBlock> bind_blocks(RankArenas& arenas, const Config& config, co
         o.slots[s] = BlockState::bind(room, elements, with_average, type);
       }
       o.live = o.slots[0];
-      o.input = input;
-      o.arriving = arriving;
-      o.staging = staging;
     } else {
       o.state = BlockState::bind(arenas.state, elements, with_average, type);
       o.live = o.state;
     }
-    o.step_room = step_room;
     // Blocks of one rank take turns: gradient and activations are those of the one that trains.
     arenas.gradient.rewind();
     o.gradient = arenas.gradient.allocate(DType::float32, {elements + gradient_tail});
@@ -107,7 +97,64 @@ std::vector<OwnedBlock> bind_blocks(RankArenas& arenas, const Config& config, co
       o.network->bind_gradient(o.gradient.rows(0, elements));
     }
   }
+}
+
+}  // namespace
+
+std::vector<OwnedBlock> bind_blocks(RankArenas& arenas, const Config& config, const DataShape& data,
+                                    const std::vector<blocks::BlockPlace>& places, std::int64_t micro_batch,
+                                    std::int64_t samples, int replicas) {
+  const bool gpu = on_gpu(config);
+  std::vector<OwnedBlock> owned;
+  for (const blocks::BlockPlace& place : places) owned.push_back(make_owned(config, data, place));
+  Batch input, arriving;
+  StepRoom* const step_room = bind_step_room(arenas.batch);
+  auto* const schedule = static_cast<kernels::SigmaInterval*>(
+      (gpu ? arenas.input : arenas.batch)
+          .allocate_bytes(static_cast<std::size_t>(places.front().count) * sizeof(kernels::SigmaInterval))
+          .data);
+  kernels::Tensor staging;
+  if (gpu) {
+    input = bind_batch(arenas.input, {data.channels, data.height, data.width}, samples);
+    arriving = bind_batch(arenas.input, {data.channels, data.height, data.width}, samples);
+    const std::size_t payload = static_cast<std::size_t>(most_elements(owned) + gradient_tail) * sizeof(float);
+    const std::size_t staged = comm::staging_buffer_bytes(payload, replicas);
+    if (staged > 0) staging = arenas.home.allocate_bytes(staged);
+  }
+  for (OwnedBlock& o : owned) {
+    o.input = input;
+    o.arriving = arriving;
+    o.staging = staging;
+    o.step_room = step_room;
+    o.schedule = schedule;
+  }
+  bind_states(arenas, config, owned, micro_batch);
   return owned;
+}
+
+void bind_instead(RankArenas& arenas, const Config& config, const DataShape& data, const blocks::BlockPlace& place,
+                  std::int64_t micro_batch, std::vector<OwnedBlock>& owned) {
+  OwnedBlock next = make_owned(config, data, place);
+  const OwnedBlock& before = owned.front();
+  BLOCKTRAIN_EXPECTS(before.staging.empty());  // a rank that owned several blocks has no replicas
+  next.input = before.input;
+  next.arriving = before.arriving;
+  next.step_room = before.step_room;
+  next.schedule = before.schedule;
+  owned.clear();
+  owned.push_back(std::move(next));
+  arenas.state.rewind();
+  arenas.home.rewind();
+  bind_states(arenas, config, owned, micro_batch);
+}
+
+void write_schedule(kernels::Device& device, const OwnedBlock& block,
+                    std::span<const kernels::SigmaInterval> intervals) {
+  BLOCKTRAIN_EXPECTS(static_cast<int>(intervals.size()) == block.network->place().count);
+  device.upload(block.schedule, intervals.data(), intervals.size_bytes());
+  const auto read = device.mark();
+  device.set(*read);
+  device.wait(*read);  // the caller may let go of the intervals
 }
 
 }  // namespace blocktrain::trainer

@@ -9,6 +9,7 @@
 #include <array>
 #include <cstddef>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "blocks/denoiser.hpp"
@@ -67,6 +68,11 @@ struct OwnedBlock {
   Batch input;                    ///< the batch on the GPU, shared likewise; empty on a CPU
   Batch arriving;                 ///< the next one, on its way there
   StepRoom* step_room = nullptr;  ///< shared likewise; null on measuring arenas
+  /// The noise schedule where ops read it, shared likewise: of every block of the network what it trains on.
+  kernels::SigmaInterval* schedule = nullptr;
+
+  /// What this block trains on.
+  const kernels::SigmaInterval* interval() const { return schedule + block; }
 
   std::array<BlockState, most_slots> slots;  ///< what `live` is in each slot
   std::size_t slot = 0;                      ///< the one it is in
@@ -76,9 +82,18 @@ struct OwnedBlock {
 
 /// Builds the networks of `places` and binds them in `arenas`, each for micro-batches of `micro_batch` samples and
 /// batches of `samples`; the block of a rank of several has `replicas`. The prefetch buffers
-/// (trainer/data/batch_loader.hpp) are bound by the caller.
+/// (trainer/data/batch_loader.hpp) are bound by the caller, who also writes the schedule.
 std::vector<OwnedBlock> bind_blocks(RankArenas& arenas, const Config& config, const DataShape& data,
                                     const std::vector<blocks::BlockPlace>& places, std::int64_t micro_batch,
                                     std::int64_t samples, int replicas);
+
+/// The network of `place`, bound in the arenas of a rank without replicas instead of `owned`, whose states are lost; in
+/// what they shared besides it follows them. Of its own state nothing is written yet. Precondition: rank_can_take().
+void bind_instead(RankArenas& arenas, const Config& config, const DataShape& data, const blocks::BlockPlace& place,
+                  std::int64_t micro_batch, std::vector<OwnedBlock>& owned);
+
+/// Writes the schedule that the rank of `block` reads: training_intervals().
+void write_schedule(kernels::Device& device, const OwnedBlock& block,
+                    std::span<const kernels::SigmaInterval> intervals);
 
 }  // namespace blocktrain::trainer

@@ -117,6 +117,46 @@ void Reporter::evaluated(int block, std::int64_t step, const HeldoutLoss& heldou
   outbox_.push_back(std::move(r));
 }
 
+std::optional<Control> Reporter::wish() {
+  if (!wish_open_.load(std::memory_order_relaxed)) return std::nullopt;
+  const std::lock_guard lock(mutex_);
+  wish_open_.store(false, std::memory_order_relaxed);
+  return std::exchange(wish_, std::nullopt);
+}
+
+void Reporter::give(const Control& wish, std::int64_t step, std::int64_t saved) {
+  Report r;
+  r.kind = ReportKind::gives;
+  r.block = wish.block;
+  r.code = wish.code;
+  r.step = step;
+  r.size = saved;
+  const std::lock_guard lock(mutex_);
+  outbox_.push_back(std::move(r));
+}
+
+void Reporter::keep(const Control& wish) {
+  Report r;
+  r.kind = ReportKind::keeps;
+  r.block = wish.block;
+  r.code = wish.code;
+  const std::lock_guard lock(mutex_);
+  outbox_.push_back(std::move(r));
+}
+
+std::optional<Control> Reporter::wait_for_block() {
+  Report r;
+  r.kind = ReportKind::idle;
+  std::unique_lock lock(mutex_);
+  outbox_.push_back(std::move(r));
+  // As in finish(), other ranks may train for hours yet.
+  answered_.wait(lock, [this] { return word_ || bye_ || failure_; });
+  if (failure_) std::rethrow_exception(failure_);
+  if (!word_) throw QuietExit(bye_code_);
+  const Control word = *std::exchange(word_, std::nullopt);
+  return word.kind == ControlKind::take ? std::optional(word) : std::nullopt;
+}
+
 int Reporter::finish(int code, const std::string& message) {
   Report r;
   r.kind = ReportKind::rank_end;
@@ -184,7 +224,7 @@ void Reporter::work(std::unique_lock<std::mutex>& lock) {
     request_open_ = false;
     answered_.notify_all();
   }
-  if (bye_) answered_.notify_all();
+  if (bye_ || word_) answered_.notify_all();
 }
 
 void Reporter::post(const Report& report) {
@@ -264,6 +304,18 @@ void Reporter::hear() {
         bye_ = true;
         bye_code_ = c.code;
         stop_.store(true, std::memory_order_relaxed);
+        break;
+      }
+      case ControlKind::give: {
+        const std::lock_guard lock(mutex_);
+        wish_ = c;
+        wish_open_.store(true, std::memory_order_relaxed);
+        break;
+      }
+      case ControlKind::take:
+      case ControlKind::rest: {
+        const std::lock_guard lock(mutex_);
+        word_ = c;
         break;
       }
     }

@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -61,6 +62,15 @@ class Reporter {
   /// A held-out loss measured while training.
   void evaluated(int block, std::int64_t step, const HeldoutLoss& heldout, double seconds);
 
+  /// What the coordinator asked this rank to give away, once for each time it asks.
+  std::optional<Control> wish();
+  /// The answer: the block leaves at `step`, its newest checkpoint being of step `saved`; or it stays.
+  void give(const Control& wish, std::int64_t step, std::int64_t saved);
+  void keep(const Control& wish);
+  /// The rank has no block left: waits for one to take over, or for the word that there is none. Throws what the
+  /// service thread met.
+  std::optional<Control> wait_for_block();
+
   /// All blocks of the rank have ended: reports it, waits for the coordinator to close the run, and returns the exit
   /// code the coordinator decided on. Throws RunError when it falls silent.
   int finish(int code, const std::string& message);
@@ -94,6 +104,9 @@ class Reporter {
   bool closing_ = false, bye_ = false;  // guarded by mutex_
   bool quit_ = false;                   // guarded by mutex_
   int bye_code_ = 0;                    // guarded by mutex_
+  std::optional<Control> wish_;         // guarded by mutex_; not looked at yet
+  std::atomic<bool> wish_open_{false};  // there is one
+  std::optional<Control> word_;         // guarded by mutex_; `take` or `rest`, not looked at yet
 
   std::mutex energy_mutex_;
   std::vector<EnergyRecord> energy_;   // guarded by energy_mutex_

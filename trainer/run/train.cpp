@@ -8,6 +8,7 @@
 #include <exception>
 #include <filesystem>
 #include <memory>
+#include <numeric>
 #include <optional>
 #include <span>
 
@@ -16,10 +17,12 @@
 #include "kernels/error.hpp"
 #include "trainer/checkpoint/resume.hpp"
 #include "trainer/ledger/totals.hpp"
+#include "trainer/run/block_transport.hpp"
 #include "trainer/run/compute_device.hpp"
 #include "trainer/run/coordinator.hpp"
 #include "trainer/run/data_facts.hpp"
 #include "trainer/run/exit_status.hpp"
+#include "trainer/run/gather_host_facts.hpp"
 #include "trainer/run/memory_check.hpp"
 #include "trainer/run/replica_transport.hpp"
 #include "trainer/run/run_folder.hpp"
@@ -209,13 +212,7 @@ int train(comm::Communicator& world, const TrainRequest& request) {
   share(world, start_steps);
   share(world, start_files);
 
-  // 4. The noise schedule, worked out by rank 0: every rank draws from the same intervals to the last bit.
-  const blocks::NoiseSchedule schedule = noise_schedule(config);
-  std::vector<kernels::SigmaInterval> intervals;
-  for (int b = 0; b < schedule.count(); ++b) intervals.push_back(training_interval(config, schedule, b));
-  share(world, intervals);
-
-  // 5. The device; memory, weights, batches.
+  // 4. The device; memory, weights, batches.
   const RankPlan& mine = plan.ranks[static_cast<std::size_t>(world.rank())];
   const int host = hosts.host_of_rank[static_cast<std::size_t>(world.rank())];
   const auto ranks_here = static_cast<int>(hosts.ranks_of_host[static_cast<std::size_t>(host)].size());
@@ -226,6 +223,7 @@ int train(comm::Communicator& world, const TrainRequest& request) {
   std::optional<RankArenas> arenas;
   std::vector<OwnedBlock> owned;
   std::unique_ptr<BatchLoader> loader;
+  kernels::Tensor transport_buffer;
   Heldout heldout;
   all_or_none(world, [&] {
     arenas.emplace(RankArenas::take(*device, mine.bytes));
@@ -258,19 +256,31 @@ int train(comm::Communicator& world, const TrainRequest& request) {
     options.deadline = timeout;
     loader = std::make_unique<BatchLoader>(*data, SampleOrder(config.seed, data->count(Split::train)), options,
                                            arenas->batch);
+    transport_buffer = BlockTransport::bind(*arenas, on_gpu(config), plan.rebalances, world.size());
   });
 
-  // 6. Who shares a machine, and who shares a block's batch.
+  // 5. Who shares a machine, and who shares a block's batch.
   const std::unique_ptr<comm::Communicator> group = world.split(mine.replicas > 1 ? mine.blocks.front() : -1);
   const std::vector<comm::RankDevice> devices = gather_rank_devices(world, device->facts());
   const GpuAssignment boards = assign_boards(hosts, devices);
-  std::optional<ReplicaTransport> replicas;
+  const auto connected = [&](comm::Communicator& ranks_of, const std::vector<int>& ranks, bool lasting) {
+    return DeviceGroup{ranks_of, ranks, devices, config.parallel.gpu_transport, timeout, lasting};
+  };
+  std::vector<int> everybody(static_cast<std::size_t>(world.size()));
+  std::iota(everybody.begin(), everybody.end(), 0);
+  std::optional<BlockTransport> transport;
+  ReplicaTransport replicas;
   all_or_none(world, [&] {
-    replicas.emplace(group.get(), plan.placement.ranks_of_block[static_cast<std::size_t>(mine.blocks.front())], devices,
-                     device->facts(), owned.front().staging, config.parallel.gpu_transport, timeout);
+    // Worked out by rank 0: every rank draws from the same intervals to the last bit.
+    if (world.rank() == 0) write_schedule(*device, owned.front(), training_intervals(config));
+    transport.emplace(connected(world, everybody, plan.rebalances), transport_buffer, *device, owned.front(),
+                      plan.rebalances);
+    if (group == nullptr) return;
+    const std::vector<int>& ranks = plan.placement.ranks_of_block[static_cast<std::size_t>(mine.blocks.front())];
+    replicas = ReplicaTransport(connected(*group, ranks, true), owned.front().staging);
   });
 
-  // 7. The coordinator, on rank 0.
+  // 6. The coordinator, on rank 0.
   std::unique_ptr<Coordinator> coordinator;
   const std::vector<HostFacts> host_facts = gather_host_facts(world, hosts, threads);
   all_or_none(world, [&] {
@@ -281,7 +291,7 @@ int train(comm::Communicator& world, const TrainRequest& request) {
                                                                  host_facts, boards.places, resume, request.progress});
   });
 
-  // 8. Training: this thread computes, another reports.
+  // 7. Training: this thread computes, another reports.
   ReporterSettings settings;
   settings.run_folder = paths.root;
   settings.experiment = identity;
@@ -301,8 +311,8 @@ int train(comm::Communicator& world, const TrainRequest& request) {
   int code = 0;
   std::string message;
   try {
-    Worker worker({config, plan, intervals, world, replicas->get(), *device, *arenas, owned, *loader, *data,
-                   config.eval.every_steps > 0 ? &heldout : nullptr, *reporter, host, request.after_step});
+    Worker worker({config, plan, world, replicas.get(), *device, *arenas, owned, *transport, facts.shape, *loader,
+                   *data, config.eval.every_steps > 0 ? &heldout : nullptr, *reporter, host, request.after_step});
     worker.run();
   } catch (const QuietExit& e) {
     code = e.code();
@@ -313,7 +323,10 @@ int train(comm::Communicator& world, const TrainRequest& request) {
     code = 1;
     message = e.what();
   }
-  if (code != 0 && !message.empty()) replicas->abandon();
+  if (code != 0 && !message.empty()) {
+    replicas.abandon();
+    transport->abandon();
+  }
   const int run_code = reporter->finish(code, message);
   if (coordinator) coordinator->join();
   return run_code;

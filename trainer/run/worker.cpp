@@ -10,10 +10,10 @@ namespace blocktrain::trainer {
 
 Worker::Worker(WorkerParts parts)
     : parts_(std::move(parts)),
-      slots_(parts_.device, parts_.owned),
       stepper_(parts_.device, parts_.replicas),
       settings_(parts_.plan.blocks.size()),
       saved_(parts_.plan.blocks.size(), -1) {
+  slots_.emplace(parts_.device, parts_.owned);
   for (const OwnedBlock& b : parts_.owned) {
     settings_[static_cast<std::size_t>(b.block)] = step_settings(b);
     // What a resumed block starts from is on disk already.
@@ -24,7 +24,6 @@ Worker::Worker(WorkerParts parts)
 BlockStepSettings Worker::step_settings(const OwnedBlock& block) const {
   BlockStepSettings s;
   s.seed = trained_block_seed(parts_.config, block.block);
-  s.interval = parts_.intervals[static_cast<std::size_t>(block.block)];
   s.weighting = loss_weighting(parts_.config.objective.weighting);
   s.optimizer = parts_.config.optimizer;
   s.decay_steps = resolved_decay_steps(parts_.config);
@@ -34,28 +33,70 @@ BlockStepSettings Worker::step_settings(const OwnedBlock& block) const {
 }
 
 void Worker::run() {
+  while (train_owned() && parts_.plan.rebalances && take_over()) {
+  }
+}
+
+bool Worker::train_owned() {
   std::vector<OwnedBlock*> active;
   for (OwnedBlock& b : parts_.owned) active.push_back(&b);
 
   bool stopping = false;
-  while (!active.empty() && !stopping) {
-    for (std::size_t i = 0; i < active.size() && !stopping;) {
-      OwnedBlock& b = *active[i];
-      slots_.enter(b);
-      if (active.size() > 1) slots_.expect(*active[(i + 1) % active.size()]);
-      const Visit end = visit(b);
-      stopping = end == Visit::stop;
-      if (end == Visit::done || end == Visit::failed) {
-        active.erase(active.begin() + static_cast<std::ptrdiff_t>(i));
-      } else {
-        ++i;
-      }
+  for (std::size_t i = 0; !active.empty() && !stopping;) {
+    OwnedBlock& b = *active[i];
+    slots_->enter(b);
+    if (active.size() > 1) slots_->expect(*active[(i + 1) % active.size()]);
+    const Visit end = visit(b);
+    stopping = end == Visit::stop;
+    if (end == Visit::done || end == Visit::failed) {
+      active.erase(active.begin() + static_cast<std::ptrdiff_t>(i));
+    } else if (!stopping) {
+      ++i;
     }
+    if (!stopping) give_away(active, i);
+    if (i >= active.size()) i = 0;
   }
   for (OwnedBlock* b : active) {
     save(*b);
     parts_.reporter.block_ended(b->block, b->state.step, BlockEnd::stopped, "");
   }
+  return !stopping;
+}
+
+void Worker::give_away(std::vector<OwnedBlock*>& active, std::size_t& next) {
+  const std::optional<Control> wish = parts_.reporter.wish();
+  if (!wish) return;
+  const auto is_wished = [&](const OwnedBlock* b) { return b->block == wish->block; };
+  const auto found = std::find_if(active.begin(), active.end(), is_wished);
+  if (found == active.end() || active.size() < 2) {
+    parts_.reporter.keep(*wish);
+    return;
+  }
+  OwnedBlock& block = **found;
+  // The other rank hears of it, behind every record of the block's steps here, and receives.
+  parts_.reporter.give(*wish, block.state.step, saved_[static_cast<std::size_t>(block.block)]);
+  slots_->enter(block);
+  parts_.transport.send(block.live, wish->rank);
+  slots_->forget(block);
+  if (static_cast<std::size_t>(found - active.begin()) < next) --next;
+  active.erase(found);
+}
+
+bool Worker::take_over() {
+  const std::optional<Control> order = parts_.reporter.wait_for_block();
+  if (!order) return false;
+  const auto index = static_cast<std::size_t>(order->block);
+  slots_.reset();
+  bind_instead(parts_.arenas, parts_.config, parts_.shape, parts_.plan.blocks[index].place, parts_.plan.micro_batch,
+               parts_.owned);
+  OwnedBlock& block = parts_.owned.front();
+  parts_.transport.receive(block.live, order->rank);
+  block.state.step = order->step;
+  slots_.emplace(parts_.device, parts_.owned);
+  slots_->arrived(block);
+  settings_[index] = step_settings(block);
+  saved_[index] = order->saved;
+  return true;
 }
 
 Worker::Visit Worker::visit(OwnedBlock& block) {
@@ -113,17 +154,16 @@ bool Worker::rests_after(std::int64_t steps) const {
 }
 
 void Worker::evaluate(OwnedBlock& block) {
-  if (!parts_.plan.placement.leads(parts_.world.rank(), block.block)) return;
-  const kernels::SigmaInterval& interval = settings_[static_cast<std::size_t>(block.block)].interval;
+  if (rank_plan().replica != 0) return;
   const std::int64_t begin = parts_.reporter.ring().begin_work();
-  const HeldoutLoss h = parts_.heldout->measure(parts_.device, parts_.data, parts_.config, block, interval);
+  const HeldoutLoss h = parts_.heldout->measure(parts_.device, parts_.data, parts_.config, block);
   const std::int64_t busy = end_work(BusyPurpose::evaluation, begin);
   parts_.reporter.evaluated(block.block, block.state.step, h, static_cast<double>(busy) * 1e-9);
 }
 
 void Worker::record(const OwnedBlock& block, const StepOutcome& outcome, std::int64_t busy_begin) {
   const Plan& plan = parts_.plan;
-  const RankPlan& rank = plan.ranks[static_cast<std::size_t>(parts_.world.rank())];
+  const RankPlan& rank = rank_plan();
   const auto samples = static_cast<double>(outcome.samples);
   StepRecord r;
   r.step = block.state.step - 1;
@@ -157,10 +197,10 @@ void Worker::save(OwnedBlock& block) {
   std::int64_t& saved = saved_[static_cast<std::size_t>(block.block)];
   if (saved == block.state.step || block.state.step == 0) return;
   saved = block.state.step;
-  // Replicas hold the same bits; their leader writes them.
-  if (!parts_.plan.placement.leads(parts_.world.rank(), block.block)) return;
+  // Replicas hold the same bits; the first of them writes them.
+  if (rank_plan().replica != 0) return;
   const std::int64_t begin = parts_.reporter.ring().begin_work();
-  slots_.bring_home(block);
+  slots_->bring_home(block);
   parts_.reporter.save(block, trained_block_seed(parts_.config, block.block));
   end_work(BusyPurpose::checkpoint, begin);
 }
@@ -184,6 +224,7 @@ comm::Traffic Worker::traffic() const {
       t.calls[p] += more.calls[p];
     }
   };
+  add(parts_.transport.traffic());
   if (parts_.replicas.host != nullptr) add(parts_.replicas.host->traffic());
   if (parts_.replicas.device != nullptr) add(parts_.replicas.device->traffic());
   return t;

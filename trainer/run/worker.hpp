@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "trainer/data/batch_loader.hpp"
 #include "trainer/run/block_slots.hpp"
 #include "trainer/run/block_step.hpp"
+#include "trainer/run/block_transport.hpp"
 #include "trainer/run/heldout.hpp"
 #include "trainer/run/plan.hpp"
 #include "trainer/run/rank_memory.hpp"
@@ -26,12 +28,13 @@ using AfterStep = std::function<void(OwnedBlock& block, std::int64_t step)>;
 struct WorkerParts {
   const Config& config;
   const Plan& plan;
-  const std::vector<kernels::SigmaInterval>& intervals;  ///< of all blocks, as rank 0 worked them out
   comm::Communicator& world;
   Replicas replicas;  ///< of this rank's block
   kernels::Device& device;
-  const RankArenas& arenas;
+  RankArenas& arenas;
   std::vector<OwnedBlock>& owned;
+  BlockTransport& transport;  ///< of blocks between ranks
+  const DataShape& shape;
   BatchLoader& loader;
   const ImageDataset& data;
   const Heldout* heldout;  ///< null without eval.every_steps
@@ -45,11 +48,19 @@ class Worker {
   explicit Worker(WorkerParts parts);
 
   /// Trains until every block of the rank has taken all its steps, has failed, or the run was asked to stop; then what
-  /// is not saved yet is saved. How each block ended has been reported.
+  /// is not saved yet is saved. How each block ended has been reported. In between, blocks are handed over to ranks
+  /// that have none left, and taken over from others (trainer/run/rebalancer.hpp).
   void run();
 
  private:
   enum class Visit { done, next_block, stop, failed };
+  /// False when the run was asked to stop.
+  bool train_owned();
+  /// Where the coordinator wishes it, hands one of several blocks over to another rank. The block trained next is kept
+  /// at place `next`.
+  void give_away(std::vector<OwnedBlock*>& active, std::size_t& next);
+  /// Waits for a block of another rank; false where there is none to wait for.
+  bool take_over();
   /// Up to parallel.steps_per_visit steps of one block.
   Visit visit(OwnedBlock& block);
   /// Whether the block has to be at rest after `steps` steps: for a checkpoint, a held-out loss, or its end.
@@ -62,10 +73,11 @@ class Worker {
   /// Reports work that is no step, so that its energy is booked apart; returns how long it took in nanoseconds.
   std::int64_t end_work(BusyPurpose purpose, std::int64_t busy_begin);
   comm::Traffic traffic() const;
+  const RankPlan& rank_plan() const { return parts_.plan.ranks[static_cast<std::size_t>(parts_.world.rank())]; }
   BlockStepSettings step_settings(const OwnedBlock& block) const;
 
   WorkerParts parts_;
-  BlockSlots slots_;
+  std::optional<BlockSlots> slots_;
   BlockStepper stepper_;
   comm::Traffic reported_traffic_;           ///< what earlier rows have counted: everything sent is in exactly one row
   std::vector<BlockStepSettings> settings_;  ///< by block of the network, of the owned ones

@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <boost/test/unit_test.hpp>
 #include <cmath>
+#include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
 
 #include "support.hpp"
 #include "tests/trainer/run/needs_gpu.hpp"
 #include "trainer/run/stop_signal.hpp"
+#include "uneven_run.hpp"
 
 namespace blocktrain::trainer {
 namespace {
@@ -96,6 +98,19 @@ BOOST_AUTO_TEST_CASE(a_run_moves_between_gpu_and_cpu) {
     BOOST_REQUIRE_EQUAL(train_small(run, 1, {before}, false, stop), 75);
     BOOST_REQUIRE_EQUAL(train_small(run, 1, {after}, true), 0);
     BOOST_TEST(largest_difference(folder.path("whole"), run) < 1e-4);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_block_that_another_rank_takes_over_keeps_every_bit) {
+  const TemporaryFolder folder;
+  for (const std::string precision : {"model.precision=float32", "model.precision=bfloat16"}) {
+    const std::string alone = folder.path("alone-" + precision), moved = folder.path("moved-" + precision);
+    BOOST_REQUIRE_EQUAL(train_small(alone, 1, {gpu, precision}), 0);
+    testing::UnevenRun uneven(12);
+    const std::vector<std::string> turns{gpu, precision, "parallel.steps_per_visit=1"};
+    BOOST_REQUIRE_EQUAL(train_small(moved, 3, turns, false, AfterStep(std::ref(uneven))), 0);
+    BOOST_TEST(uneven.moved());
+    BOOST_TEST(final_digests(moved) == final_digests(alone), boost::test_tools::per_element());
   }
 }
 

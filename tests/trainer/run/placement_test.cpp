@@ -1,13 +1,18 @@
 // Placement never changes the result: the same bits for every number of ranks that owns blocks alone, every number of
 // threads, every order of turns; blocks that share nothing do not touch each other.
 
+#include <algorithm>
 #include <boost/test/unit_test.hpp>
 #include <cmath>
+#include <functional>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "support.hpp"
 #include "trainer/checkpoint/block_file.hpp"
 #include "trainer/run/network.hpp"
+#include "trainer/run/stop_signal.hpp"
+#include "uneven_run.hpp"
 
 namespace blocktrain::trainer {
 namespace {
@@ -34,6 +39,61 @@ BOOST_AUTO_TEST_CASE(ranks_and_threads_leave_every_bit_as_it_is) {
   }
   BOOST_TEST(digests_of(folder, "threads", 1, {"parallel.threads=3"}) == one, boost::test_tools::per_element());
   BOOST_TEST(digests_of(folder, "turns", 2, {"parallel.steps_per_visit=1"}) == one, boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(a_block_that_another_rank_takes_over_keeps_every_bit) {
+  const TemporaryFolder folder;
+  const auto one = digests_of(folder, "one", 1);
+  for (const std::string average : {"optimizer.average_decay=0.9", "optimizer.average_decay=0"}) {
+    const auto expected = digests_of(folder, "one-" + average, 1, {average});
+    const std::string run = folder.path("moved-" + average);
+    testing::UnevenRun uneven(12);
+    const int code =
+        train_small(run, 3, {"parallel.steps_per_visit=1", "eval.every_steps=4", "eval.images=17", average}, false,
+                    std::ref(uneven));
+    BOOST_REQUIRE_EQUAL(code, 0);
+    BOOST_TEST(uneven.moved());
+    BOOST_TEST(final_digests(run) == expected, boost::test_tools::per_element());
+    std::map<int, std::vector<int>> ranks;  // by block, of its steps
+    std::map<int, int> evaluations;
+    double control = 0;
+    for (const std::string& line : testing::lines(run + "/ledger.jsonl")) {
+      const auto row = nlohmann::json::parse(line);
+      if (row.at("type") == "eval") ++evaluations[row.at("block").get<int>()];
+      if (row.at("type") != "step") continue;
+      ranks[row.at("block").get<int>()].push_back(row.at("ranks").at(0).get<int>());
+      BOOST_TEST(row.at("bytes_sent").at("inter_block") == 0);
+      control += row.at("bytes_sent").at("control").get<double>();
+    }
+    const int moved = ranks[0].back() != 0 ? 0 : 1;
+    for (int b = 0; b < 4; ++b) {
+      BOOST_TEST_CONTEXT("block " << b) {
+        BOOST_REQUIRE_EQUAL(ranks[b].size(), 12u);
+        BOOST_TEST(std::is_sorted(ranks[b].begin(), ranks[b].end()));
+        const int owner = b < 2 ? 0 : b - 1;
+        BOOST_TEST((ranks[b].back() != owner) == (b == moved));
+        BOOST_TEST(evaluations[b] == 3);
+      }
+    }
+    BOOST_TEST(control > 3 * 4 * 1000.0);  // its weights and two moments, of more than a thousand parameters
+  }
+  BOOST_REQUIRE_EQUAL(train_small(folder.path("stays"), 3, {"parallel.rebalance=false"}), 0);
+  BOOST_TEST(final_digests(folder.path("stays")) == one, boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(a_run_that_is_stopped_after_a_block_moved_resumes_to_the_same_bits) {
+  const TemporaryFolder folder;
+  const auto one = digests_of(folder, "one", 1);
+  const std::string run = folder.path("stopped");
+  testing::UnevenRun uneven(12);
+  const auto stop = [&](OwnedBlock& block, std::int64_t step) {
+    uneven(block, step);
+    if (uneven.moved()) request_stop();
+  };
+  BOOST_REQUIRE_EQUAL(train_small(run, 3, {"parallel.steps_per_visit=1"}, false, stop), 75);
+  BOOST_TEST(uneven.moved());
+  BOOST_REQUIRE_EQUAL(train_small(run, 2, {}, true), 0);
+  BOOST_TEST(final_digests(run) == one, boost::test_tools::per_element());
 }
 
 BOOST_AUTO_TEST_CASE(another_seed_for_one_block_leaves_the_others_as_they_are) {

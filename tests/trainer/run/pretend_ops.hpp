@@ -101,7 +101,7 @@ class PretendOps final : public kernels::Ops {
   void unpatchify(const Tensor& image, const Tensor& tokens, int patch) override {
     later(&Ops::unpatchify, image, tokens, patch);
   }
-  void draw_sigma(const Tensor& sigma, const kernels::SigmaInterval& interval, const RandomKey& key,
+  void draw_sigma(const Tensor& sigma, const kernels::SigmaInterval* interval, const RandomKey& key,
                   const StepState* state, std::uint32_t first_sample) override {
     later(&Ops::draw_sigma, sigma, interval, key, state, first_sample);
   }
