@@ -54,6 +54,10 @@ bool Rebalancer::answered(int rank, int wish, bool gives, std::int64_t step, std
 
 void Rebalancer::gone(int rank) {
   drop_wishes(rank);
+  for (Block& b : blocks_) {
+    if (b.owner == rank) b.active = false;  // it may have failed before it could say so
+  }
+  waiting_[static_cast<std::size_t>(rank)] = false;
   settle();
 }
 
