@@ -67,17 +67,19 @@ ManifestWriter::ManifestWriter(std::filesystem::path run_directory, std::string 
   cleaned_ = clean(spared);
 }
 
-void ManifestWriter::add(const CommittedFile& file) {
-  if (file.block < 0 || static_cast<std::size_t>(file.block) >= manifest_.blocks.size() || file.step < 0 ||
-      file.step > max_step || file.name != block_file_name(file.block, file.step) || !is_sha256_hex(file.sha256)) {
-    throw RunError("a rank reports a checkpoint that is none of this run: " + printable(file.name));
-  }
+void ManifestWriter::add(std::span<const CommittedFile> files) {
   Manifest manifest = manifest_;
-  std::vector<CommittedFile>& files = manifest.blocks[static_cast<std::size_t>(file.block)];
-  std::erase_if(files, [&](const CommittedFile& f) { return f.step == file.step; });
-  files.insert(std::ranges::find_if(files, [&](const CommittedFile& f) { return f.step < file.step; }), file);
+  for (const CommittedFile& file : files) {
+    if (file.block < 0 || static_cast<std::size_t>(file.block) >= manifest_.blocks.size() || file.step < 0 ||
+        file.step > max_step || file.name != block_file_name(file.block, file.step) || !is_sha256_hex(file.sha256)) {
+      throw RunError("a rank reports a checkpoint that is none of this run: " + printable(file.name));
+    }
+    std::vector<CommittedFile>& named = manifest.blocks[static_cast<std::size_t>(file.block)];
+    std::erase_if(named, [&](const CommittedFile& f) { return f.step == file.step; });
+    named.insert(std::ranges::find_if(named, [&](const CommittedFile& f) { return f.step < file.step; }), file);
+  }
   save(manifest);
-  verified_.erase(file.name);
+  for (const CommittedFile& file : files) verified_.erase(file.name);
 }
 
 bool ManifestWriter::is_whole(const CommittedFile& file, PruneResult& result) {

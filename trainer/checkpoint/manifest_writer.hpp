@@ -33,9 +33,10 @@ class ManifestWriter {
   /// there, RunError when the system refuses.
   ManifestWriter(std::filesystem::path run_directory, std::string experiment, const ResumePlan& start);
 
-  /// Names a committed file, durably; one of the same block and step is replaced. Throws RunError when it is no file of
-  /// this run or the disk is full; the manifest is then as before.
-  void add(const CommittedFile& file);
+  /// Names committed files, durably and all at once; one of the same block and step is replaced. Throws RunError when
+  /// one is no file of this run or the disk is full; the manifest is then as before.
+  void add(std::span<const CommittedFile> files);
+  void add(const CommittedFile& file) { add(std::span(&file, 1)); }
 
   /// Keeps the newest `keep` (at least 1) files of each block and removes older ones, but only after those kept were
   /// read again from disk and found whole (each file once). One found damaged is dropped with a warning; where fewer

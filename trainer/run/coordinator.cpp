@@ -275,6 +275,7 @@ void Coordinator::hand_over(int source, const Report& report) {
 }
 
 void Coordinator::commit_checkpoints() {
+  std::vector<CommittedFile> ready;  // together, for each word to the disk takes its time
   for (auto it = checkpoints_.begin(); it != checkpoints_.end();) {
     // Nothing may be resumed from a checkpoint whose steps the ledger does not hold yet.
     if (ledger_->written_through(it->file.block) < it->file.step - 1) {
@@ -289,12 +290,14 @@ void Coordinator::commit_checkpoints() {
     row.bytes = static_cast<std::int64_t>(it->file.bytes);
     row.seconds = it->seconds;
     ledger_->checkpoint(row);
-    ledger_->sync();
-    manifest_->add(it->file);
+    ready.push_back(it->file);
     it = checkpoints_.erase(it);
-    for (const std::string& warning : manifest_->prune(settings_.config.checkpoint.keep, false).warnings)
-      say("warning: " + warning);
   }
+  if (ready.empty()) return;
+  ledger_->sync();
+  manifest_->add(ready);
+  for (const std::string& warning : manifest_->prune(settings_.config.checkpoint.keep, false).warnings)
+    say("warning: " + warning);
 }
 
 void Coordinator::tell(ControlKind kind, int code) {

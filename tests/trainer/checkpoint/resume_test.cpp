@@ -252,7 +252,17 @@ BOOST_FIXTURE_TEST_CASE(the_writer_takes_only_what_belongs_here, Run) {
   foreign = file;
   foreign.step = -1;
   BOOST_CHECK_THROW(w.add(foreign), RunError);
+  // Neither among others.
+  const std::vector<CommittedFile> mixed{file, foreign};
+  BOOST_CHECK_THROW(w.add(mixed), RunError);
   BOOST_TEST(read_bytes(folder / "manifest.json") == before);
+  BOOST_TEST(w.manifest().blocks[0].empty());
+  const std::vector<CommittedFile> twice_with_another{file, commit(1, 20), commit(0, 5), file};
+  w.add(twice_with_another);
+  BOOST_TEST(w.manifest().blocks[0].size() == 2u);
+  BOOST_TEST(w.manifest().blocks[0].front().step == 10);
+  BOOST_TEST(w.manifest().blocks[1].size() == 1u);
+  w.prune(1, false);
   w.add(file);
   w.add(file);
   BOOST_TEST(w.manifest().blocks[0].size() == 1u);

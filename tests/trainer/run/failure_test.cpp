@@ -1,11 +1,14 @@
 // A block whose numbers are no longer finite stops before the update; the others run on, and the run says so.
 
 #include <boost/test/unit_test.hpp>
+#include <chrono>
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "kernels/error.hpp"
 #include "support.hpp"
 #include "trainer/ledger/totals.hpp"
+#include "uneven_run.hpp"
 
 namespace blocktrain::trainer {
 namespace {
@@ -43,6 +46,42 @@ BOOST_AUTO_TEST_CASE(a_block_that_is_not_finite_stops_alone) {
       BOOST_TEST(after.lost.at(1).steps == 3);  // 5, 6 and 7, behind the checkpoint at 5
     }
   }
+}
+
+BOOST_AUTO_TEST_CASE(a_block_may_fail_on_the_rank_that_took_it_over) {
+  const TemporaryFolder folder;
+  testing::UnevenRun uneven(12);
+  int moved = -1;
+  const auto damage = [&](OwnedBlock& block, std::int64_t step) {
+    const bool before = uneven.moved();
+    uneven(block, step);
+    if (before || !uneven.moved()) return;
+    moved = block.block;  // on the rank that has it now
+    block.state.parameters.as<float>()[40] = std::numeric_limits<float>::quiet_NaN();
+  };
+  BOOST_TEST(train_small(folder.path("run"), 3, {"parallel.steps_per_visit=1"}, false, damage) == 1);
+  BOOST_REQUIRE(moved >= 0);
+  const LedgerTotals totals = read_totals(folder.path("run") + "/ledger.jsonl");
+  for (int b = 0; b < 4; ++b) BOOST_TEST((totals.blocks.at(b).steps == 12) == (b != moved));
+  BOOST_TEST(totals.status == "failed");
+  BOOST_TEST(train_small(folder.path("run"), 3, {}, true) == 0);
+  BOOST_TEST(read_totals(folder.path("run") + "/ledger.jsonl").kept_cost().steps == 48);
+}
+
+BOOST_AUTO_TEST_CASE(a_rank_that_fails_while_others_wait_for_its_block_ends_the_run) {
+  const TemporaryFolder folder;
+  testing::UnevenRun uneven(12);
+  const auto fail = [&](OwnedBlock& block, std::int64_t step) {
+    uneven(block, step);
+    if (block.block < 2) throw RunError("as a test wants it");  // the others are done by now, and ask for this one
+  };
+  const auto began = std::chrono::steady_clock::now();
+  BOOST_TEST(train_small(folder.path("run"), 3, {}, false, fail) == 1);
+  BOOST_TEST((std::chrono::steady_clock::now() - began < std::chrono::seconds(30)));  // no deadline was waited for
+  const LedgerTotals totals = read_totals(folder.path("run") + "/ledger.jsonl");
+  BOOST_TEST(totals.status == "failed");
+  BOOST_TEST(totals.blocks.at(2).steps == 12);
+  BOOST_TEST(totals.blocks.at(3).steps == 12);
 }
 
 BOOST_AUTO_TEST_CASE(a_spent_budget_saves_and_ends_well) {
