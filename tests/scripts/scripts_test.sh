@@ -40,7 +40,7 @@ within() {
 
 help_and_refusals() {
   local script
-  for script in install-dependencies quickstart run test lint data/fetch_digits; do
+  for script in install-dependencies quickstart run test lint gpu-check data/fetch_digits; do
     expect 0 "$scripts/$script.sh" --help
     says "usage: scripts/$script.sh"
     expect 2 "$scripts/$script.sh" --no-such-option
@@ -53,6 +53,48 @@ help_and_refusals() {
   expect 2 "$scripts/test.sh" --fuzz-seconds -1
   expect 2 env BLOCKTRAIN=/no/such/program "$scripts/run.sh" "$source_dir/configs/quickstart.yaml"
   says "/no/such/program"
+}
+
+# Programs that end as their names say, in place of a build, a GPU and NVIDIA's tools.
+gpu_check() {
+  local check=$scripts/gpu-check.sh
+  mkdir -p "built here/tests" tools
+  stand_in() {
+    mkdir -p "$(dirname "$1")"
+    printf '#!/bin/sh\n%s\n' "$2" >"$1"
+    chmod +x "$1"
+  }
+  expect 2 "$check" --bin "no such folder"
+  says "cmake --preset cuda"
+  expect 2 "$check" --minutes soon
+  expect 2 "$check" --bin "built here" dance
+  says "unknown part 'dance'"
+  stand_in tools/nvidia-smi "exit 9"
+  expect 2 env PATH="$PWD/tools:$PATH" "$check" --bin "built here" facts
+  says "finds no GPU"
+
+  stand_in tools/nvidia-smi "echo a GPU"
+  stand_in tools/compute-sanitizer 'echo "$@"; shift 4; exec "$@"'
+  stand_in "built here/tests/kernels_good" "exit 0"
+  stand_in "built here/tests/kernels_bad" "echo two and two is five; exit 201"
+  stand_in "built here/tests/kernels_emulated_good" "exit 1"
+  stand_in "built here/tests/run_gpu" "exit 77"
+  stand_in "built here/tests/eval_gpu" "echo SKIPPED: one part of it"
+  expect 1 env PATH="$PWD/tools:$PATH" "$check" --bin "built here" --out "what came out" facts tests memcheck
+  says "two and two is five"
+  says "3 passed, 2 failed, 7 skipped, 0 out of time"
+  grep -q '^passed .* tests/kernels_good$' "what came out/summary.txt" || fail "a test that passed is not in the summary"
+  grep -q '^failed .* memcheck/kernels_bad$' "what came out/summary.txt" || fail "a test that failed is not in the summary"
+  grep -q '^skipped .* tests/run_gpu$' "what came out/summary.txt" || fail "a skipped test is not in the summary"
+  grep -q '^skipped .* tests/eval_gpu$' "what came out/summary.txt" || fail "a test that left out a part passed"
+  grep -q -- '--tool memcheck --error-exitcode' "what came out/memcheck/kernels_good.txt" || fail "no sanitizer was used"
+  rm "built here/tests/kernels_bad"
+  expect 0 env PATH="$PWD/tools:$PATH" "$check" --bin "built here" --out "what came out" tests
+  # What takes too long is stopped, and counts.
+  stand_in "built here/tests/kernels_slow" "sleep 300"
+  stand_in tools/timeout 'shift 3; exec /usr/bin/timeout -k 1 0.2 "$@"'
+  expect 1 env PATH="$PWD/tools:$PATH" "$check" --bin "built here" --out "what came out" tests
+  says "1 out of time"
 }
 
 dependencies() {
@@ -165,6 +207,7 @@ quickstart() {
 }
 
 help_and_refusals
+gpu_check
 dependencies
 digits
 counts
