@@ -15,18 +15,20 @@ class UnevenRun {
  public:
   explicit UnevenRun(std::int64_t steps) : last_(steps - 1) {}
 
-  void operator()(const OwnedBlock& block, std::int64_t step) {
+  /// True once: after the first step of a block on the rank that took it over.
+  bool operator()(const OwnedBlock& block, std::int64_t step) {
     if (block.block >= 2) {
       if (step == last_) ++done_;
-      return;
+      return false;
     }
     const auto rank = std::this_thread::get_id();
     if (first_ == std::thread::id()) first_ = rank;
-    if (rank != first_) moved_ = true;
+    if (rank != first_) return !moved_.exchange(true);
     const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(60);
     while (done_ < 2 && std::chrono::steady_clock::now() < give_up)
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     if (!moved_) std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    return false;
   }
   bool moved() const { return moved_; }
 
