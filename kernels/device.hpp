@@ -86,6 +86,8 @@ class Device {
   virtual void set(Mark& mark) = 0;
   /// Returns when the mark has been passed; one that was never set has.
   virtual void wait(Mark& mark) = 0;
+  /// Whether it has been passed; does not wait.
+  virtual bool passed(Mark& mark) = 0;
 
   /// A copy of staging memory to the device or back, beside the ops.
   virtual void copy_aside(Side side, void* to, const void* from, std::size_t bytes) = 0;

@@ -165,6 +165,15 @@ class CudaDevice final : public Device {
     BLOCKTRAIN_CUDA(cudaEventRecord(static_cast<CudaMark&>(mark).event.value, ops_->stream()));
   }
   void wait(Mark& mark) override { BLOCKTRAIN_CUDA(cudaEventSynchronize(static_cast<CudaMark&>(mark).event.value)); }
+  bool passed(Mark& mark) override {
+    const cudaError_t state = cudaEventQuery(static_cast<CudaMark&>(mark).event.value);
+    if (state != cudaErrorNotReady) {
+      BLOCKTRAIN_CUDA(state);
+      return true;
+    }
+    cudaGetLastError();  // an answer, not an error of what comes next
+    return false;
+  }
 
   void copy_aside(Side side, void* to, const void* from, std::size_t bytes) override { at(side).copy(to, from, bytes); }
   void aside_after_ops(Side side) override { at(side).after(ops_->stream()); }

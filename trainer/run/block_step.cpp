@@ -4,6 +4,7 @@
 #include <cmath>
 #include <span>
 
+#include "comm/backoff.hpp"
 #include "trainer/run/learning_rate.hpp"
 
 namespace blocktrain::trainer {
@@ -51,21 +52,18 @@ void update(kernels::Ops& ops, const blocks::Denoiser& denoiser, const BlockStat
 }
 
 /// Sums the gradient over the replicas. The wish to stop travels with it, so that all replicas stop after the same
-/// step: true when any of them wishes to.
-bool sum_over_replicas(kernels::Device& device, const Tensor& gradient, std::int64_t elements, const Replicas& replicas,
-                       bool ask_to_stop) {
-  float wish = ask_to_stop ? 1.0f : 0.0f;
+/// step; `wishes` gets how many wish to, when the device has come so far.
+void sum_over_replicas(kernels::Device& device, const Tensor& gradient, std::int64_t elements, const Replicas& replicas,
+                       const float* wish, float* wishes) {
   float* const values = gradient.as<float>();
   const std::span<float> all(values, static_cast<std::size_t>(gradient.size()));
-  device.upload(values + elements, &wish, sizeof(wish));
+  device.upload(values + elements, wish, sizeof(*wish));
   if (replicas.device != nullptr) {
     replicas.device->all_reduce_sum(all, comm::TrafficPurpose::replica, device.stream());
-    replicas.device->wait(device.stream());
   } else {
     replicas.host->all_reduce(all, comm::TrafficPurpose::replica);
   }
-  device.download(&wish, values + elements, sizeof(wish));
-  return wish > 0;
+  device.download_later(wishes, values + elements, sizeof(*wishes));
 }
 
 }  // namespace
@@ -73,7 +71,7 @@ bool sum_over_replicas(kernels::Device& device, const Tensor& gradient, std::int
 BlockStepper::BlockStepper(kernels::Device& device, const Replicas& replicas)
     : device_(device),
       replicas_(replicas),
-      most_under_way_(device.shares_host_memory() || !replicas.none() ? 1 : static_cast<int>(most_steps_under_way)) {
+      most_under_way_(device.shares_host_memory() ? 1 : static_cast<int>(most_steps_under_way)) {
   for (Asked& a : asked_) a.done = device.mark();
 }
 
@@ -132,11 +130,13 @@ void BlockStepper::begin(OwnedBlock& block, const Batch& batch, const BlockStepS
     ops.clip_gradient(live.step_state);
     update(ops, denoiser, live, flat, settings.optimizer);
   };
-  bool stop = ask_to_stop;
   kernels::Recording &first = *block.gradient_part[block.slot], &second = *block.update_part[block.slot];
   if (!replicas_.none()) {
     device_.repeat(first, accumulate);
-    stop = sum_over_replicas(device_, gradient, denoiser.parameter_elements(), replicas_, ask_to_stop);
+    StepRoom& room = *block.step_room;
+    room.wish[place] = ask_to_stop ? 1.0f : 0.0f;
+    sum_over_replicas(device_, gradient, denoiser.parameter_elements(), replicas_, &room.wish[place],
+                      &room.wishes[place]);
     device_.repeat(second, apply);
   } else {
     auto all = [&] {
@@ -150,16 +150,26 @@ void BlockStepper::begin(OwnedBlock& block, const Batch& batch, const BlockStepS
   device_.set(*asked.done);
   asked.samples = samples;
   asked.learning_rate = static_cast<double>(state.learning_rate);
-  asked.stop = stop;
+  asked.stop = ask_to_stop;
   ++under_way_;
   device_.finish_aside(Side::input);
+}
+
+void BlockStepper::await(const Asked& asked) {
+  if (replicas_.device != nullptr) {
+    // A replica that is lost shows in the transport, not on the device; and the numbers are good only if it is well.
+    const comm::Backoff backoff;
+    while (replicas_.device->poll(device_.stream()), !device_.passed(*asked.done)) backoff.pause();
+  }
+  device_.wait(*asked.done);
 }
 
 StepOutcome BlockStepper::finish(OwnedBlock& block) {
   BLOCKTRAIN_EXPECTS(under_way_ > 0);
   const Asked& asked = asked_[oldest_];
-  device_.wait(*asked.done);
+  await(asked);
   const kernels::StepState& state = block.step_room->done[oldest_];
+  const bool stop = replicas_.none() ? asked.stop : block.step_room->wishes[oldest_] > 0;
   oldest_ = (oldest_ + 1) % most_steps_under_way;
   --under_way_;
   StepOutcome outcome;
@@ -167,7 +177,7 @@ StepOutcome BlockStepper::finish(OwnedBlock& block) {
   outcome.mse_sum = state.mse_sum;
   outcome.samples = asked.samples;
   outcome.learning_rate = asked.learning_rate;
-  outcome.stop = asked.stop;
+  outcome.stop = stop;
   outcome.gradient_norm = std::sqrt(state.gradient_square_sum);
   // Replicas hold the same sum, so they agree on this without another message.
   outcome.finite = state.finite != 0;
@@ -177,7 +187,7 @@ StepOutcome BlockStepper::finish(OwnedBlock& block) {
 
 void BlockStepper::discard() {
   for (; under_way_ > 0; --under_way_) {
-    device_.wait(*asked_[oldest_].done);
+    await(asked_[oldest_]);
     oldest_ = (oldest_ + 1) % most_steps_under_way;
   }
 }

@@ -4,7 +4,8 @@
 /// the first step nothing is allocated.
 ///
 /// On a GPU a step may be asked for while the one before it runs: its batch is copied beside that, and what came out of
-/// a step is looked at while the next one runs. So the GPU does not wait for the host between steps.
+/// a step is looked at while the next one runs. So the GPU does not wait for the host between steps, nor do replicas on
+/// GPUs: their sum is one more piece of work behind the gradient.
 
 #include <array>
 #include <cstdint>
@@ -52,8 +53,11 @@ class BlockStepper {
   /// `replicas`: of the rank's blocks; outlive this, as does the device.
   BlockStepper(kernels::Device& device, const Replicas& replicas);
 
-  /// Steps that may be under way at a time: one where the host computes, or replicas have to agree after each.
+  /// Steps that may be under way at a time: one where the host computes.
   int most_under_way() const { return most_under_way_; }
+  /// Whether a wish to stop is known to all replicas only once the step it was made with is finished. Until then all
+  /// have to ask for the same steps.
+  bool agrees_on_stops() const { return !replicas_.none(); }
   int under_way() const { return under_way_; }
 
   /// Asks for the next step of the block: number block.state.step + under_way(). Returns when `batch`, this rank's
@@ -73,6 +77,7 @@ class BlockStepper {
     std::unique_ptr<kernels::Mark> done;
   };
   void read_batch(OwnedBlock& block, const Batch& batch);
+  void await(const Asked& asked);
 
   kernels::Device& device_;
   Replicas replicas_;

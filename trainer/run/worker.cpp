@@ -107,13 +107,14 @@ Worker::Visit Worker::visit(OwnedBlock& block) {
 
   std::int64_t asked = block.state.step, begin = 0;
   bool rest = false;  // no further step is asked for before those under way are finished
+  bool stop = false;  // nor any more at all
   while (block.state.step < last) {
-    while (!rest && asked < last && stepper_.under_way() < stepper_.most_under_way()) {
+    while (!rest && !stop && asked < last && stepper_.under_way() < stepper_.most_under_way()) {
       if (stepper_.under_way() == 0) begin = parts_.reporter.ring().begin_step();
       const Batch& batch = parts_.loader.next();
-      const bool stop = parts_.reporter.stop_asked();
-      stepper_.begin(block, batch, settings, stop);
-      rest = stop || rests_after(++asked);
+      const bool wish = parts_.reporter.stop_asked();
+      stepper_.begin(block, batch, settings, wish);
+      rest = rests_after(++asked) || (wish && !stepper_.agrees_on_stops());
     }
     const std::int64_t step = block.state.step;
     const StepOutcome outcome = stepper_.finish(block);
@@ -137,7 +138,8 @@ Worker::Visit Worker::visit(OwnedBlock& block) {
       if (evaluates_after(block.state.step)) evaluate(block);
     }
     if (parts_.after_step) parts_.after_step(block, step);
-    if (outcome.stop && block.state.step < config.budget.steps) return Visit::stop;
+    stop = stop || outcome.stop;
+    if (stop && stepper_.under_way() == 0 && block.state.step < config.budget.steps) return Visit::stop;
   }
   if (block.state.step < config.budget.steps) return Visit::next_block;
   save(block);

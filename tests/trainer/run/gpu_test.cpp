@@ -1,6 +1,7 @@
 // The same small trainings on a GPU, where there is one: skipped visibly elsewhere.
 
 #include <algorithm>
+#include <atomic>
 #include <boost/test/unit_test.hpp>
 #include <cmath>
 #include <functional>
@@ -103,22 +104,30 @@ BOOST_AUTO_TEST_CASE(a_run_moves_between_gpu_and_cpu) {
 
 BOOST_AUTO_TEST_CASE(a_block_that_another_rank_takes_over_keeps_every_bit) {
   const TemporaryFolder folder;
-  for (const std::string precision : {"model.precision=float32", "model.precision=bfloat16"}) {
-    const std::string alone = folder.path("alone-" + precision), moved = folder.path("moved-" + precision);
-    BOOST_REQUIRE_EQUAL(train_small(alone, 1, {gpu, precision}), 0);
-    testing::UnevenRun uneven(12);
-    const std::vector<std::string> turns{gpu, precision, "parallel.steps_per_visit=1"};
-    BOOST_REQUIRE_EQUAL(train_small(moved, 3, turns, false, AfterStep(std::ref(uneven))), 0);
-    BOOST_TEST(uneven.moved());
-    BOOST_TEST(final_digests(moved) == final_digests(alone), boost::test_tools::per_element());
-  }
+  // Weights in two types: the one that is computed in is made anew where the block arrives.
+  const std::string alone = folder.path("alone"), moved = folder.path("moved"), half = "model.precision=bfloat16";
+  BOOST_REQUIRE_EQUAL(train_small(alone, 1, {gpu, half}), 0);
+  testing::UnevenRun uneven(12);
+  BOOST_REQUIRE_EQUAL(
+      train_small(moved, 3, {gpu, half, "parallel.steps_per_visit=1"}, false, AfterStep(std::ref(uneven))), 0);
+  BOOST_TEST(uneven.moved());
+  BOOST_TEST(final_digests(moved) == final_digests(alone), boost::test_tools::per_element());
 }
 
-BOOST_AUTO_TEST_CASE(replicas_on_one_gpu_agree_with_one_rank) {
+BOOST_AUTO_TEST_CASE(replicas_on_one_gpu_agree_with_one_rank_and_stop_together) {
   const TemporaryFolder folder;
-  BOOST_REQUIRE_EQUAL(train_small(folder.path("alone"), 4, {gpu}), 0);
-  BOOST_REQUIRE_EQUAL(train_small(folder.path("shared"), 8, {gpu}), 0);
-  BOOST_TEST(largest_difference(folder.path("alone"), folder.path("shared")) < 1e-4);
+  const std::string alone = folder.path("alone"), shared = folder.path("shared"), stopped = folder.path("stopped");
+  BOOST_REQUIRE_EQUAL(train_small(alone, 4, {gpu}), 0);
+  BOOST_REQUIRE_EQUAL(train_small(shared, 5, {gpu}), 0);  // block 0 has two
+  BOOST_TEST(largest_difference(alone, shared) < 1e-4);
+  // One of them asks; both have asked for the same steps by the time they know.
+  std::atomic<bool> asked{false};
+  const auto stop = [&](OwnedBlock& block, std::int64_t step) {
+    if (block.block == 0 && step == 6 && !asked.exchange(true)) request_stop();
+  };
+  BOOST_REQUIRE_EQUAL(train_small(stopped, 5, {gpu}, false, stop), 75);
+  BOOST_REQUIRE_EQUAL(train_small(stopped, 5, {gpu}, true), 0);
+  BOOST_TEST(final_digests(stopped) == final_digests(shared), boost::test_tools::per_element());
 }
 
 }  // namespace
