@@ -187,6 +187,12 @@ void LedgerWriter::step(const StepRow& step) {
   add_bytes(row_, "planned", step.memory_planned);
   add_bytes(row_, "measured", step.memory_measured);
   add_bytes(row_, "runtime", step.memory_runtime);
+  add_bytes(row_, "device_runtime", step.memory_device_runtime);
+  if (step.memory_device_runtime < 0) {
+    row_.null("device_runtime_scope");
+  } else {
+    row_.text("device_runtime_scope", to_string(step.memory_scope));
+  }
   row_.close_object();
   row_.open_array("ranks");
   for (const int rank : step.ranks) row_.element(std::int64_t{rank});

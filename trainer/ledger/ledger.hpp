@@ -1,7 +1,7 @@
 #pragma once
 /// RUN/ledger.jsonl: what a run did and what it cost.
 ///
-/// Format "blocktrain-ledger/1.1". JSON Lines, UTF-8, one object per line, written by one process with one write() per
+/// Format "blocktrain-ledger/1.2". JSON Lines, UTF-8, one object per line, written by one process with one write() per
 /// row. A last line without '\n' was torn by a crash and is cut when the run is resumed. Readers skip row types and
 /// fields that they do not know (a newer minor version adds them) and refuse another major version. Every row has
 /// `type`; `time` is seconds since 1970. Numbers that are not finite are null, and `not_finite` lists their names.
@@ -10,7 +10,8 @@
 /// and hosts count from 0; step s is update number s, a checkpoint at step S holds updates 0..S-1.
 ///
 /// Versions: 1.1 adds update_seconds and update_reason to sensor rows, update_seconds and error_joules to energy rows,
-/// evaluation and checkpoint to the joules of run_end (in 1.0 those joules are part of idle).
+/// evaluation and checkpoint to the joules of run_end (in 1.0 those joules are part of idle). 1.2 adds device_runtime
+/// and device_runtime_scope to the memory of step rows; before, runtime of a rank on a GPU lacked its arenas there.
 ///
 /// run_start   First row of every session (a run that was resumed n times has n+1): format, version (of the program),
 /// time,
@@ -24,9 +25,11 @@
 ///             time, tokens, samples, loss (mean weighted), mse (mean unweighted), sigma: [lo, hi], learning_rate,
 ///             gradient_norm, seconds (of the slowest replica), joules (by source), joules_estimated (true: shares by
 ///             busy time, energy/apportioner.hpp), joules_reason (by source: why there are none, else null), bytes_sent
-///             (by purpose), memory: {planned, measured, runtime} (bytes of the replica with the most, null: not
-///             known), ranks. Over replicas tokens, samples, joules and bytes add up; loss and mse are weighted by
-///             samples.
+///             (by purpose), memory: {planned, measured, runtime, device_runtime} (bytes of the replica with the most,
+///             null: not known, and no GPU for the last: arenas, host memory of the process besides those there, memory
+///             of its GPU besides those there) with device_runtime_scope ("process": of this process alone; "board":
+///             of all that is on the GPU, a bound from above; null with device_runtime), ranks. Over replicas tokens,
+///             samples, joules and bytes add up; loss and mse are weighted by samples.
 /// energy      What a sensor measured: host, device, source, joules, seconds, begin_ns and end_ns (clock of the
 ///             host, CLOCK_MONOTONIC), update_seconds (as in the sensor row), error_joules (what joules may be off by:
 ///             the counter lags by up to update_seconds at each end of the interval; null: not known). Joules of step
@@ -60,7 +63,7 @@
 
 namespace blocktrain::trainer {
 
-inline constexpr std::string_view ledger_format = "blocktrain-ledger/1.1";
+inline constexpr std::string_view ledger_format = "blocktrain-ledger/1.2";
 inline constexpr int ledger_major_version = 1;
 inline constexpr std::string_view ledger_file_name = "ledger.jsonl";
 inline constexpr std::string_view lost_file_name = "ledger.lost.jsonl";
@@ -98,6 +101,8 @@ struct StepRow {
   std::array<std::string, energy_sources> joules_reason;
   ByPurpose bytes_sent{};
   std::int64_t memory_planned = -1, memory_measured = -1, memory_runtime = -1;  ///< -1: null
+  std::int64_t memory_device_runtime = -1;                                      ///< -1: null
+  DeviceMemoryScope memory_scope = DeviceMemoryScope::unknown;                  ///< of memory_device_runtime
   std::vector<int> ranks;
 };
 

@@ -80,6 +80,15 @@ std::int64_t bytes_or_unknown(const json& memory, const char* name) {
   return found == memory.end() || found->is_null() ? -1 : static_cast<std::int64_t>(count(memory, name));
 }
 
+/// Unknown also where a newer minor version has a word of its own.
+DeviceMemoryScope scope_or_unknown(const json& memory) {
+  const auto found = memory.find("device_runtime_scope");
+  for (const DeviceMemoryScope scope : {DeviceMemoryScope::process, DeviceMemoryScope::board}) {
+    if (found != memory.end() && *found == to_string(scope)) return scope;
+  }
+  return DeviceMemoryScope::unknown;
+}
+
 void parse_step(const json& row, StepRow& step) {
   step.block = index(row, "block");
   step.step = static_cast<std::int64_t>(count(row, "step"));
@@ -109,6 +118,8 @@ void parse_step(const json& row, StepRow& step) {
   step.memory_planned = bytes_or_unknown(memory, "planned");
   step.memory_measured = bytes_or_unknown(memory, "measured");
   step.memory_runtime = bytes_or_unknown(memory, "runtime");
+  step.memory_device_runtime = bytes_or_unknown(memory, "device_runtime");
+  step.memory_scope = scope_or_unknown(memory);
   step.ranks.clear();
   for (const json& rank : field(row, "ranks")) {
     if (!rank.is_number_unsigned() || rank.get<std::uint64_t>() > (1 << 24)) throw Damage("\"ranks\" holds no rank");

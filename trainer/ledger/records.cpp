@@ -82,7 +82,8 @@ bool is_count(std::int64_t value) { return value >= 0 && value < largest_count; 
 bool plausible(const StepRecord& r) {
   return is_index(r.block) && is_index(r.replicas) && r.replica >= 0 && r.replica < r.replicas && is_index(r.rank) &&
          is_index(r.host) && is_count(r.step) && is_count(r.tokens) && is_count(r.samples) && r.busy_begin >= 0 &&
-         r.busy_begin <= r.busy_end && r.unix_end >= 0 && !(r.seconds < 0);
+         r.busy_begin <= r.busy_end && r.unix_end >= 0 && !(r.seconds < 0) &&
+         static_cast<std::uint32_t>(r.memory_scope) < static_cast<std::uint32_t>(device_memory_scopes);
 }
 
 bool plausible(const WorkRecord& w) {
@@ -108,6 +109,11 @@ bool is_source(EnergySource source) { return static_cast<std::uint8_t>(source) <
 std::string_view to_string(EnergySource source) {
   constexpr std::array<std::string_view, energy_sources> names{"gpu", "cpu", "dram"};
   return names.at(static_cast<std::size_t>(source));
+}
+
+std::string_view to_string(DeviceMemoryScope scope) {
+  constexpr std::array<std::string_view, device_memory_scopes> names{"", "process", "board"};
+  return names.at(static_cast<std::size_t>(scope));
 }
 
 std::int64_t monotonic_ns() { return now_ns(CLOCK_MONOTONIC); }

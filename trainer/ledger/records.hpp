@@ -31,6 +31,16 @@ std::int64_t monotonic_ns();
 /// Nanoseconds since 1970 (CLOCK_REALTIME).
 std::int64_t unix_ns();
 
+/// Of what memory a GPU's driver told when asked how much is in use besides the arenas.
+enum class DeviceMemoryScope : std::int32_t {
+  unknown,  ///< nothing was measured: no GPU, or a driver that does not say
+  process,  ///< of this process alone
+  board,    ///< of all that is on the GPU, other programs included: no less than what the process uses
+};
+inline constexpr std::int32_t device_memory_scopes = 3;
+/// "process" or "board", as in the ledger; empty for unknown.
+std::string_view to_string(DeviceMemoryScope scope);
+
 /// One training step of one block on one rank. Step s is update number s, counted from 0, so a checkpoint at step S
 /// holds updates 0..S-1 and a resumed run begins with s = S.
 struct StepRecord {
@@ -40,8 +50,8 @@ struct StepRecord {
   std::int32_t replicas = 1;  ///< their number; the row is written when all of them have reported
   std::int32_t rank = 0;
   std::int32_t host = 0;  ///< index of the host; ranks of one host share its sensors
-  std::int32_t reserved = 0;
-  std::int64_t tokens = 0;   ///< targets predicted by this rank in this step
+  DeviceMemoryScope memory_scope = DeviceMemoryScope::unknown;  ///< of memory_device_runtime
+  std::int64_t tokens = 0;                                      ///< targets predicted by this rank in this step
   std::int64_t samples = 0;  ///< images or sequences of this rank in this step; weighs loss and mse among replicas
   double loss = 0;           ///< mean weighted loss of this rank's samples
   double mse = 0;            ///< mean unweighted loss of this rank's samples
@@ -54,9 +64,10 @@ struct StepRecord {
   ByPurpose bytes_sent{};                     ///< payload handed to communicators during the step
   std::int64_t memory_planned = -1;           ///< bytes of the arenas by the plan; -1: not known
   std::int64_t memory_measured = -1;          ///< bytes of the arenas that were taken; -1: not known
-  std::int64_t memory_runtime = -1;           ///< bytes that libraries and the driver take besides; -1: not known
+  std::int64_t memory_runtime = -1;           ///< host bytes of the process besides its arenas; -1: not known
+  std::int64_t memory_device_runtime = -1;    ///< bytes of its GPU's memory besides the arenas there; -1: not known
 };
-static_assert(std::is_trivially_copyable_v<StepRecord> && sizeof(StepRecord) == 176);
+static_assert(std::is_trivially_copyable_v<StepRecord> && sizeof(StepRecord) == 184);
 
 /// What a rank's training thread is busy with.
 enum class BusyPurpose : std::uint8_t { step, evaluation, checkpoint };
@@ -121,7 +132,7 @@ struct LedgerPacket {
 };
 
 /// Version of the packets; all ranks of a run have to agree.
-inline constexpr std::uint16_t packet_version = 2;
+inline constexpr std::uint16_t packet_version = 3;
 
 /// Replaces `out` by the packet as bytes, in the byte order of this machine (the reader checks it).
 void encode(const LedgerPacket& packet, std::vector<std::byte>& out);

@@ -133,6 +133,10 @@ void RunLedger::take(const StepRecord& record, const StepEnergy& energy) {
   row.memory_planned = std::max(row.memory_planned, record.memory_planned);
   row.memory_measured = std::max(row.memory_measured, record.memory_measured);
   row.memory_runtime = std::max(row.memory_runtime, record.memory_runtime);
+  if (record.memory_device_runtime > row.memory_device_runtime) {
+    row.memory_device_runtime = record.memory_device_runtime;
+    row.memory_scope = record.memory_scope;
+  }
   write_ready(block);
 }
 

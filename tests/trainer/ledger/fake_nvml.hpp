@@ -1,6 +1,7 @@
 #pragma once
 /// A table of NVML's functions over made-up boards, and a clock that moves when somebody waits.
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <functional>
@@ -19,6 +20,8 @@ struct FakeBoard {
   int energy_code = nvml_success;
   int power_milliwatts = -1;  ///< -1: not supported
   int limit_milliwatts = -1;
+  std::vector<NvmlProcess> processes;
+  int processes_code = nvml_success;
 };
 
 /// One at a time: the functions of a table know nothing but their arguments.
@@ -26,7 +29,8 @@ struct FakeNvml {
   std::vector<FakeBoard> boards;
   std::int64_t now = 1'000'000'000;
   int init_code = nvml_success, count_code = nvml_success, handle_code = nvml_success, version_code = nvml_success;
-  int inits = 0, shutdowns = 0, reads = 0;
+  int inits = 0, shutdowns = 0, reads = 0, lists = 0;
+  int growing_lists = 0;  ///< of so many calls each finds more processes than there is room for
 
   static FakeNvml*& current() {
     static FakeNvml* fake = nullptr;
@@ -118,6 +122,20 @@ struct FakeNvml {
     };
     api.power_limit = [](NvmlDevice device, unsigned* milliwatts) {
       return give_milliwatts(board(device).limit_milliwatts, milliwatts);
+    };
+    api.compute_processes = [](NvmlDevice device, unsigned* count, NvmlProcess* to) {
+      FakeBoard& b = board(device);
+      ++current()->lists;
+      if (b.processes_code != nvml_success) return b.processes_code;
+      const auto room = static_cast<std::size_t>(*count);
+      *count = static_cast<unsigned>(b.processes.size());
+      if (current()->lists <= current()->growing_lists) {
+        b.processes.resize(b.processes.size() + 40);  // after it has told how many there are
+        return nvml_insufficient_size;
+      }
+      if (b.processes.size() > room) return nvml_insufficient_size;
+      std::copy(b.processes.begin(), b.processes.end(), to);
+      return nvml_success;
     };
     return api;
   }

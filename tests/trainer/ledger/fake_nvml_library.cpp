@@ -14,6 +14,12 @@ static int give(const char* text, char* to, unsigned size) {
   return 0;
 }
 
+struct Process {
+  unsigned pid;
+  unsigned long long used;
+  unsigned gpu_instance, compute_instance;
+};
+
 static int board = 0;
 
 int nvmlSystemGetDriverVersion(char* text, unsigned size) { return give("1.2.3", text, size); }
@@ -26,6 +32,12 @@ int nvmlDeviceGetName(void*, char* text, unsigned size) { return give("Board of 
 int nvmlDeviceGetTotalEnergyConsumption(void*, unsigned long long* millijoules) {
   static unsigned long long counted = 1000;
   return *millijoules = ++counted, 0;
+}
+int nvmlDeviceGetComputeRunningProcesses_v2(void*, unsigned* count, Process* processes) {
+  if (*count < 2) return *count = 2, 7;
+  processes[0] = {1, 10, 0, 0};
+  processes[1] = {2, 1ull << 40, 0, 0};
+  return *count = 2, 0;
 }
 #endif
 }

@@ -5,6 +5,7 @@
 
 #include "tests/trainer/ledger/fake_nvml.hpp"
 #include "tests/trainer/ledger/support.hpp"
+#include "trainer/ledger/energy/nvml_memory.hpp"
 
 using namespace blocktrain::trainer;
 using namespace blocktrain::trainer::test;
@@ -60,6 +61,7 @@ BOOST_AUTO_TEST_CASE(a_whole_library_is_used) {
   BOOST_REQUIRE_EQUAL(boards.size(), 1u);
   BOOST_CHECK_EQUAL(boards[0].uuid, "GPU-from-a-file");
   BOOST_CHECK(boards[0].has_counter);
+  BOOST_CHECK_EQUAL(NvmlMemory(session, "GPU-from-a-file", 2).read().value(), 1ull << 40);
   NvmlSensor sensor(session, {0, "GPU-from-a-file"});  // with the real clock: watched for half a second at most
   const double before = sensor.read(monotonic_ns()).joules.value();
   BOOST_CHECK_GT(sensor.read(monotonic_ns()).joules.value(), before);

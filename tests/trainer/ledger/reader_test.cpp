@@ -136,6 +136,35 @@ BOOST_AUTO_TEST_CASE(what_minor_version_1_adds_is_read_and_may_be_missing) {
   BOOST_CHECK(contains(problem(start() + with + step(0, 0)), "\"update_seconds\""));
 }
 
+BOOST_AUTO_TEST_CASE(what_minor_version_2_adds_is_read_and_may_be_missing) {
+  Folder run;
+  const auto with = [](const std::string& more) {
+    std::string row = step(0, 0);
+    return row.replace(row.find("\"runtime\":null"), 14, "\"runtime\":7" + more);
+  };
+  const std::string text = start("blocktrain-ledger/1.2") + step(0, 0) + with("") +
+                           with(R"(,"device_runtime":null,"device_runtime_scope":null)") +
+                           with(R"(,"device_runtime":12,"device_runtime_scope":"process")") +
+                           with(R"(,"device_runtime":13,"device_runtime_scope":"board")") +
+                           with(R"(,"device_runtime":14,"device_runtime_scope":"something of 1.9")");
+  LedgerReader reader(run.write("ledger.jsonl", text));
+  LedgerRow row;
+  BOOST_REQUIRE(reader.next(row));
+  const auto next = [&](std::int64_t runtime, std::int64_t device_runtime, DeviceMemoryScope scope) {
+    BOOST_REQUIRE(reader.next(row));
+    BOOST_CHECK_EQUAL(row.step.memory_runtime, runtime);
+    BOOST_CHECK_EQUAL(row.step.memory_device_runtime, device_runtime);
+    BOOST_CHECK(row.step.memory_scope == scope);
+  };
+  next(-1, -1, DeviceMemoryScope::unknown);
+  next(7, -1, DeviceMemoryScope::unknown);
+  next(7, -1, DeviceMemoryScope::unknown);
+  next(7, 12, DeviceMemoryScope::process);
+  next(7, 13, DeviceMemoryScope::board);
+  next(7, 14, DeviceMemoryScope::unknown);
+  BOOST_CHECK(contains(problem(start() + with(R"(,"device_runtime":-4)") + step(0, 0)), "\"device_runtime\""));
+}
+
 // tests/fixtures/ledger-1.0: a run of 8 steps by the program at 5c4a3ad8, with a made-up powercap tree.
 BOOST_AUTO_TEST_CASE(a_ledger_of_version_1_0_is_read_and_continued) {
   const std::filesystem::path source = std::getenv("BLOCKTRAIN_TEST_SOURCE_DIR");

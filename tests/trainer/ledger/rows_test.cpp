@@ -74,8 +74,24 @@ BOOST_AUTO_TEST_CASE(a_step_row_holds_what_the_format_says) {
   BOOST_CHECK_EQUAL(row["bytes_sent"]["replica"], 1ull << 40);
   BOOST_CHECK_EQUAL(row["memory"]["planned"], 1ll << 35);
   BOOST_CHECK(row["memory"]["runtime"].is_null());
+  BOOST_CHECK(row["memory"].contains("device_runtime") && row["memory"]["device_runtime"].is_null());
+  BOOST_CHECK(row["memory"].contains("device_runtime_scope") && row["memory"]["device_runtime_scope"].is_null());
   BOOST_CHECK(row["ranks"] == json::array({2, 3}));
   BOOST_CHECK(!row.contains("not_finite"));
+}
+
+BOOST_AUTO_TEST_CASE(memory_besides_the_arenas_of_a_gpu_says_whose_it_is) {
+  for (const auto& [scope, name] :
+       {std::pair(DeviceMemoryScope::process, "process"), {DeviceMemoryScope::board, "board"}}) {
+    Folder run;
+    StepRow row = step_row();
+    row.memory_device_runtime = 0;
+    row.memory_scope = scope;
+    LedgerWriter(run.name()).step(row);
+    const json memory = only_row(run, "step")["memory"];
+    BOOST_CHECK_EQUAL(memory["device_runtime"], 0);
+    BOOST_CHECK_EQUAL(memory["device_runtime_scope"], name);
+  }
 }
 
 BOOST_AUTO_TEST_CASE(numbers_that_are_not_finite_are_null_and_named) {

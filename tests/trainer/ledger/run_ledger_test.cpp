@@ -61,6 +61,8 @@ BOOST_AUTO_TEST_CASE(rows_come_in_step_order_whatever_the_order_of_the_ranks) {
     r.tokens = samples * 16;
     r.seconds = 1 + index;
     r.memory_measured = 1000 + index;
+    r.memory_device_runtime = index == 0 ? 600 : 500;
+    r.memory_scope = index == 0 ? DeviceMemoryScope::board : DeviceMemoryScope::process;
     return r;
   };
   for (int s = 0; s < 3; ++s) ledger.add(replica(0, s, 0, 1, 30), 0);
@@ -82,6 +84,8 @@ BOOST_AUTO_TEST_CASE(rows_come_in_step_order_whatever_the_order_of_the_ranks) {
   BOOST_CHECK_EQUAL(row["seconds"], 2);
   BOOST_CHECK_EQUAL(row["bytes_sent"]["replica"], 16);
   BOOST_CHECK_EQUAL(row["memory"]["measured"], 1001);
+  BOOST_CHECK_EQUAL(row["memory"]["device_runtime"], 600);
+  BOOST_CHECK_EQUAL(row["memory"]["device_runtime_scope"], "board");
   BOOST_CHECK(row["ranks"] == json::array({0, 1}));
   BOOST_CHECK_EQUAL(rows[2]["step"], 1);
   ledger.finish({"finished", "", 5, 100, {}});

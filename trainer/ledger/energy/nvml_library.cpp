@@ -50,6 +50,8 @@ NvmlLibrary load_nvml(const std::string& file) {
   }
   find(library, "nvmlDeviceGetPowerUsage", api.power_usage);
   find(library, "nvmlDeviceGetEnforcedPowerLimit", api.power_limit);
+  // Not _v3: some drivers of the 535 series fill that one's entries with another size.
+  find(library, "nvmlDeviceGetComputeRunningProcesses_v2", api.compute_processes);
   return {api, {}};
 }
 

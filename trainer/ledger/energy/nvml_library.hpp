@@ -13,7 +13,17 @@ using NvmlDevice = struct NvmlDeviceTag*;
 
 /// Values of nvmlReturn_t that mean something to us.
 inline constexpr int nvml_success = 0, nvml_invalid_argument = 2, nvml_not_supported = 3, nvml_not_found = 6,
-                     nvml_version_mismatch = 18;
+                     nvml_insufficient_size = 7, nvml_version_mismatch = 18;
+
+/// nvmlProcessInfo_v2_t: a process that computes on a device.
+struct NvmlProcess {
+  unsigned pid = 0;                   ///< in the driver's view, which in a container need not be the process's own
+  unsigned long long used_bytes = 0;  ///< memory of the device; nvml_not_available where the driver does not say
+  unsigned gpu_instance = 0, compute_instance = 0;
+};
+static_assert(sizeof(NvmlProcess) == 24);
+/// NVML_VALUE_NOT_AVAILABLE.
+inline constexpr unsigned long long nvml_not_available = ~0ull;
 
 /// A table of its functions; a test fills in its own. All return nvmlReturn_t, but error_string.
 struct NvmlApi {
@@ -32,6 +42,9 @@ struct NvmlApi {
   int (*power_usage)(NvmlDevice device, unsigned* milliwatts) = nullptr;
   /// Milliwatts that the board may draw; null: this library does not have it.
   int (*power_limit)(NvmlDevice device, unsigned* milliwatts) = nullptr;
+  /// Processes that compute on the device: `*count` is the room at `processes` and becomes their number, also where it
+  /// does not suffice (nvml_insufficient_size); null: this library does not have it.
+  int (*compute_processes)(NvmlDevice device, unsigned* count, NvmlProcess* processes) = nullptr;
 };
 
 struct NvmlLibrary {
