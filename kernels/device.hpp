@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "kernels/arena.hpp"
@@ -23,7 +24,7 @@ struct DeviceFacts {
   std::string name;                              ///< e.g. "NVIDIA H200"
   std::string uuid;                              ///< "GPU-..." as nvidia-smi and NVML write it; empty for a CPU
   int index = -1;                                ///< among the devices this process sees; -1 for a CPU
-  std::size_t memory_bytes = 0, free_bytes = 0;  ///< of a GPU
+  std::size_t memory_bytes = 0, free_bytes = 0;  ///< of a GPU, when the device was made
 };
 
 /// A call without arguments, not owned: unlike std::function it allocates nothing. The callable outlives the call it
@@ -62,6 +63,9 @@ class Device {
   virtual ~Device() = default;
 
   virtual const DeviceFacts& facts() const = 0;
+  /// Bytes of a GPU that nobody uses now, of facts().memory_bytes; none for a CPU, or where the driver does not say.
+  /// Any thread may ask, beside the one that asks for ops.
+  virtual std::optional<std::size_t> free_bytes() const { return std::nullopt; }
   /// Compute in float32, or in what the device was made for.
   virtual Ops& ops() = 0;
   /// The CUDA stream that ops run on, for a transport between devices; null on a CPU.

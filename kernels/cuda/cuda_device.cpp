@@ -123,6 +123,13 @@ class CudaDevice final : public Device {
   }
 
   const DeviceFacts& facts() const override { return facts_; }
+  std::optional<std::size_t> free_bytes() const override {
+    std::size_t free = 0, all = 0;
+    // A thread that has not made the device works on CUDA's first one until it says otherwise.
+    if (cudaSetDevice(facts_.index) == cudaSuccess && cudaMemGetInfo(&free, &all) == cudaSuccess) return free;
+    cudaGetLastError();  // the answer is that it is not known
+    return std::nullopt;
+  }
   Ops& ops() override { return *ops_; }
   void* stream() override { return ops_->stream(); }
   bool shares_host_memory() const override { return false; }

@@ -331,9 +331,10 @@ void Reporter::measure_runtime() {
   last_measure_ = Clock::now();
   const std::int64_t resident = resident_bytes();
   if (resident >= 0) {
-    runtime_bytes_.store(std::max<std::int64_t>(0, resident - static_cast<std::int64_t>(settings_.arena_bytes)),
+    runtime_bytes_.store(std::max<std::int64_t>(0, resident - static_cast<std::int64_t>(settings_.host_arena_bytes)),
                          std::memory_order_relaxed);
   }
+  if (settings_.gpu_memory != nullptr) settings_.gpu_memory->measure();
 }
 
 }  // namespace blocktrain::trainer

@@ -21,6 +21,7 @@
 #include "trainer/ledger/energy/gpu_boards.hpp"
 #include "trainer/ledger/energy/host_sampler.hpp"
 #include "trainer/ledger/record_ring.hpp"
+#include "trainer/run/device_runtime.hpp"
 #include "trainer/run/heldout.hpp"
 #include "trainer/run/messages.hpp"
 #include "trainer/run/rank_memory.hpp"
@@ -37,7 +38,8 @@ struct ReporterSettings {
   std::vector<GpuInUse> gpus;   ///< boards that this rank samples: GpuAssignment::owned_by()
   std::string powercap_root;
   double sample_seconds = 1;
-  std::size_t arena_bytes = 0;  ///< what the rank planned; the rest of its memory is the libraries'
+  std::size_t host_arena_bytes = 0;          ///< of its process; the rest of what is resident is the libraries'
+  DeviceRuntimeMeter* gpu_memory = nullptr;  ///< of its GPU, not owned; null on a CPU
 };
 
 class Reporter {
@@ -52,8 +54,11 @@ class Reporter {
   RecordRing& ring() { return ring_; }
   /// The coordinator, or a signal on this rank, wants the run saved and ended.
   bool stop_asked() const { return stop_.load(std::memory_order_relaxed); }
-  /// Bytes of this process outside the arenas, a moment ago.
+  /// Bytes of this process outside the arenas, a moment ago: in host memory, and on its GPU.
   std::int64_t runtime_bytes() const { return runtime_bytes_.load(std::memory_order_relaxed); }
+  DeviceRuntime device_runtime() const {
+    return settings_.gpu_memory == nullptr ? DeviceRuntime{} : settings_.gpu_memory->latest();
+  }
   /// Writes the state of `block` as a block file and tells the coordinator, behind all records pushed so far.
   /// Returns when the file is durable; throws what the service thread met.
   void save(const OwnedBlock& block, std::uint64_t seed);

@@ -21,6 +21,7 @@
 #include "trainer/run/compute_device.hpp"
 #include "trainer/run/coordinator.hpp"
 #include "trainer/run/data_facts.hpp"
+#include "trainer/run/device_runtime.hpp"
 #include "trainer/run/exit_status.hpp"
 #include "trainer/run/gather_host_facts.hpp"
 #include "trainer/run/memory_check.hpp"
@@ -302,7 +303,11 @@ int train(comm::Communicator& world, const TrainRequest& request) {
   settings.gpus = boards.owned_by(world.rank());
   settings.powercap_root = config.energy.powercap_root;
   settings.sample_seconds = config.energy.sample_seconds;
-  settings.arena_bytes = mine.bytes.total();
+  const ArenasInUse in_arenas = arenas_in_use(world, plan, devices, *arenas);
+  std::optional<DeviceRuntimeMeter> gpu_memory;
+  if (plan.on_gpu) gpu_memory.emplace(*device, open_nvml(), in_arenas.process, in_arenas.board);
+  settings.host_arena_bytes = in_arenas.host;
+  settings.gpu_memory = gpu_memory ? &*gpu_memory : nullptr;
   std::optional<Reporter> reporter;
   // Together: no step anywhere begins before the sensors of its host are read.
   all_or_none(world, [&] { reporter.emplace(world, settings); });

@@ -192,6 +192,9 @@ void Worker::record(const OwnedBlock& block, const StepOutcome& outcome, std::in
   r.memory_planned = static_cast<std::int64_t>(rank.bytes.total());
   r.memory_measured = static_cast<std::int64_t>(parts_.arenas.peak().total());
   r.memory_runtime = parts_.reporter.runtime_bytes();
+  const DeviceRuntime on_gpu = parts_.reporter.device_runtime();
+  r.memory_device_runtime = on_gpu.bytes;
+  r.memory_scope = on_gpu.scope;
   parts_.reporter.ring().push(r);
 }
 

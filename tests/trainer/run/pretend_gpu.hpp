@@ -9,6 +9,7 @@
 #include <cstring>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -30,6 +31,7 @@ class PretendGpu final : public kernels::Device {
   explicit PretendGpu(std::size_t free_bytes) : PretendGpu() { facts_.free_bytes = free_bytes; }
 
   const kernels::DeviceFacts& facts() const override { return facts_; }
+  std::optional<std::size_t> free_bytes() const override { return free_now; }
   kernels::Ops& ops() override { return ops_; }
   bool shares_host_memory() const override { return false; }
   kernels::Arena arena(std::string purpose, std::size_t bytes) override {
@@ -86,6 +88,7 @@ class PretendGpu final : public kernels::Device {
   void repeat(kernels::Recording&, kernels::WorkRef work) override { work(); }
 
   std::size_t device_bytes = 0, aside_bytes = 0;
+  std::optional<std::size_t> free_now;
 
  private:
   static void require(bool holds, const std::string& call) {
