@@ -2,6 +2,7 @@
 #include <cublasLt.h>
 #include <cuda_bf16.h>
 
+#include <atomic>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -151,11 +152,19 @@ bool reachable(const void* data, const Layout& l) {
 
 using namespace emulated_gpu;
 
+namespace {
+std::atomic<int> handles{0};
+}  // namespace
+
 cublasStatus_t cublasLtCreate(cublasLtHandle_t* handle) {
   *handle = reinterpret_cast<cublasLtHandle_t>(handle);  // never looked into
+  ++handles;
   return CUBLAS_STATUS_SUCCESS;
 }
-cublasStatus_t cublasLtDestroy(cublasLtHandle_t) { return CUBLAS_STATUS_SUCCESS; }
+cublasStatus_t cublasLtDestroy(cublasLtHandle_t) {
+  if (--handles == 0) note_library(false);
+  return CUBLAS_STATUS_SUCCESS;
+}
 std::size_t cublasLtGetVersion() { return 130000; }
 const char* cublasLtGetStatusString(cublasStatus_t status) {
   return status == CUBLAS_STATUS_SUCCESS ? "success" : "refused by the emulated cuBLASLt";
@@ -258,6 +267,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t d, const vo
   if (!reachable(a, product.a_layout) || !reachable(b, product.b_layout) || !reachable(out, product.d_layout)) {
     return CUBLAS_STATUS_INVALID_VALUE;
   }
+  note_library(true);
   const Turn turn;
   stream_of(stream).add({product, nullptr, nullptr});
   return CUBLAS_STATUS_SUCCESS;

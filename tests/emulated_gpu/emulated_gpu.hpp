@@ -19,6 +19,9 @@ struct Settings {
   bool products = true;   ///< cuBLASLt has algorithms
   bool gelu_ends = true;  ///< also for products that end in a GELU or its gradient
   bool sum_ends = true;   ///< and for those that leave the sums of an operand
+  /// Memory of the GPU that nobody asked for: of the context, there from the beginning; of cuBLASLt's kernels, from the
+  /// first product of a handle to the end of all handles; of every graph that can be launched.
+  std::size_t context_bytes = 0, library_bytes = 0, graph_bytes = 0;
 };
 /// To be changed while no work is under way.
 Settings& settings();

@@ -27,6 +27,13 @@ struct Pieces {
   std::map<std::uintptr_t, Piece> pieces;
   std::size_t taken = 0, peak = 0;
   int accesses = 0;
+  bool library = false;
+  int graphs = 0;
+
+  std::size_t of_runtime() const {
+    return settings().context_bytes + (library ? settings().library_bytes : 0) +
+           static_cast<std::size_t>(graphs) * settings().graph_bytes;
+  }
 };
 Pieces& all() {
   static Pieces p;
@@ -57,7 +64,7 @@ void set_access(int protection) {
 void* take_memory(Kind kind, std::size_t bytes) {
   Pieces& p = all();
   const std::scoped_lock lock(p.mutex);
-  if (counts(kind) && p.taken + bytes > settings().memory_bytes) return nullptr;
+  if (counts(kind) && p.taken + p.of_runtime() + bytes > settings().memory_bytes) return nullptr;
   Piece piece{kind, bytes, nullptr, round_up(bytes == 0 ? 1 : bytes, page)};
   void* const pages = mmap(nullptr, piece.page_bytes + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (pages == MAP_FAILED) return nullptr;
@@ -95,6 +102,19 @@ Kind kind_of(const void* memory, std::size_t bytes) {
 std::size_t memory_taken() {
   const std::scoped_lock lock(all().mutex);
   return all().taken;
+}
+
+std::size_t memory_of_runtime() {
+  const std::scoped_lock lock(all().mutex);
+  return all().of_runtime();
+}
+void note_library(bool loaded) {
+  const std::scoped_lock lock(all().mutex);
+  all().library = loaded;
+}
+void note_graphs(int more) {
+  const std::scoped_lock lock(all().mutex);
+  all().graphs += more;
 }
 
 std::size_t memory_peak() {

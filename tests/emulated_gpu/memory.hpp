@@ -20,6 +20,12 @@ std::size_t memory_taken();
 std::size_t memory_peak();
 void start_memory_peak();
 
+/// Bytes that the context, libraries and graphs take besides, by settings().
+std::size_t memory_of_runtime();
+/// What that depends on: whether cuBLASLt has loaded its kernels, and how many graphs there are more.
+void note_library(bool loaded);
+void note_graphs(int more);
+
 /// While there is one of these, device memory can be reached.
 class Access {
  public:

@@ -2,6 +2,7 @@
 // happens, it happens as late as it may.
 #include <cuda_runtime_api.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <utility>
@@ -164,7 +165,7 @@ cudaError_t cudaFree(void* memory) {
 cudaError_t cudaFreeHost(void* memory) { return give(Kind::pinned, memory); }
 cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
   *total = settings().memory_bytes;
-  *free = *total - memory_taken();
+  *free = *total - std::min(*total, memory_taken() + memory_of_runtime());
   return cudaSuccess;
 }
 
@@ -300,6 +301,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t handle, cudaGraph_t* graph) {
 }
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long) {
   *executable = reinterpret_cast<cudaGraphExec_t>(new Graph(graph_of(graph)));
+  note_graphs(1);
   return cudaSuccess;
 }
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
@@ -310,6 +312,7 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
   const Turn turn;
   drain_all();
   delete &graph_of(executable);
+  note_graphs(-1);
   return cudaSuccess;
 }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {

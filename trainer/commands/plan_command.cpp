@@ -11,6 +11,7 @@
 #include "trainer/data/data_probe.hpp"
 #include "trainer/run/compute_device.hpp"
 #include "trainer/run/plan.hpp"
+#include "trainer/run/step_probe.hpp"
 #include "trainer/run/units.hpp"
 
 namespace blocktrain::trainer {
@@ -36,7 +37,18 @@ struct Choice {
 
 const char* spelling(ActivationCheckpointing c) { return c == ActivationCheckpointing::layer ? "layer" : "none"; }
 
-ordered_json to_json(const Plan& plan, const Choice& choice) {
+ordered_json text_or_null(std::string_view text) { return text.empty() ? ordered_json() : ordered_json(text); }
+
+ordered_json to_json(const CudaRuntime& cuda) {
+  ordered_json j;
+  j["bytes"] = cuda.memory.bytes < 0 ? ordered_json() : ordered_json(cuda.memory.bytes);
+  j["scope"] = text_or_null(to_string(cuda.memory.scope));
+  j["device"] = text_or_null(cuda.device);
+  j["reason"] = text_or_null(cuda.reason);
+  return j;
+}
+
+ordered_json to_json(const Plan& plan, const Choice& choice, const CudaRuntime& cuda) {
   ordered_json j;
   j["training"] = plan.training == TrainingMode::end_to_end ? "end_to_end" : "block_local";
   j["world"] = plan.world;
@@ -52,6 +64,7 @@ ordered_json to_json(const Plan& plan, const Choice& choice) {
         {"largest_rank_bytes", p->largest_rank_bytes()}, {"recomputed_flops_per_step", p->recomputed_flops_per_step()}};
   }
   j["inter_block_bytes_per_step"] = plan.inter_block_bytes_per_step;
+  j["cuda_runtime"] = to_json(cuda);
   for (const BlockPlan& b : plan.blocks) {
     j["blocks"].push_back({{"block", b.place.index},
                            {"first_layer", b.place.first_layer},
@@ -103,8 +116,25 @@ void print_choice(const Plan& plan, const Choice& choice) {
   }
 }
 
+/// What of a GPU's memory is in no other figure.
+void print_cuda_runtime(const CudaRuntime& cuda) {
+  const auto most = bytes(static_cast<double>(cuda.memory.bytes));
+  if (cuda.memory.bytes < 0) {
+    fmt::print("CUDA itself, its libraries and graphs take more in each process; how much is not known here:\n{}\n",
+               cuda.reason);
+  } else if (cuda.memory.scope == DeviceMemoryScope::process) {
+    fmt::print("CUDA itself, its libraries and graphs take {} more in each process, measured by a small step on\n{}\n",
+               most, cuda.device);
+  } else {
+    fmt::print(
+        "CUDA itself, its libraries and graphs take at most {} more in each process, measured by a small step on\n{}: "
+        "all that is in use there, other programs included, for {}\n",
+        most, cuda.device, cuda.reason);
+  }
+}
+
 void print_table(const Config& config, const DataProbe& data, const Plan& plan, const Choice& choice, const Plan& twin,
-                 const Plan& twin_alone) {
+                 const Plan& twin_alone, const CudaRuntime& cuda) {
   const bool local = plan.training == TrainingMode::block_local;
   fmt::print("{} on {} images of {}x{}x{}, {} classes ({} held out)\n", local ? "block-local" : "end to end",
              data.training_images, data.shape.channels, data.shape.height, data.shape.width, data.shape.classes,
@@ -143,7 +173,7 @@ void print_table(const Config& config, const DataProbe& data, const Plan& plan, 
           bytes(static_cast<double>(b.on_device(true))), bytes(static_cast<double>(scratch(plan, plan.ranks[r]))),
           bytes(static_cast<double>(b.home)), bytes(static_cast<double>(b.batch)));
     }
-    fmt::print("CUDA itself, its kernels and graphs take some more, which is not in these figures.\n");
+    print_cuda_runtime(cuda);
   }
   print_choice(plan, choice);
   if (local) {
@@ -181,14 +211,21 @@ int plan_command(const PlanArguments& arguments) {
     return checkpointing == plan.checkpointing ? plan : plan_with(checkpointing, config, shape, plan.world);
   };
   const Choice choice{with(ActivationCheckpointing::none), with(ActivationCheckpointing::layer)};
+  CudaRuntime cuda;
+  if (plan.on_gpu) {
+    cuda = measure_cuda_runtime(config, shape);
+  } else {
+    cuda.reason = "this plan is for CPUs";
+  }
   if (arguments.json) {
-    fmt::print("{}\n", to_json(plan, choice).dump(2));
+    // Reasons may quote a driver.
+    fmt::print("{}\n", to_json(plan, choice, cuda).dump(2, ' ', false, ordered_json::error_handler_t::replace));
     return 0;
   }
   // The twin on as many ranks as its batch can be shared by.
   const int twin_world = static_cast<int>(std::min<std::int64_t>(plan.world, plan.batch));
-  print_table(config, data, plan, choice, end_to_end_twin(config, shape, twin_world),
-              end_to_end_twin(config, shape, 1));
+  print_table(config, data, plan, choice, end_to_end_twin(config, shape, twin_world), end_to_end_twin(config, shape, 1),
+              cuda);
   return 0;
 }
 

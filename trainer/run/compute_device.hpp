@@ -23,8 +23,10 @@ DeviceChoice resolve_device(comm::Communicator& world, const Config& config);
 std::unique_ptr<kernels::Device> make_device(const comm::Communicator& world, const comm::HostMap& hosts,
                                              const Config& config, int threads);
 
-/// Throws InputError, on all ranks, where the ranks that share a GPU plan more than it has free. All ranks call
-/// together.
-void require_device_memory(comm::Communicator& world, const Plan& plan, const kernels::DeviceFacts& facts);
+/// Throws InputError, on all ranks, where the ranks that share a GPU plan more than it has free behind what CUDA and
+/// its libraries take. A StepProbe on every rank has them load that first; where it fails, they count as far as they
+/// are loaded. Nothing on a CPU. All ranks call together.
+void require_device_memory(comm::Communicator& world, const Config& config, const DataShape& data, const Plan& plan,
+                           kernels::Device& device);
 
 }  // namespace blocktrain::trainer

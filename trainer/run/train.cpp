@@ -220,7 +220,7 @@ int train(comm::Communicator& world, const TrainRequest& request) {
   const int threads = config.parallel.threads > 0 ? config.parallel.threads : automatic_threads(ranks_here);
   std::unique_ptr<kernels::Device> device;
   all_or_none(world, [&] { device = make_device(world, hosts, config, threads); });
-  require_device_memory(world, plan, device->facts());
+  require_device_memory(world, config, facts.shape, plan, *device);
   std::optional<RankArenas> arenas;
   std::vector<OwnedBlock> owned;
   std::unique_ptr<BatchLoader> loader;
