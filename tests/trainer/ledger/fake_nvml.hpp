@@ -18,7 +18,9 @@ struct FakeBoard {
   /// The counter in millijoules at a time in nanoseconds.
   std::function<std::uint64_t(std::int64_t)> counter = [](std::int64_t) { return 0; };
   int energy_code = nvml_success;
-  int power_milliwatts = -1;  ///< -1: not supported
+  int power_milliwatts = -1;    ///< the mean of a second; -1: not supported
+  int instant_milliwatts = -1;  ///< -1: not supported
+  unsigned instant_type = nvml_type_unsigned;
   int limit_milliwatts = -1;
   std::vector<NvmlProcess> processes;
   int processes_code = nvml_success;
@@ -119,6 +121,22 @@ struct FakeNvml {
     };
     api.power_usage = [](NvmlDevice device, unsigned* milliwatts) {
       return give_milliwatts(board(device).power_milliwatts, milliwatts);
+    };
+    api.field_values = [](NvmlDevice device, int count, NvmlField* fields) {
+      const FakeBoard& b = board(device);
+      for (int i = 0; i < count; ++i) {
+        NvmlField& f = fields[i];
+        f.code = f.id == nvml_power_instant && b.instant_milliwatts >= 0 ? nvml_success : nvml_not_supported;
+        if (f.code != nvml_success) continue;
+        f.type = b.instant_type;
+        const auto value = static_cast<unsigned>(b.instant_milliwatts);
+        if (f.type == nvml_type_unsigned) {
+          f.value.number = value;
+        } else {
+          f.value.large_number = value;
+        }
+      }
+      return nvml_success;
     };
     api.power_limit = [](NvmlDevice device, unsigned* milliwatts) {
       return give_milliwatts(board(device).limit_milliwatts, milliwatts);

@@ -115,6 +115,7 @@ BOOST_AUTO_TEST_CASE(a_library_without_power_functions_does) {
   nvml.boards.push_back(board("GPU-a", steady(1000, 300, 20 * ms)));
   NvmlLibrary library = nvml.library();
   library.api->power_usage = nullptr;
+  library.api->field_values = nullptr;
   library.api->power_limit = nullptr;
   std::string reason;
   NvmlSensor sensor(NvmlSession::open(library, reason), {0, "GPU-a"}, nvml.clock());
@@ -177,10 +178,36 @@ BOOST_AUTO_TEST_CASE(the_lag_is_a_period_at_the_power_of_the_moment) {
   BOOST_CHECK_CLOSE(sensor.read(nvml.now).lag_joules, 30.0, 25.0);  // of the watch's half second
   nvml.now += 10 * second;
   BOOST_CHECK_CLOSE(sensor.read(nvml.now).lag_joules, 30.0, 2.0);
-  nvml.boards[0].power_milliwatts = 650'000;  // it began to work hard a moment ago
+  nvml.boards[0].instant_milliwatts = 650'000;  // it began to work hard a moment ago
+  nvml.boards[0].power_milliwatts = 300'000;    // which the mean of the last second does not show yet
   BOOST_CHECK_CLOSE(sensor.read(nvml.now += second).lag_joules, 65.0, 1e-6);
-  nvml.boards[0].power_milliwatts = 50'000;  // a bound takes the larger of the two
+  for (const unsigned type : {nvml_type_unsigned_long, nvml_type_unsigned_long_long}) {
+    nvml.boards[0].instant_type = type;
+    BOOST_CHECK_CLOSE(sensor.read(nvml.now += second).lag_joules, 65.0, 1e-6);
+  }
+  nvml.boards[0].instant_milliwatts = 50'000;  // a bound takes the larger of the two
   BOOST_CHECK_CLOSE(sensor.read(nvml.now += second).lag_joules, 30.0, 2.0);
+}
+
+BOOST_AUTO_TEST_CASE(a_mean_of_a_second_bounds_the_lag_by_that_second) {
+  FakeNvml nvml;
+  nvml.boards.push_back(board("GPU-a", steady(1000, 300, 100 * ms)));
+  NvmlSensor sensor(nvml.session(), {0, "GPU-a"}, nvml.clock());
+  nvml.now += 10 * second;
+  nvml.boards[0].power_milliwatts = 90'000;  // as of 90 J in the last tenth of the second
+  BOOST_CHECK_CLOSE(sensor.read(nvml.now).lag_joules, 90.0, 1e-6);
+  nvml.boards[0].power_milliwatts = 10'000;  // less than the counter's own mean leaves
+  BOOST_CHECK_CLOSE(sensor.read(nvml.now += second).lag_joules, 30.0, 2.0);
+  nvml.boards[0].power_milliwatts = 650'000;  // more than the board can draw in a period: 2 kW for 0.1 s
+  BOOST_CHECK_CLOSE(sensor.read(nvml.now += second).lag_joules, 200.0, 1e-6);
+  // A field that says nothing, or of a type that power never had, is as good as none.
+  for (const auto& [milliwatts, type] : {std::pair(0, nvml_type_unsigned), {70'000, 0u}}) {
+    nvml.boards[0].instant_milliwatts = milliwatts;
+    nvml.boards[0].instant_type = type;
+    BOOST_CHECK_CLOSE(sensor.read(nvml.now += second).lag_joules, 200.0, 1e-6);
+  }
+  nvml.boards[0].instant_type = nvml_type_unsigned;
+  BOOST_CHECK_CLOSE(sensor.read(nvml.now += second).lag_joules, 30.0, 2.0);  // 70 W: the mean of the counter is more
 }
 
 BOOST_AUTO_TEST_CASE(readings_that_follow_each_other_closely_do_not_make_up_a_power) {

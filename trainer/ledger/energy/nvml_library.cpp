@@ -49,6 +49,7 @@ NvmlLibrary load_nvml(const std::string& file) {
     return {std::nullopt, file + " has no " + missing + ": the NVIDIA driver is too old to count energy"};
   }
   find(library, "nvmlDeviceGetPowerUsage", api.power_usage);
+  find(library, "nvmlDeviceGetFieldValues", api.field_values);
   find(library, "nvmlDeviceGetEnforcedPowerLimit", api.power_limit);
   // Not _v3: some drivers of the 535 series fill that one's entries with another size.
   find(library, "nvmlDeviceGetComputeRunningProcesses_v2", api.compute_processes);

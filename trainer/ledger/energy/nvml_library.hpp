@@ -25,6 +25,25 @@ static_assert(sizeof(NvmlProcess) == 24);
 /// NVML_VALUE_NOT_AVAILABLE.
 inline constexpr unsigned long long nvml_not_available = ~0ull;
 
+/// nvmlFieldValue_t: a quantity asked for by its number.
+struct NvmlField {
+  unsigned id = 0;
+  unsigned scope = 0;  ///< of power: 0, the GPU with its memory
+  long long timestamp = 0, latency = 0;
+  unsigned type = 0;  ///< nvmlValueType_t: which part of the value counts
+  int code = 0;       ///< nvmlReturn_t of this field
+  union {
+    double real;
+    unsigned number;
+    unsigned long long large_number;
+  } value = {0};
+};
+static_assert(sizeof(NvmlField) == 40);
+/// NVML_FI_DEV_POWER_INSTANT, milliwatts.
+inline constexpr unsigned nvml_power_instant = 186;
+/// Values of nvmlValueType_t: unsigned, and of 64 bits.
+inline constexpr unsigned nvml_type_unsigned = 1, nvml_type_unsigned_long = 2, nvml_type_unsigned_long_long = 3;
+
 /// A table of its functions; a test fills in its own. All return nvmlReturn_t, but error_string.
 struct NvmlApi {
   int (*init)() = nullptr;
@@ -38,8 +57,10 @@ struct NvmlApi {
   int (*device_name)(NvmlDevice device, char* text, unsigned size) = nullptr;
   /// Millijoules since the driver was loaded.
   int (*total_energy)(NvmlDevice device, unsigned long long* millijoules) = nullptr;
-  /// Milliwatts of now, over the last moments; null: this library does not have it.
+  /// Milliwatts, of boards since Ampere (but GA100) the mean of the last second; null: this library does not have it.
   int (*power_usage)(NvmlDevice device, unsigned* milliwatts) = nullptr;
+  /// Fills in each of `count` fields by its id; null: this library does not have it.
+  int (*field_values)(NvmlDevice device, int count, NvmlField* fields) = nullptr;
   /// Milliwatts that the board may draw; null: this library does not have it.
   int (*power_limit)(NvmlDevice device, unsigned* milliwatts) = nullptr;
   /// Processes that compute on the device: `*count` is the room at `processes` and becomes their number, also where it

@@ -11,6 +11,9 @@ namespace {
 constexpr std::uint64_t wrap = std::uint64_t{1} << 32;
 /// A board whose limit is not known, or that passes it for a moment, draws less.
 constexpr double largest_watts = 2000;
+/// What NVML's power usage is the mean of, on boards since Ampere (but GA100); on others it is of the moment, but none
+/// says which it is.
+constexpr double power_window_seconds = 1;
 /// Counters move in lumps, and the time of a reading is not the time of the move.
 constexpr double slack_seconds = 1;
 
@@ -99,8 +102,30 @@ EnergyReading NvmlSensor::read(std::int64_t now) {
   millijoules_ += added;
   measure_power(now);
   EnergyReading reading{static_cast<double>(millijoules_) * 1e-3, {}};
-  if (period_.seconds >= 0 && watts_ >= 0) reading.lag_joules = period_.seconds * watts_;
+  reading.lag_joules = lag_joules();
   return reading;
+}
+
+double NvmlSensor::lag_joules() const {
+  if (period_.seconds < 0 || (watts_ < 0 && window_joules_ < 0)) return -1;
+  // All of the window's energy may have come in the period at its end, as far as the board can draw it.
+  return std::max(period_.seconds * watts_, std::min(window_joules_, period_.seconds * most_watts_));
+}
+
+std::optional<double> NvmlSensor::instant_watts() const {
+  if (session_->api().field_values == nullptr) return std::nullopt;
+  NvmlField field;
+  field.id = nvml_power_instant;
+  if (session_->api().field_values(handle_, 1, &field) != nvml_success || field.code != nvml_success) {
+    return std::nullopt;
+  }
+  double milliwatts = 0;  // of a type that power never had: none
+  if (field.type == nvml_type_unsigned) milliwatts = field.value.number;
+  if (field.type == nvml_type_unsigned_long || field.type == nvml_type_unsigned_long_long) {
+    milliwatts = static_cast<double>(field.value.large_number);
+  }
+  // No board draws nothing.
+  return milliwatts > 0 ? std::optional(milliwatts * 1e-3) : std::nullopt;
 }
 
 void NvmlSensor::measure_power(std::int64_t now) {
@@ -113,9 +138,14 @@ void NvmlSensor::measure_power(std::int64_t now) {
     power_time_ = now;
   }
   // What the board draws now may be more than the mean since the last reading: a bound takes the larger.
+  window_joules_ = -1;
+  if (const std::optional<double> watts = instant_watts()) {
+    watts_ = std::max(watts_, *watts);
+    return;
+  }
   unsigned milliwatts = 0;
   if (session_->api().power_usage != nullptr && session_->api().power_usage(handle_, &milliwatts) == nvml_success) {
-    watts_ = std::max(watts_, milliwatts * 1e-3);
+    window_joules_ = milliwatts * 1e-3 * power_window_seconds;
   }
 }
 

@@ -6,7 +6,9 @@
 /// A MIG instance has no counter of its own; the counter of its board would count its neighbours.
 ///
 /// The counter moves at a period of some 10 to 100 ms, which is measured once, before the first reading. What a
-/// reading may lack is that period times the power of the moment.
+/// reading may lack is that period times the power of the moment. Where NVML tells no power of the moment but a mean of
+/// the last second, which in a rise is too small, it is what that second may have had: the mean times a second, or less
+/// where the board could not draw that in a period.
 
 #include <cstdint>
 #include <memory>
@@ -38,6 +40,10 @@ class NvmlSensor final : public EnergySensor {
   int read_counter(std::uint64_t& millijoules) const;
   EnergyReading fail(std::string reason);
   void measure_power(std::int64_t now);
+  /// Watts of this moment; none where the library or the board does not tell them.
+  std::optional<double> instant_watts() const;
+  /// Joules that a reading made now may lack; -1: not known.
+  double lag_joules() const;
 
   std::shared_ptr<const NvmlSession> session_;
   GpuInUse gpu_;
@@ -48,6 +54,7 @@ class NvmlSensor final : public EnergySensor {
   std::int64_t last_time_ = 0;
   std::uint64_t millijoules_ = 0;  ///< since the first look at the counter
   double watts_ = -1;              ///< of the recent past; -1: not known
+  double window_joules_ = -1;      ///< of the last second, where no power of the moment is told; -1: not needed
   std::uint64_t power_begin_ = 0;  ///< millijoules_ at power_time_, from which watts_ are measured next
   std::int64_t power_time_ = 0;
   std::string reason_;  ///< of the failure that ended the readings
