@@ -34,10 +34,11 @@ if(BLOCKTRAIN_SANITIZE AND NOT BLOCKTRAIN_FUZZ)
 endif()
 
 # By what the compiler itself says of the headers it read (DEPEND): otherwise ccache preprocesses every file that it does
-# not know, which costs a fresh build a tenth and more.
+# not know, which costs a fresh build a tenth and more. Without the two sloppinesses it keeps nothing that uses a
+# precompiled header.
 find_program(CCACHE ccache)
 if(CCACHE)
-  set(BLOCKTRAIN_CCACHE env CCACHE_DEPEND=1 ${CCACHE})
+  set(BLOCKTRAIN_CCACHE env CCACHE_DEPEND=1 CCACHE_SLOPPINESS=pch_defines,time_macros ${CCACHE})
   set(CMAKE_CXX_COMPILER_LAUNCHER ${BLOCKTRAIN_CCACHE})
 endif()
 
