@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <span>
 #include <vector>
 
 namespace emulated_gpu {
@@ -31,7 +32,7 @@ struct Thread {
   State state = State::done;
   unsigned shuffles = 0;
   int barrier = 0, barrier_threads = 0;  ///< where it waits for some
-  context::fiber self, scheduler;
+  context::fiber self;                   ///< empty while it runs
 };
 
 /// What the lanes of a warp gave to their shuffles. Two sets in turn: a lane cannot be two shuffles ahead of another.
@@ -60,7 +61,7 @@ class Multiprocessor {
   void wait(State state) {
     Thread& t = current();
     t.state = state;
-    t.scheduler = std::move(t.scheduler).resume();
+    pass_on(t.self);
     here = &t.place;
   }
 
@@ -88,14 +89,36 @@ class Multiprocessor {
     Thread& t = *threads_.back();
     t.self =
         context::fiber(std::allocator_arg, context::fixedsize_stack(stack_bytes), [this, &t](context::fiber&& from) {
-          t.scheduler = std::move(from);
+          *left_ = std::move(from);
           for (;;) {
             (*body_)();
             t.state = State::done;
-            t.scheduler = std::move(t.scheduler).resume();
+            pass_on(t.self);
           }
-          return std::move(t.scheduler);
+          return std::move(scheduler_);
         });
+  }
+
+  /// The next thread in turn that is ready takes over, or run_warp() when there is none; returns when it is the turn of
+  /// `own` again. From thread to thread, because a way over run_warp() would double the switches, which are most of the
+  /// time that the emulation takes.
+  void pass_on(context::fiber& own) {
+    while (!turns_.empty()) {
+      Thread& next = *(backwards_ ? turns_.back() : turns_.front());
+      turns_ = backwards_ ? turns_.first(turns_.size() - 1) : turns_.subspan(1);
+      if (next.state == State::ready) {
+        here = &next.place;
+        return switch_to(next.self, own);
+      }
+    }
+    if (&own != &scheduler_) switch_to(scheduler_, own);
+  }
+
+  /// Who goes on keeps the fiber of who left, in the place that it named.
+  void switch_to(context::fiber& other, context::fiber& own) {
+    left_ = &own;
+    context::fiber from = std::move(other).resume();
+    *left_ = std::move(from);
   }
 
   void run_block(const Shape& shape, uint3 block) {
@@ -106,11 +129,11 @@ class Multiprocessor {
       threads_[i]->state = State::ready;
       threads_[i]->shuffles = 0;
     }
-    const bool backwards = blocks_run_++ % 2 == 1;
+    backwards_ = blocks_run_++ % 2 == 1;
     const auto warps = static_cast<unsigned>(warps_.size());
     for (;;) {
       for (unsigned w = 0; w < warps; ++w) {
-        run_warp(backwards ? warps - 1 - w : w, shape.threads, backwards);
+        run_warp(backwards_ ? warps - 1 - w : w, shape.threads);
       }
       if (pass_barriers(shape.threads)) continue;
       bool waiting = false;
@@ -144,18 +167,13 @@ class Multiprocessor {
   }
 
   /// Until every thread of the warp is done or waits for the block.
-  void run_warp(unsigned warp, unsigned threads, bool backwards) {
+  void run_warp(unsigned warp, unsigned threads) {
     const unsigned begin = warp * lanes, end = std::min(begin + lanes, threads);
     for (;;) {
+      turns_ = std::span(threads_).subspan(begin, end - begin);
+      pass_on(scheduler_);
       unsigned shuffling = 0;
-      for (unsigned k = begin; k < end; ++k) {
-        Thread& t = *threads_[backwards ? end - 1 - (k - begin) : k];
-        if (t.state == State::ready) {
-          here = &t.place;
-          t.self = std::move(t.self).resume();
-        }
-        shuffling += t.state == State::waits_for_warp ? 1 : 0;
-      }
+      for (unsigned k = begin; k < end; ++k) shuffling += threads_[k]->state == State::waits_for_warp ? 1 : 0;
       if (shuffling == 0) return;
       if (shuffling != lanes) {
         for (unsigned k = begin; k < end; ++k) {
@@ -172,6 +190,10 @@ class Multiprocessor {
   std::vector<Warp> warps_;
   std::vector<double> shared_;
   unsigned blocks_run_ = 0;
+  bool backwards_ = false;
+  std::span<const std::unique_ptr<Thread>> turns_;  ///< those of the warp that have not had their turn
+  context::fiber scheduler_;                        ///< run_warp(), empty while it runs
+  context::fiber* left_ = nullptr;
 };
 
 thread_local Multiprocessor multiprocessor;
