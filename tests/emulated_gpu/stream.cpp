@@ -85,6 +85,8 @@ bool Stream::advance() {
 }
 
 void Stream::drain() {
+  if (work_.empty()) return;
+  const Access access;  // for all of it: one for each piece of work would open and close all memory as often
   while (advance()) {
   }
 }
