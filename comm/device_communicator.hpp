@@ -53,6 +53,8 @@ class DeviceCommunicator {
   virtual int size() const = 0;
   /// "nccl" or "staged".
   virtual const char* transport() const = 0;
+  /// Whether operations return before the device has come to them, so that more work can be given behind them.
+  virtual bool returns_early() const = 0;
 
   /// data[i] = sum over ranks.
   virtual void all_reduce_sum(std::span<float> data, TrafficPurpose purpose, void* stream) = 0;

@@ -47,10 +47,6 @@ Placement place_blocks(int blocks, int world) {
   return placement;
 }
 
-bool Placement::leads(int rank, int block) const {
-  return ranks_of_block.at(static_cast<std::size_t>(block)).front() == rank;
-}
-
 int Placement::replica_index(int rank, int block) const {
   const std::vector<int>& owners = ranks_of_block.at(static_cast<std::size_t>(block));
   const auto found = std::find(owners.begin(), owners.end(), rank);

@@ -14,8 +14,6 @@ struct Placement {
   /// By block: the ranks that own it, ascending and neighbouring; the first one leads (saves, reports).
   std::vector<std::vector<int>> ranks_of_block;
 
-  /// True if `rank` is the first owner of `block`.
-  bool leads(int rank, int block) const;
   /// Index of `rank` among the replicas of `block`; -1 if it does not own it.
   int replica_index(int rank, int block) const;
 };

@@ -12,19 +12,20 @@ Checks and measures blocktrain on this machine's GPU, part by part (all of them,
 
   facts      the GPU, its libraries, and what `blocktrain doctor` says
   tests      every test that computes on a GPU
-  memcheck, racecheck, initcheck, synccheck
-             the operations' tests, and with memcheck whole trainings, under that tool of compute-sanitizer
   train      200 steps of configs/dit-s-2-cifar100.yaml and of its end-to-end twin: planned beside used memory, joules
   kernels    operations that memory bounds beside a copy, attention beside cuDNN called alone
   graphs     steps of small networks with CUDA graphs and without
   swap       a step of a block alone, and of four blocks that take turns on one GPU
   steps      steps of DiT-S/2, L/2 and XL/2 beside PyTorch's, end to end and block-local
+  memcheck, racecheck, synccheck, initcheck
+             the operations' tests, and with memcheck whole trainings, under that tool of compute-sanitizer
 
   --bin FOLDER     build folder with the CUDA kernels and the tests (default: build/cuda)
   --out FOLDER     where everything is kept (default: gpu-check); summary.txt says what passed, failed, was skipped
   --data FOLDER    CIFAR-100 in its binary version, for `train` (default: data/cifar100)
   --python PYTHON  a Python that has PyTorch for CUDA, for `graphs` and `steps` (default: python3)
   --minutes N      begins nothing after N minutes, and stops what runs then (default: 60)
+  --seconds N      stops each check after N seconds (default: 540)
   -h, --help       this text
 
 Exit codes: 0 nothing failed, 1 something failed or was not reached in time, 2 no GPU, no build, or wrong arguments.
@@ -36,12 +37,12 @@ fail() {
   exit 2
 }
 
-all="facts tests memcheck racecheck initcheck synccheck train kernels graphs swap steps"
-bin=build/cuda out=gpu-check data=data/cifar100 python=python3 minutes=60 parts=
+all="facts tests train kernels graphs swap steps memcheck racecheck synccheck initcheck"
+bin=build/cuda out=gpu-check data=data/cifar100 python=python3 minutes=60 seconds=540 parts=
 while [ $# -gt 0 ]; do
   case $1 in
     -h | --help) usage; exit 0 ;;
-    --bin | --out | --data | --python | --minutes)
+    --bin | --out | --data | --python | --minutes | --seconds)
       [ $# -ge 2 ] || fail "$1 needs a value; see --help"
       printf -v "${1#--}" '%s' "$2"
       shift
@@ -55,6 +56,7 @@ while [ $# -gt 0 ]; do
   shift
 done
 [[ $minutes =~ ^[1-9][0-9]{0,3}$ ]] || fail "--minutes $minutes: accepted is a number from 1"
+[[ $seconds =~ ^[1-9][0-9]{0,4}$ ]] || fail "--seconds $seconds: accepted is a number from 1"
 [ -d "$bin" ] || fail "there is no folder '$bin'; build first: cmake --preset cuda && cmake --build build/cuda"
 nvidia-smi -L >/dev/null 2>&1 || fail "nvidia-smi finds no GPU here; see blocktrain doctor"
 deadline=$((SECONDS + 60 * minutes))
@@ -76,6 +78,7 @@ check() {
     note late 0 "$name"
     return
   fi
+  [ "$left" -le "$seconds" ] || left=$seconds
   timeout -k 10 "$left" "$@" >"$out/$name.txt" 2>&1 </dev/null || code=$?
   # Tests of operations pass without a GPU; what they leave out then, they say.
   if [ "$code" = 0 ] && grep -q 'SKIPPED:' "$out/$name.txt"; then code=77; fi
@@ -110,15 +113,20 @@ operations() {
 
 # sanitized TOOL NAME...: tests under a tool of compute-sanitizer.
 sanitized() {
-  local tool=$1 name path
+  local tool=$1 name path sanitizer
   shift
-  if ! command -v compute-sanitizer >/dev/null; then
+  sanitizer=$(PATH=$PATH:/usr/local/cuda/bin command -v compute-sanitizer) || {
     note skipped 0 "$tool: no compute-sanitizer"
     return
-  fi
+  }
   for name in "$@"; do
     path=$(program "$name")
-    [ -z "$path" ] || check "$tool/$name" compute-sanitizer --tool "$tool" --error-exitcode 86 "$path"
+    [ -n "$path" ] || continue
+    check "$tool/$name" "$sanitizer" --tool "$tool" --error-exitcode 86 "$path"
+    if grep -qi 'device not supported' "$out/$tool/$name.txt" 2>/dev/null; then
+      note skipped 0 "$tool: compute-sanitizer does not support this device"
+      return
+    fi
   done
 }
 
@@ -173,13 +181,24 @@ part_swap() {
   step swap/turns-of-2 "${large[@]}" --blocks-in-turn 4 --steps-per-visit 2
 }
 
-# compared NAME ARGUMENT...: bench/compare_step.py on the GPU.
+# compared NAME ARGUMENT...: bench/compare_step.py on the GPU. What was not measured on either side counts as failed.
 compared() {
-  local name=$1 left=$(((deadline - SECONDS) / 60))
+  local name=$1 steps left=$((deadline - SECONDS))
   shift
-  [ "$left" -gt 0 ] || left=1
-  check "$name" "$python" "$root/bench/compare_step.py" --cuda --bench "$(program bench_step)" --python "$python" \
-    --minutes "$left" --logs "$out/$name-logs" "$@"
+  steps=$(program bench_step)
+  if [ -z "$steps" ]; then
+    note skipped 0 "$name: bench_step is not in $bin"
+    return
+  fi
+  if ! "$python" -c 'import torch; torch.zeros(1).cuda()' >/dev/null 2>&1; then
+    note skipped 0 "$name: $python has no PyTorch that computes on this GPU; see --python"
+    return
+  fi
+  [ "$left" -le "$seconds" ] || left=$seconds
+  check "$name" "$python" "$root/bench/compare_step.py" --cuda --bench "$steps" --python "$python" \
+    --minutes "$((left > 120 ? left / 60 : 1))" --logs "$out/$name-logs" "$@"
+  # A row that failed does not end the comparison.
+  if grep -qE 'failed:|not measured' "$out/$name.txt" 2>/dev/null; then note failed 0 "$name: not all rows; see $name.txt"; fi
 }
 
 part_graphs() { compared graphs/dit-s --shapes dit-s/2 "dit-s/2 8x8" --variants no-graph; }

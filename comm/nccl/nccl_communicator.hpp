@@ -36,6 +36,7 @@ class NcclCommunicator final : public DeviceCommunicator {
   int rank() const override { return rank_; }
   int size() const override { return size_; }
   const char* transport() const override { return "nccl"; }
+  bool returns_early() const override { return true; }
   void all_reduce_sum(std::span<float> data, TrafficPurpose purpose, void* stream) override;
   void broadcast(void* data, std::size_t bytes, int root, TrafficPurpose purpose, void* stream) override;
   void exchange(std::span<const Transfer> transfers, TrafficPurpose purpose, void* stream) override;

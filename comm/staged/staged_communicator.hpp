@@ -34,6 +34,7 @@ class StagedDeviceCommunicator final : public DeviceCommunicator {
   int rank() const override { return host_->rank(); }
   int size() const override { return host_->size(); }
   const char* transport() const override { return "staged"; }
+  bool returns_early() const override { return false; }
   void all_reduce_sum(std::span<float> data, TrafficPurpose purpose, void* stream) override;
   void broadcast(void* data, std::size_t bytes, int root, TrafficPurpose purpose, void* stream) override;
   void exchange(std::span<const Transfer> transfers, TrafficPurpose purpose, void* stream) override;

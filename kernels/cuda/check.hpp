@@ -10,10 +10,12 @@
 #define BLOCKTRAIN_CUDA(call)                                                                               \
   do {                                                                                                      \
     const cudaError_t blocktrain_status = (call);                                                           \
-    if (blocktrain_status != cudaSuccess)                                                                   \
+    if (blocktrain_status != cudaSuccess) {                                                                 \
+      (void)cudaGetLastError(); /* it is reported here, not by the next launch */                           \
       ::blocktrain::throw_library_error(                                                                    \
           #call, __FILE__, __LINE__,                                                                        \
           std::string(cudaGetErrorName(blocktrain_status)) + ": " + cudaGetErrorString(blocktrain_status)); \
+    }                                                                                                       \
   } while (false)
 
 #define BLOCKTRAIN_CUBLAS(call)                                                                                 \

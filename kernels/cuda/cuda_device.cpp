@@ -215,6 +215,7 @@ class CudaDevice final : public Device {
     } catch (...) {
       cudaStreamEndCapture(ops_->stream(), &graph);
       if (graph != nullptr) cudaGraphDestroy(graph);
+      cudaGetLastError();  // that the capture ended badly is no news
       throw;
     }
     BLOCKTRAIN_CUDA(cudaStreamEndCapture(ops_->stream(), &graph));

@@ -52,10 +52,10 @@ BOOST_AUTO_TEST_CASE(every_small_placement_keeps_the_rules) {
           pairs += owners.size();
           fewest_ranks = std::min(fewest_ranks, owners.size());
           most_ranks = std::max(most_ranks, owners.size());
-          BOOST_TEST(placement.leads(owners.front(), block));
+          BOOST_TEST(placement.replica_index(owners.front(), block) == 0);  // it saves and reports
           for (std::size_t i = 1; i < owners.size(); ++i) {
             BOOST_TEST(owners[i] == owners[i - 1] + 1);
-            BOOST_TEST(!placement.leads(owners[i], block));
+            BOOST_TEST(placement.replica_index(owners[i], block) == static_cast<int>(i));
           }
         }
         BOOST_TEST(fewest_blocks >= 1u);

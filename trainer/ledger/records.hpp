@@ -61,7 +61,7 @@ struct StepRecord {
   double seconds = 0;                         ///< wall time of the step
   std::int64_t busy_begin = 0, busy_end = 0;  ///< monotonic_ns() while the step kept the device busy
   std::int64_t unix_end = 0;                  ///< unix_ns() at the end of the step
-  ByPurpose bytes_sent{};                     ///< payload handed to communicators during the step
+  ByPurpose bytes_sent{};                     ///< payload handed to communicators since the row before
   std::int64_t memory_planned = -1;           ///< bytes of the arenas by the plan; -1: not known
   std::int64_t memory_measured = -1;          ///< bytes of the arenas that were taken; -1: not known
   std::int64_t memory_runtime = -1;           ///< host bytes of the process besides its arenas; -1: not known

@@ -66,12 +66,17 @@ void sum_over_replicas(kernels::Device& device, const Tensor& gradient, std::int
   device.download_later(wishes, values + elements, sizeof(*wishes));
 }
 
+/// Whether the host cannot ask for a step while the one before it runs.
+bool host_takes_part(const kernels::Device& device, const Replicas& replicas) {
+  return device.shares_host_memory() || (replicas.device != nullptr && !replicas.device->returns_early());
+}
+
 }  // namespace
 
 BlockStepper::BlockStepper(kernels::Device& device, const Replicas& replicas)
     : device_(device),
       replicas_(replicas),
-      most_under_way_(device.shares_host_memory() ? 1 : static_cast<int>(most_steps_under_way)) {
+      most_under_way_(host_takes_part(device, replicas) ? 1 : static_cast<int>(most_steps_under_way)) {
   for (Asked& a : asked_) a.done = device.mark();
 }
 

@@ -4,8 +4,8 @@
 /// the first step nothing is allocated.
 ///
 /// On a GPU a step may be asked for while the one before it runs: its batch is copied beside that, and what came out of
-/// a step is looked at while the next one runs. So the GPU does not wait for the host between steps, nor do replicas on
-/// GPUs: their sum is one more piece of work behind the gradient.
+/// a step is looked at while the next one runs. So the GPU does not wait for the host between steps, nor do replicas
+/// that sum by NCCL: their sum is one more piece of work behind the gradient.
 
 #include <array>
 #include <cstdint>
@@ -53,7 +53,7 @@ class BlockStepper {
   /// `replicas`: of the rank's blocks; outlive this, as does the device.
   BlockStepper(kernels::Device& device, const Replicas& replicas);
 
-  /// Steps that may be under way at a time: one where the host computes.
+  /// Steps that may be under way at a time: one where the host computes, or has a part in summing over replicas.
   int most_under_way() const { return most_under_way_; }
   /// Whether a wish to stop is known to all replicas only once the step it was made with is finished. Until then all
   /// have to ask for the same steps.

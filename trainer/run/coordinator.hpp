@@ -1,7 +1,8 @@
 #pragma once
 /// The coordinator: a thread on rank 0, no extra rank. It gathers what the ranks report, writes the ledger, names
 /// committed checkpoints in the manifest once the rows they cover are on disk, shows progress, watches budgets and
-/// ranks that fall silent, and decides how the run ends. Nobody waits for it but at the very end.
+/// ranks that fall silent, and decides how the run ends. Nobody waits for it but at the very end, and where a block
+/// moves.
 
 #include <atomic>
 #include <chrono>

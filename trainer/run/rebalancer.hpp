@@ -34,8 +34,8 @@ class Rebalancer {
   void ended(int block);
   /// A rank waits for a block: it will be told `take` or `rest`.
   void idle(int rank);
-  /// A rank's answer to wish number `wish`. True when the block moves, to taker_of_last(); answers to wishes that were
-  /// dropped are none.
+  /// A rank's answer to wish number `wish`. True when the block moves, to owner() from now on; answers to wishes that
+  /// were dropped are none.
   bool answered(int rank, int wish, bool gives, std::int64_t step, std::int64_t saved);
   /// The rank trains no more.
   void gone(int rank);

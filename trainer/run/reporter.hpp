@@ -106,7 +106,7 @@ class Reporter {
   std::exception_ptr failure_;          // guarded by mutex_; ended the service thread
   std::exception_ptr save_failure_;     // guarded by mutex_; of the last save
   std::vector<Report> outbox_;          // guarded by mutex_
-  bool closing_ = false, bye_ = false;  // guarded by mutex_
+  bool bye_ = false;                    // guarded by mutex_
   bool quit_ = false;                   // guarded by mutex_
   int bye_code_ = 0;                    // guarded by mutex_
   std::optional<Control> wish_;         // guarded by mutex_; not looked at yet

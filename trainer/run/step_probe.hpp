@@ -29,6 +29,8 @@ class StepProbe {
 
   /// Bytes that the probe itself has in arenas on the device, to be taken off what is measured.
   std::size_t device_bytes() const { return plan_.ranks.front().bytes.on_device(true); }
+  /// The most that the ops took on the device for the probe's steps besides, which stays taken.
+  std::size_t scratch_bytes() const;
 
  private:
   void step();

@@ -334,6 +334,11 @@ int train(comm::Communicator& world, const TrainRequest& request) {
   }
   const int run_code = reporter->finish(code, message);
   if (coordinator) coordinator->join();
+  if (run_code != 0 && run_code != exit_interrupted) {
+    // Some rank may have left its connections; to end them in order, all would have to be there.
+    replicas.abandon();
+    transport->abandon();
+  }
   return run_code;
 }
 
