@@ -58,17 +58,13 @@ void StepProbe::step() {
   stepper_->finish(owned_.front());
 }
 
-std::size_t StepProbe::scratch_bytes() const {
-  return kernels::ops_scratch_bytes + plan_.ranks.front().attention_scratch;
-}
-
 CudaRuntime measure_cuda_runtime(const Config& config, const DataShape& data) {
   CudaRuntime found;
   try {
     if (kernels::cuda_devices(&found.reason) == 0) return found;
     const auto device = kernels::make_cuda_device(0, computed_in(config), true);
     const StepProbe probe(*device, config, data);
-    const std::size_t asked_for = probe.device_bytes() + probe.scratch_bytes();
+    const std::size_t asked_for = probe.device_bytes() + kernels::ops_scratch_bytes;
     DeviceRuntimeMeter meter(*device, open_nvml(), asked_for, asked_for);
     meter.measure();
     found.memory = meter.latest();

@@ -29,8 +29,6 @@ class StepProbe {
 
   /// Bytes that the probe itself has in arenas on the device, to be taken off what is measured.
   std::size_t device_bytes() const { return plan_.ranks.front().bytes.on_device(true); }
-  /// The most that the ops took on the device for the probe's steps besides, which stays taken.
-  std::size_t scratch_bytes() const;
 
  private:
   void step();
@@ -44,7 +42,8 @@ class StepProbe {
   std::optional<BlockStepper> stepper_;
 };
 
-/// What CUDA, its libraries and graphs take of a GPU in each process, besides arenas and the ops' scratch.
+/// What CUDA, its libraries and graphs take of a GPU in each process, besides arenas and the ops' scratch. What cuDNN's
+/// attention took for the probe's one image counts in it.
 struct CudaRuntime {
   DeviceRuntime memory;
   std::string device;  ///< the GPU it was measured on; empty: on none
