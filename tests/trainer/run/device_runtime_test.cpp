@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <array>
 #include <boost/test/unit_test.hpp>
 #include <cstring>
 #include <nlohmann/json.hpp>
@@ -113,13 +114,17 @@ BOOST_AUTO_TEST_CASE(ranks_of_one_process_share_its_memory) {
   std::vector<comm::RankDevice> devices(3);
   devices[0].gpu_uuid = devices[2].gpu_uuid = "GPU-0";
   devices[1].gpu_uuid = "GPU-1";
+  // Memory of pretended GPUs is taken by one thread.
+  std::array<PretendGpu, 3> gpus;
+  std::vector<RankArenas> arenas;
+  for (std::size_t rank = 0; rank < gpus.size(); ++rank) {
+    arenas.push_back(RankArenas::take(gpus[rank], plan.ranks[rank].bytes));
+    for (const kernels::Arena* a : {&arenas[rank].batch, &arenas[rank].home}) std::memset(a->data(), 0, a->capacity());
+  }
   std::vector<ArenasInUse> found(3);
   comm::run_local_world(3, [&](comm::Communicator& world) {
     const auto rank = static_cast<std::size_t>(world.rank());
-    PretendGpu gpu;
-    RankArenas arenas = RankArenas::take(gpu, plan.ranks[rank].bytes);
-    for (const kernels::Arena* a : {&arenas.batch, &arenas.home}) std::memset(a->data(), 0, a->capacity());
-    found[rank] = arenas_in_use(world, plan, devices, arenas);
+    found[rank] = arenas_in_use(world, plan, devices, arenas[rank]);
   });
   std::size_t on_host = 0;
   for (const RankPlan& r : plan.ranks) on_host += r.bytes.on_host(true);
