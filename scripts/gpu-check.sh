@@ -111,15 +111,16 @@ operations() {
     grep -vxE 'kernels_(arena|error|random|tensor)'
 }
 
-# sanitized TOOL NAME...: tests under a tool of compute-sanitizer.
+# sanitized TOOL [NAME...]: the operations' tests, and others, under a tool of compute-sanitizer.
 sanitized() {
-  local tool=$1 name path sanitizer
-  shift
+  local tool=$1 name path sanitizer names
+  mapfile -t names < <(operations)
+  names+=("${@:2}")
   sanitizer=$(PATH=$PATH:/usr/local/cuda/bin command -v compute-sanitizer) || {
     note skipped 0 "$tool: no compute-sanitizer"
     return
   }
-  for name in "$@"; do
+  for name in "${names[@]}"; do
     path=$(program "$name")
     [ -n "$path" ] || continue
     check "$tool/$name" "$sanitizer" --tool "$tool" --error-exitcode 86 "$path"
@@ -149,14 +150,10 @@ part_tests() {
   done
 }
 
-part_memcheck() {
-  local names
-  mapfile -t names < <(operations)
-  sanitized memcheck "${names[@]}" run_gpu
-}
-part_racecheck() { mapfile -t names < <(operations) && sanitized racecheck "${names[@]}"; }
-part_initcheck() { mapfile -t names < <(operations) && sanitized initcheck "${names[@]}"; }
-part_synccheck() { mapfile -t names < <(operations) && sanitized synccheck "${names[@]}"; }
+part_memcheck() { sanitized memcheck run_gpu; }
+part_racecheck() { sanitized racecheck; }
+part_synccheck() { sanitized synccheck; }
+part_initcheck() { sanitized initcheck; }
 
 part_train() {
   local config
@@ -210,7 +207,7 @@ part_steps() {
 }
 
 for part in ${parts:-$all}; do "part_$part"; done
-outcome() { grep -c "^$1 " "$out/summary.txt" || true; }
+outcome() { awk -v outcome="$1" '$1 == outcome { ++n } END { print n + 0 }' "$out/summary.txt"; }
 printf '%s passed, %s failed, %s skipped, %s out of time; all of it in %s\n' "$(outcome passed)" "$(outcome failed)" \
   "$(outcome skipped)" "$(outcome late)" "$out"
 [ "$(outcome failed)" = 0 ] && [ "$(outcome late)" = 0 ]
