@@ -328,17 +328,15 @@ int train(comm::Communicator& world, const TrainRequest& request) {
     code = 1;
     message = e.what();
   }
-  if (code != 0 && !message.empty()) {
+  const auto leave_connections = [&] {
     replicas.abandon();
     transport->abandon();
-  }
+  };
+  if (code != 0 && !message.empty()) leave_connections();
   const int run_code = reporter->finish(code, message);
   if (coordinator) coordinator->join();
-  if (run_code != 0 && run_code != exit_interrupted) {
-    // Some rank may have left its connections; to end them in order, all would have to be there.
-    replicas.abandon();
-    transport->abandon();
-  }
+  // Some rank may have left its connections; to end them in order, all would have to be there.
+  if (run_code != 0 && run_code != exit_interrupted) leave_connections();
   return run_code;
 }
 
