@@ -143,8 +143,7 @@ bool fits(const Description& what, const Layout& a, const Layout& b, const Layou
 bool reachable(const void* data, const Layout& l) {
   const std::size_t element = l.type == CUDA_R_32F ? 4 : 2;
   const std::size_t places = (l.columns - 1) * static_cast<std::size_t>(l.stride) + l.rows;
-  const Kind kind = kind_of(data, places * element);
-  return kind == Kind::device || kind == Kind::managed;
+  return kind_of(data, places * element) == Kind::device;
 }
 
 }  // namespace

@@ -44,8 +44,6 @@ const std::size_t page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
 
 std::size_t round_up(std::size_t n, std::size_t unit) { return (n + unit - 1) / unit * unit; }
 
-bool counts(Kind kind) { return kind == Kind::device || kind == Kind::managed; }
-
 void protect(const Piece& piece, int protection) {
   if (mprotect(piece.pages, piece.page_bytes, protection) != 0) {
     std::perror("emulated GPU: mprotect");
@@ -64,17 +62,18 @@ void set_access(int protection) {
 void* take_memory(Kind kind, std::size_t bytes) {
   Pieces& p = all();
   const std::scoped_lock lock(p.mutex);
-  if (counts(kind) && p.taken + p.of_runtime() + bytes > settings().memory_bytes) return nullptr;
+  if (kind == Kind::device && p.taken + p.of_runtime() + bytes > settings().memory_bytes) return nullptr;
   Piece piece{kind, bytes, nullptr, round_up(bytes == 0 ? 1 : bytes, page)};
   void* const pages = mmap(nullptr, piece.page_bytes + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (pages == MAP_FAILED) return nullptr;
   piece.pages = static_cast<std::byte*>(pages) + page;
   protect(piece, kind == Kind::device && p.accesses == 0 ? PROT_NONE : PROT_READ | PROT_WRITE);
-  // As near to the end of the pages as alignment allows: CUDA's own for arenas, that of packs for single tensors.
-  const std::size_t alignment = kind == Kind::managed ? 16 : 256;
-  std::byte* const memory = piece.pages + (piece.page_bytes - round_up(bytes, alignment));
+  // As near to the end of the pages as the alignment of packs allows. CUDA's own is coarser, and would hide what is
+  // written behind a tensor.
+  constexpr std::size_t pack = 16;
+  std::byte* const memory = piece.pages + (piece.page_bytes - round_up(bytes, pack));
   p.pieces[reinterpret_cast<std::uintptr_t>(memory)] = piece;
-  if (counts(kind)) p.peak = std::max(p.peak, p.taken += bytes);
+  if (kind == Kind::device) p.peak = std::max(p.peak, p.taken += bytes);
   return memory;
 }
 
@@ -83,7 +82,7 @@ bool give_memory(Kind kind, void* memory) {
   const std::scoped_lock lock(p.mutex);
   const auto it = p.pieces.find(reinterpret_cast<std::uintptr_t>(memory));
   if (it == p.pieces.end() || it->second.kind != kind) return false;
-  if (counts(kind)) p.taken -= it->second.bytes;
+  if (kind == Kind::device) p.taken -= it->second.bytes;
   munmap(it->second.pages - page, it->second.page_bytes + 2 * page);
   p.pieces.erase(it);
   return true;

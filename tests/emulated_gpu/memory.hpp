@@ -6,7 +6,7 @@
 
 namespace emulated_gpu {
 
-enum class Kind { none, device, pinned, managed };
+enum class Kind { none, device, pinned };
 
 /// Null where the GPU has too little memory left.
 void* take_memory(Kind kind, std::size_t bytes);
@@ -14,7 +14,7 @@ void* take_memory(Kind kind, std::size_t bytes);
 bool give_memory(Kind kind, void* memory);
 /// Of what kind all of [memory, memory + bytes) is; none where it is no memory of the GPU, or not within one piece.
 Kind kind_of(const void* memory, std::size_t bytes);
-/// Bytes of device and managed memory taken so far.
+/// Bytes of device memory taken so far.
 std::size_t memory_taken();
 /// The most that was taken at one time since start_memory_peak().
 std::size_t memory_peak();

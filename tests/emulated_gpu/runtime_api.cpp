@@ -27,8 +27,6 @@ struct Event {
 };
 Event& event_of(cudaEvent_t handle) { return *reinterpret_cast<Event*>(handle); }
 
-bool of_gpu(Kind kind) { return kind == Kind::device || kind == Kind::managed; }
-
 /// Rows of `width` bytes, `to_pitch` and `from_pitch` apart.
 struct Copy {
   std::byte* to;
@@ -44,9 +42,9 @@ struct Copy {
 };
 
 bool is_valid(cudaMemcpyKind kind, Kind to, Kind from) {
-  if (kind == cudaMemcpyHostToDevice) return of_gpu(to);
-  if (kind == cudaMemcpyDeviceToHost) return of_gpu(from) && to != Kind::device;
-  if (kind == cudaMemcpyDeviceToDevice) return of_gpu(to) && of_gpu(from);
+  if (kind == cudaMemcpyHostToDevice) return to == Kind::device;
+  if (kind == cudaMemcpyDeviceToHost) return from == Kind::device && to != Kind::device;
+  if (kind == cudaMemcpyDeviceToDevice) return to == Kind::device && from == Kind::device;
   return kind == cudaMemcpyDefault;
 }
 
@@ -157,11 +155,7 @@ cudaError_t give(Kind kind, void* memory) {
 
 cudaError_t cudaMalloc(void** memory, std::size_t bytes) { return take(Kind::device, memory, bytes); }
 cudaError_t cudaMallocHost(void** memory, std::size_t bytes) { return take(Kind::pinned, memory, bytes); }
-cudaError_t cudaMallocManaged(void** memory, std::size_t bytes, unsigned) { return take(Kind::managed, memory, bytes); }
-cudaError_t cudaFree(void* memory) {
-  if (memory != nullptr && kind_of(memory, 0) == Kind::managed) return give(Kind::managed, memory);
-  return give(Kind::device, memory);
-}
+cudaError_t cudaFree(void* memory) { return give(Kind::device, memory); }
 cudaError_t cudaFreeHost(void* memory) { return give(Kind::pinned, memory); }
 cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
   *total = settings().memory_bytes;

@@ -19,12 +19,26 @@ std::unique_ptr<Ops> cuda_ops(DType dtype) {
   return std::make_unique<CudaOps>(dtype, true);
 }
 
-void* take_managed(std::size_t bytes) {
+void* take_device(std::size_t bytes) {
   void* memory = nullptr;
-  BLOCKTRAIN_CUDA(cudaMallocManaged(&memory, bytes));
+  BLOCKTRAIN_CUDA(cudaMalloc(&memory, bytes));
   return memory;
 }
 
-void give_managed(void* memory) { cudaFree(memory); }
+void give_device(void* memory) { cudaFree(memory); }
+
+void* take_pinned(std::size_t bytes) {
+  void* memory = nullptr;
+  BLOCKTRAIN_CUDA(cudaMallocHost(&memory, bytes));
+  return memory;
+}
+
+void give_pinned(void* memory) { cudaFreeHost(memory); }
+
+void device_copy(void* to, const void* from, std::size_t bytes) {
+  BLOCKTRAIN_CUDA(cudaDeviceSynchronize());
+  BLOCKTRAIN_CUDA(cudaMemcpy(to, from, bytes, cudaMemcpyDefault));
+  BLOCKTRAIN_CUDA(cudaDeviceSynchronize());
+}
 
 }  // namespace blocktrain::kernels::testing

@@ -14,7 +14,16 @@ std::unique_ptr<Ops> cuda_ops(DType) {
   return nullptr;
 }
 
-void* take_managed(std::size_t) { throw std::logic_error("no CUDA in this build"); }
-void give_managed(void*) {}
+namespace {
+
+[[noreturn]] void no_cuda() { throw std::logic_error("no CUDA in this build"); }
+
+}  // namespace
+
+void* take_device(std::size_t) { no_cuda(); }
+void give_device(void*) {}
+void* take_pinned(std::size_t) { no_cuda(); }
+void give_pinned(void*) {}
+void device_copy(void*, const void*, std::size_t) { no_cuda(); }
 
 }  // namespace blocktrain::kernels::testing

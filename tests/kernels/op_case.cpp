@@ -66,7 +66,7 @@ Parity parity(const Call& call, bool bfloat16) {
         result.same_bits && first.bytes(name) == threaded.bytes(name) && threaded.bytes(name) == again.bytes(name);
   }
   if (const auto gpu = cuda_ops(DType::float32)) {
-    Operands there(DType::float32, Operands::Memory::managed), twice(DType::float32, Operands::Memory::managed);
+    Operands there(DType::float32, Operands::Memory::device), twice(DType::float32, Operands::Memory::device);
     call_twice(*gpu, call, there, twice, result);
     for (const std::string& name : truth.results()) {
       compare(result.error, result.where, name + " on the GPU", truth.read(name), there.read(name));
@@ -76,8 +76,8 @@ Parity parity(const Call& call, bool bfloat16) {
   if (const auto gpu = cuda_ops(DType::bfloat16)) {
     Operands rounded(reference->dtype(), Operands::Memory::host, true);
     call(*reference, rounded);
-    Operands there(DType::bfloat16, Operands::Memory::managed, true);
-    Operands twice(DType::bfloat16, Operands::Memory::managed, true);
+    Operands there(DType::bfloat16, Operands::Memory::device, true);
+    Operands twice(DType::bfloat16, Operands::Memory::device, true);
     call_twice(*gpu, call, there, twice, result);
     for (const std::string& name : rounded.results()) {
       const bool precise = there.is_precise(name);
@@ -156,7 +156,7 @@ void for_each_implementation(const Call& call) {
   };
   run(make_reference_ops(), Operands::Memory::host);
   run(make_cpu_ops(2), Operands::Memory::host);
-  if (auto gpu = cuda_ops(DType::float32)) run(std::move(gpu), Operands::Memory::managed);
+  if (auto gpu = cuda_ops(DType::float32)) run(std::move(gpu), Operands::Memory::device);
 }
 
 void check_values(const Ops& ops, const Operands& operands, const std::string& name,

@@ -49,27 +49,35 @@ Fill list(std::vector<double> values) {
   return [v = std::move(values)](std::int64_t element, double) { return v.at(static_cast<std::size_t>(element)); };
 }
 
-/// One tensor with memory of its own, so that an address sanitizer sees every overrun.
+/// One tensor with memory of its own, so that an address sanitizer, there or on a GPU, sees every overrun.
 struct Operands::Operand {
   enum class Role { input, result };
 
-  Operand(const Tensor& view, Memory where) : tensor(view), memory(where) {
+  Operand(const Tensor& view, Memory where) : tensor(view), host(view), memory(where) {
     // A strided view ends with its last row, not with that row's gap.
     const std::int64_t places = view.size() == 0 ? 0 : (view.shape[0] - 1) * view.row_stride + view.row_size();
     bytes = static_cast<std::size_t>(places) * size_of(view.dtype);
     const std::size_t taken = std::max<std::size_t>(bytes, 1);
-    tensor.data = memory == Memory::managed ? take_managed(taken) : ::operator new(taken, alignment);
-    for (std::int64_t i = 0; i < places; ++i) testing::set(tensor, i, gap_value);
+    host.data = ::operator new(taken, alignment);
+    tensor.data = memory == Memory::device ? take_device(taken) : host.data;
+    for (std::int64_t i = 0; i < places; ++i) testing::set(host, i, gap_value);
   }
   ~Operand() {
-    if (memory == Memory::managed) {
-      give_managed(tensor.data);
-    } else {
-      ::operator delete(tensor.data, alignment);
-    }
+    if (memory == Memory::device) give_device(tensor.data);
+    ::operator delete(host.data, alignment);
   }
   Operand(const Operand&) = delete;
   Operand& operator=(const Operand&) = delete;
+
+  /// Takes what was written to host() to where the op reads it.
+  void send() const {
+    if (memory == Memory::device) device_copy(tensor.data, host.data, bytes);
+  }
+  /// The tensor as the op has left it, in host memory.
+  const Tensor& fetch() const {
+    if (memory == Memory::device) device_copy(host.data, tensor.data, bytes);
+    return host;
+  }
 
   /// A later input() of the same name reads what the op left here.
   void become_result() {
@@ -77,11 +85,12 @@ struct Operands::Operand {
     fresh = false;
   }
   void remember() {
-    const std::byte* const p = static_cast<const std::byte*>(tensor.data);
+    const std::byte* const p = static_cast<const std::byte*>(host.data);
     original.assign(p, p + bytes);
   }
 
-  Tensor tensor;
+  Tensor tensor;  ///< what the op is given
+  Tensor host;    ///< the same in host memory: itself where the op runs on the host
   Memory memory;
   std::size_t bytes = 0;
   Role role = Role::input;
@@ -90,14 +99,14 @@ struct Operands::Operand {
 };
 
 Operands::Operands(DType floating, Memory memory, bool rounded)
-    : state(*new (memory == Memory::managed ? take_managed(sizeof(StepState)) : ::operator new(sizeof(StepState)))
+    : state(*new (memory == Memory::device ? take_pinned(sizeof(StepState)) : ::operator new(sizeof(StepState)))
                 StepState{}),
       floating_(floating),
       memory_(memory),
       rounded_(rounded) {}
 Operands::~Operands() {
-  if (memory_ == Memory::managed) {
-    give_managed(&state);
+  if (memory_ == Memory::device) {
+    give_pinned(&state);
   } else {
     ::operator delete(&state);
   }
@@ -124,8 +133,9 @@ void Operands::fill(Operand& o, const std::string& name, const Fill& fill) const
   for (std::int64_t e = 0; e < o.tensor.size(); ++e) {
     auto value = static_cast<float>(fill(e, standard_normal(name, e)));
     if (rounded_ && !precise_.contains(name)) value = std::bit_cast<float>(std::uint32_t{bfloat16_bits(value)} << 16);
-    testing::set(o.tensor, place_of(o.tensor, e), static_cast<double>(value));
+    testing::set(o.host, place_of(o.host, e), static_cast<double>(value));
   }
+  o.send();
 }
 
 Tensor Operands::input_of(DType dtype, const std::string& name, Dims dims, const Fill& start, std::int64_t row_stride) {
@@ -186,7 +196,8 @@ Tensor Operands::labels(const std::string& name, std::int64_t count, std::int32_
 Tensor Operands::labels(const std::string& name, std::vector<std::int32_t> values) {
   Operand& o = get(name, DType::int32, {static_cast<std::int64_t>(values.size())}, 0);
   if (std::exchange(o.fresh, false)) {
-    std::copy(values.begin(), values.end(), o.tensor.as<std::int32_t>());
+    std::copy(values.begin(), values.end(), o.host.as<std::int32_t>());
+    o.send();
     o.remember();
   }
   return o.tensor;
@@ -195,13 +206,15 @@ Tensor Operands::labels(const std::string& name, std::vector<std::int32_t> value
 Tensor Operands::label_output(const std::string& name, std::int64_t count) {
   Operand& o = get(name, DType::int32, {count}, 0);
   o.become_result();
-  for (std::int64_t n = 0; n < count; ++n) testing::set(o.tensor, n, gap_value);
+  for (std::int64_t n = 0; n < count; ++n) testing::set(o.host, n, gap_value);
+  o.send();
   return o.tensor;
 }
 
 const SigmaInterval* Operands::interval(const SigmaInterval& interval) {
   Operand& o = get("interval", DType::int32, {sizeof(interval) / sizeof(std::int32_t)}, 0);
-  std::memcpy(o.tensor.data, &interval, sizeof(interval));
+  std::memcpy(o.host.data, &interval, sizeof(interval));
+  o.send();
   o.remember();
   return static_cast<const SigmaInterval*>(o.tensor.data);
 }
@@ -209,19 +222,21 @@ const SigmaInterval* Operands::interval(const SigmaInterval& interval) {
 void Operands::record(const std::string& name, double value) {
   Operand& o = get(name, DType::float64, {1}, 0);
   o.become_result();
-  testing::set(o.tensor, 0, value);
+  testing::set(o.host, 0, value);
+  o.send();
 }
 
 std::vector<double> Operands::read(const std::string& name) const {
-  const Tensor& t = find(name).tensor;
+  const Tensor& t = find(name).fetch();
   std::vector<double> values;
   for (std::int64_t e = 0; e < t.size(); ++e) values.push_back(testing::get(t, place_of(t, e)));
   return values;
 }
 
 void Operands::write(const std::string& name, std::int64_t element, double value) {
-  const Tensor& t = find(name).tensor;
-  testing::set(t, place_of(t, element), value);
+  const Operand& o = find(name);
+  testing::set(o.fetch(), place_of(o.host, element), value);
+  o.send();
 }
 
 std::vector<std::string> Operands::results() const {
@@ -234,14 +249,14 @@ std::vector<std::string> Operands::results() const {
 
 std::vector<std::byte> Operands::bytes(const std::string& name) const {
   const Operand& o = find(name);
-  const std::byte* const p = static_cast<const std::byte*>(o.tensor.data);
+  const std::byte* const p = static_cast<const std::byte*>(o.fetch().data);
   return std::vector<std::byte>(p, p + o.bytes);
 }
 
 std::string Operands::damage() const {
   std::string text;
   for (const auto& [name, operand] : operands_) {
-    const Tensor& t = operand->tensor;
+    const Tensor& t = operand->fetch();
     if (operand->role == Operand::Role::input && operand->bytes > 0 &&
         std::memcmp(t.data, operand->original.data(), operand->bytes) != 0) {
       text += "input " + name + " was written to; ";

@@ -33,7 +33,7 @@ Fill list(std::vector<double> values);
 /// tensor asked for as an input is what the op before left there.
 class Operands {
  public:
-  enum class Memory { host, managed };  ///< managed: reached by a GPU as well
+  enum class Memory { host, device };  ///< device: a GPU's, and values are copied there and back
   /// With `rounded`, values start as bfloat16 has them, except those of precise operands.
   explicit Operands(DType floating, Memory memory = Memory::host, bool rounded = false);
   ~Operands();
