@@ -8,8 +8,8 @@ if(BLOCKTRAIN_CUDA)
     find_program(CMAKE_CUDA_COMPILER nvcc HINTS ENV CUDA_HOME ENV CUDA_PATH /usr/local/cuda PATH_SUFFIXES bin)
   endif()
   if(CMAKE_CUDA_COMPILER)
-    # Machine code for Ampere and Hopper, and what later chips are compiled from when they first run.
-    set(CMAKE_CUDA_ARCHITECTURES "80-real;90a-real;90-virtual" CACHE STRING "GPUs to build for, as CMake names them")
+    # Machine code for Ampere and Hopper; later chips compile what Ampere's was made from when they first run.
+    set(CMAKE_CUDA_ARCHITECTURES "80;90a-real" CACHE STRING "GPUs to build for, as CMake names them")
     enable_language(CUDA)
     # CMake before 3.26 does not know that nvcc 12 and later compile C++20.
     if(NOT DEFINED CMAKE_CUDA20_STANDARD_COMPILE_OPTION)
