@@ -269,8 +269,7 @@ void Dit::forward(Ops& ops, const NoisyBatch& batch, const Tensor& conditioning,
   embedding_.forward(ops, input_of(0), batch.noisy.rows(begin, end), batch.sigma.rows(begin, end), training_.positions,
                      scratch);
   for (std::size_t i = 0; i < layers_.size(); ++i) {
-    const Tensor gelu = scratch.wide_as(end - begin, config_.tokens(), config_.mlp_ratio * config_.width);
-    layers_[i].forward(ops, input_of(i + 1), activations(i, begin, end), gelu, conditioning, scratch);
+    layers_[i].forward(ops, input_of(i + 1), activations(i, begin, end), conditioning, scratch);
   }
   output_.forward(ops, training_.f.rows(begin, end), training_.output_modulation.rows(begin, end),
                   input_of(layers_.size()), conditioning, scratch);
@@ -300,7 +299,7 @@ Tensor Dit::infer(Ops& ops, const Tensor& z, const Tensor& sigma, const Tensor& 
   ops.drop_labels(condition.index, label, condition_.none(), 0, {}, nullptr, 0);
   condition_.forward(ops, condition, sigma);
   embedding_.forward(ops, stream, z, sigma, inference_.positions, scratch);
-  for (const DitLayer& layer : layers_) layer.forward(ops, stream, kept, kept.hidden, condition.out, scratch);
+  for (const DitLayer& layer : layers_) layer.forward(ops, stream, kept, condition.out, scratch);
   output_.forward(ops, f, inference_.output_modulation.rows(0, samples), stream, condition.out, scratch);
   return f;
 }

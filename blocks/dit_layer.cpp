@@ -17,6 +17,14 @@ DitLayerActivations DitLayerActivations::allocate(kernels::Arena& arena, kernels
   a.projection = rows_of(width);
   a.hidden = rows_of(config.mlp_ratio * width);
   a.output = rows_of(width);
+  if (!config.keeps_cheap || config.checkpointing != ActivationCheckpointing::none) return a;
+  for (NormActivations* norm : {&a.attention_norm, &a.mlp_norm}) {
+    norm->out = rows_of(width);
+    norm->mean = arena.allocate(kernels::precise(dtype), {samples, tokens});
+    norm->rstd = arena.allocate(kernels::precise(dtype), {samples, tokens});
+  }
+  a.x1 = rows_of(width);
+  a.gelu = rows_of(config.mlp_ratio * width);
   return a;
 }
 
@@ -33,29 +41,44 @@ DitLayerActivations DitLayerActivations::transient(const DitConfig& config, cons
   a.projection = scratch.narrow;
   a.hidden = scratch.wide_as(samples, tokens, config.mlp_ratio * width);
   a.output = scratch.narrow;
+  a.gelu = a.hidden;
   return a;
 }
 
 DitLayerActivations DitLayerActivations::rows(std::int64_t begin, std::int64_t end, const Tensor& in) const {
   BLOCKTRAIN_EXPECTS(in.dim(0) == end - begin);
+  const auto part = [=](const Tensor& t) { return t.empty() ? Tensor() : t.rows(begin, end); };
+  const auto norm = [&](const NormActivations& n) { return NormActivations{part(n.out), part(n.mean), part(n.rstd)}; };
   return {in,
-          modulation.rows(begin, end),
-          qkv.rows(begin, end),
-          attention.rows(begin, end),
-          log_sum_exp.rows(begin, end),
-          projection.rows(begin, end),
-          hidden.rows(begin, end),
-          output.rows(begin, end)};
+          part(modulation),
+          part(qkv),
+          part(attention),
+          part(log_sum_exp),
+          part(projection),
+          part(hidden),
+          part(output),
+          norm(attention_norm),
+          norm(mlp_norm),
+          part(x1),
+          part(gelu)};
 }
 
 namespace {
+
 std::string layer_name(int index, const char* part) { return "layers." + std::to_string(index) + "." + part; }
+
+/// Where a modulated norm goes.
+NormActivations kept_or_scratch(const NormActivations& kept, const DitScratch& scratch) {
+  return kept.out.empty() ? NormActivations{scratch.narrow, scratch.mean, scratch.rstd} : kept;
+}
+
 }  // namespace
 
 DitLayer::DitLayer(ParameterLayout& layout, const DitConfig& config, int index)
     : width_(config.width),
       hidden_(config.mlp_ratio * config.width),
       heads_(config.heads),
+      keeps_cheap_(config.keeps_cheap),
       modulation_(layout, layer_name(index, "modulation"), 6 * width_, width_, Linear::Start::zeros),
       qkv_(layout, layer_name(index, "attention.qkv"), 3 * width_, width_, Linear::Start::xavier),
       projection_(layout, layer_name(index, "attention.projection"), width_, width_, Linear::Start::xavier),
@@ -74,34 +97,40 @@ Tensor DitLayer::part(const Tensor& modulation, int i) const {
   return modulation.columns(i * width_, (i + 1) * width_);
 }
 
-void DitLayer::forward(Ops& ops, const Tensor& next, const DitLayerActivations& kept, const Tensor& gelu,
-                       const Tensor& conditioning, const DitScratch& scratch) const {
-  const Tensor& x1 = scratch.flow;
-  branches(ops, kept, x1, gelu, conditioning, scratch);
+Tensor DitLayer::gelu_of(const DitLayerActivations& kept, const DitScratch& scratch) const {
+  return kept.gelu.empty() ? scratch.wide_as(kept.input.dim(0), kept.input.dim(1), hidden_) : kept.gelu;
+}
+
+void DitLayer::forward(Ops& ops, const Tensor& next, const DitLayerActivations& kept, const Tensor& conditioning,
+                       const DitScratch& scratch) const {
+  const Tensor& x1 = kept.x1.empty() ? scratch.flow : kept.x1;
+  branches(ops, kept, x1, conditioning, scratch);
   ops.gated_residual_forward(next, x1, kept.output, part(kept.modulation, 5));
 }
 
 void DitLayer::forward_again(Ops& ops, const DitLayerActivations& kept, const Tensor& conditioning,
                              const DitScratch& scratch) const {
+  BLOCKTRAIN_EXPECTS(kept.x1.empty());
   // The gradient lies in scratch.flow now. x1 is read no more once the MLP's output takes its place.
-  const Tensor gelu = scratch.wide_as(kept.input.dim(0), kept.input.dim(1), hidden_);
-  branches(ops, kept, kept.output, gelu, conditioning, scratch);
+  branches(ops, kept, kept.output, conditioning, scratch);
 }
 
-void DitLayer::branches(Ops& ops, const DitLayerActivations& kept, const Tensor& x1, const Tensor& gelu,
-                        const Tensor& conditioning, const DitScratch& scratch) const {
+void DitLayer::branches(Ops& ops, const DitLayerActivations& kept, const Tensor& x1, const Tensor& conditioning,
+                        const DitScratch& scratch) const {
   const Tensor& m = kept.modulation;
   modulation_.forward(ops, m, conditioning);
 
-  const Tensor& modulated = scratch.narrow;
-  ops.norm_modulate_forward(modulated, scratch.mean, scratch.rstd, kept.input, part(m, 0), part(m, 1), norm_epsilon);
-  qkv_.forward(ops, kept.qkv, modulated);
+  const NormActivations first = kept_or_scratch(kept.attention_norm, scratch);
+  ops.norm_modulate_forward(first.out, first.mean, first.rstd, kept.input, part(m, 0), part(m, 1), norm_epsilon);
+  qkv_.forward(ops, kept.qkv, first.out);
   ops.attention_forward(kept.attention, kept.log_sum_exp, kept.qkv, heads_);
   projection_.forward(ops, kept.projection, kept.attention);
   ops.gated_residual_forward(x1, kept.input, kept.projection, part(m, 2));
 
-  ops.norm_modulate_forward(modulated, scratch.mean, scratch.rstd, x1, part(m, 3), part(m, 4), norm_epsilon);
-  mlp_input_.forward_gelu(ops, gelu, kept.hidden, modulated);
+  const NormActivations second = kept_or_scratch(kept.mlp_norm, scratch);
+  const Tensor gelu = gelu_of(kept, scratch);
+  ops.norm_modulate_forward(second.out, second.mean, second.rstd, x1, part(m, 3), part(m, 4), norm_epsilon);
+  mlp_input_.forward_gelu(ops, gelu, kept.hidden, second.out);
   mlp_output_.forward(ops, kept.output, gelu);
 }
 
@@ -115,21 +144,25 @@ void DitLayer::backward(Ops& ops, const Tensor& dconditioning, const DitLayerAct
 
 void DitLayer::backward_mlp(Ops& ops, const DitLayerActivations& kept, const DitScratch& scratch) const {
   const Tensor &m = kept.modulation, &dm = scratch.modulation, &flow = scratch.flow;
-  const std::int64_t samples = flow.dim(0), tokens = flow.dim(1);
 
   const Tensor& doutput = kept.output;
   ops.gated_residual_backward(doutput, part(dm, 5), flow, kept.output, part(m, 5));
-  const Tensor hidden = scratch.wide_as(samples, tokens, hidden_);
-  mlp_output_.backward_gelu(ops, hidden, doutput, kept.hidden);
+  const Tensor dhidden = gelu_of(kept, scratch);
+  mlp_output_.backward_gelu(ops, dhidden, doutput, kept.hidden, keeps_cheap_);
 
-  // The modulated norm again, in the memory of the MLP's output, which nothing needs any more; when it has served the
-  // weight's gradient, its memory takes the gradient with respect to it.
-  const Tensor &x1 = scratch.narrow, &modulated = kept.output;
-  ops.gated_residual_forward(x1, kept.input, kept.projection, part(m, 2));
-  ops.norm_modulate_forward(modulated, scratch.mean, scratch.rstd, x1, part(m, 3), part(m, 4), norm_epsilon);
-  mlp_input_.backward_parameters(ops, hidden, modulated);
-  mlp_input_.backward_input(ops, modulated, hidden);
-  ops.norm_modulate_backward(flow, part(dm, 3), part(dm, 4), modulated, x1, scratch.mean, scratch.rstd, part(m, 4));
+  // The modulated norm, or its like again in the memory of the MLP's output, which nothing needs any more; when it has
+  // served the weight's gradient, its memory takes the gradient with respect to it.
+  Tensor x1 = kept.x1;
+  NormActivations norm = kept.mlp_norm;
+  if (x1.empty()) {
+    x1 = scratch.narrow;
+    norm = {kept.output, scratch.mean, scratch.rstd};
+    ops.gated_residual_forward(x1, kept.input, kept.projection, part(m, 2));
+    ops.norm_modulate_forward(norm.out, norm.mean, norm.rstd, x1, part(m, 3), part(m, 4), norm_epsilon);
+  }
+  mlp_input_.backward_parameters(ops, dhidden, norm.out);
+  mlp_input_.backward_input(ops, norm.out, dhidden);
+  ops.norm_modulate_backward(flow, part(dm, 3), part(dm, 4), norm.out, x1, norm.mean, norm.rstd, part(m, 4));
 }
 
 void DitLayer::backward_attention(Ops& ops, const DitLayerActivations& kept, const DitScratch& scratch) const {
@@ -143,12 +176,14 @@ void DitLayer::backward_attention(Ops& ops, const DitLayerActivations& kept, con
   const Tensor dqkv = scratch.wide_as(samples, tokens, 3 * width_);
   ops.attention_backward(dqkv, dattention, kept.attention, kept.log_sum_exp, kept.qkv, heads_);
 
-  const Tensor& modulated = kept.projection;
-  ops.norm_modulate_forward(modulated, scratch.mean, scratch.rstd, kept.input, part(m, 0), part(m, 1), norm_epsilon);
-  qkv_.backward_parameters(ops, dqkv, modulated);
-  qkv_.backward_input(ops, modulated, dqkv);
-  ops.norm_modulate_backward(flow, part(dm, 0), part(dm, 1), modulated, kept.input, scratch.mean, scratch.rstd,
-                             part(m, 1));
+  NormActivations norm = kept.attention_norm;
+  if (norm.out.empty()) {
+    norm = {kept.projection, scratch.mean, scratch.rstd};
+    ops.norm_modulate_forward(norm.out, norm.mean, norm.rstd, kept.input, part(m, 0), part(m, 1), norm_epsilon);
+  }
+  qkv_.backward_parameters(ops, dqkv, norm.out);
+  qkv_.backward_input(ops, norm.out, dqkv);
+  ops.norm_modulate_backward(flow, part(dm, 0), part(dm, 1), norm.out, kept.input, norm.mean, norm.rstd, part(m, 1));
 }
 
 double DitLayer::flops_per_token() const {

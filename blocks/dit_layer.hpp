@@ -4,8 +4,9 @@
 ///   x1 = x  + gate1 * projection(attention(qkv(modulate(norm(x), shift1, scale1))))
 ///   y  = x1 + gate2 * output(GELU(input(modulate(norm(x1), shift2, scale2))))
 /// The norms have no parameters of their own. Of a forward pass only what is dear to compute again is kept: 11 C
-/// numbers per token; modulated norms, x1 and the GELU are computed again in the backward pass. With activation
-/// checkpointing it is the input alone, C numbers per token.
+/// numbers per token; modulated norms, x1 and the GELU are computed again in the backward pass, unless
+/// DitConfig::keeps_cheap keeps them too, 18 C numbers. With activation checkpointing it is the input alone, C numbers
+/// per token.
 
 #include <string>
 #include <vector>
@@ -14,6 +15,12 @@
 #include "blocks/linear.hpp"
 
 namespace blocktrain::blocks {
+
+/// A modulated norm, and what its backward pass reads besides.
+struct NormActivations {
+  kernels::Tensor out;         ///< [N,T,C]
+  kernels::Tensor mean, rstd;  ///< [N,T]
+};
 
 /// What the backward pass of a layer reads, of N samples with T tokens of width C.
 struct DitLayerActivations {
@@ -25,6 +32,10 @@ struct DitLayerActivations {
   kernels::Tensor projection;   ///< [N,T,C]
   kernels::Tensor hidden;       ///< [N,T,mlp_ratio*C] before the GELU
   kernels::Tensor output;       ///< [N,T,C] of the MLP
+  // Empty where they are computed again:
+  NormActivations attention_norm, mlp_norm;
+  kernels::Tensor x1;    ///< [N,T,C]
+  kernels::Tensor gelu;  ///< [N,T,mlp_ratio*C]
 
   /// All but `input`, which has to outlast the rest when that is shared by layers.
   static DitLayerActivations allocate(kernels::Arena& arena, kernels::DType dtype, const DitConfig& config,
@@ -48,19 +59,20 @@ class DitLayer {
   void bind_gradient(const kernels::Tensor& flat, const std::vector<Parameter>& list);
 
   /// next[n,T,C] from kept.input, filling the rest of `kept`. conditioning: SiLU(c) [n,C]. `next` may be
-  /// kept.input. `gelu` [n,T,mlp_ratio*C] takes the GELU's output; it may be kept.hidden when no backward follows.
-  /// Uses scratch.flow and scratch.narrow.
+  /// kept.input; kept.gelu may be kept.hidden when no backward follows. What is not kept lies in scratch.flow,
+  /// scratch.narrow and, of the GELU, scratch.wide: there it is when backward() comes next.
   void forward(kernels::Ops& ops, const kernels::Tensor& next, const DitLayerActivations& kept,
-               const kernels::Tensor& gelu, const kernels::Tensor& conditioning, const DitScratch& scratch) const;
+               const kernels::Tensor& conditioning, const DitScratch& scratch) const;
 
-  /// Fills `kept` from kept.input with the bits that forward() gave it. Leaves scratch.flow alone; uses scratch.narrow
-  /// and scratch.wide.
+  /// Fills `kept`, in which nothing cheap is, from kept.input with the bits that forward() gave it, and scratch.wide
+  /// with the GELU. Leaves scratch.flow alone; uses scratch.narrow.
   void forward_again(kernels::Ops& ops, const DitLayerActivations& kept, const kernels::Tensor& conditioning,
                      const DitScratch& scratch) const;
 
   /// Takes scratch.flow from the gradient of `next` to that of kept.input, adds the gradient of SiLU(c) into
-  /// dconditioning [n,C] and those of the parameters into the bound gradient. Uses all of scratch and destroys
-  /// kept.projection, kept.hidden and kept.output.
+  /// dconditioning [n,C] and those of the parameters into the bound gradient. With DitConfig::keeps_cheap it reads the
+  /// GELU, in scratch.wide where it is not kept. Uses all of scratch and destroys `kept`, but for its input and q, k,
+  /// v.
   void backward(kernels::Ops& ops, const kernels::Tensor& dconditioning, const DitLayerActivations& kept,
                 const kernels::Tensor& conditioning, const DitScratch& scratch) const;
 
@@ -72,14 +84,17 @@ class DitLayer {
   /// Columns of shift, scale and gate in the modulation: 0, 1, 2 for attention, 3, 4, 5 for the MLP.
   kernels::Tensor part(const kernels::Tensor& modulation, int i) const;
 
+  /// The GELU of n samples, or its gradient.
+  kernels::Tensor gelu_of(const DitLayerActivations& kept, const DitScratch& scratch) const;
   /// Forward up to what is added to x1 [n,T,C] in the end. `x1` may be kept.output, and is then gone.
   void branches(kernels::Ops& ops, const DitLayerActivations& kept, const kernels::Tensor& x1,
-                const kernels::Tensor& gelu, const kernels::Tensor& conditioning, const DitScratch& scratch) const;
+                const kernels::Tensor& conditioning, const DitScratch& scratch) const;
   void backward_mlp(kernels::Ops& ops, const DitLayerActivations& kept, const DitScratch& scratch) const;
   void backward_attention(kernels::Ops& ops, const DitLayerActivations& kept, const DitScratch& scratch) const;
 
   std::int64_t width_, hidden_;
   int heads_;
+  bool keeps_cheap_;
   Linear modulation_, qkv_, projection_, mlp_input_, mlp_output_;
 };
 

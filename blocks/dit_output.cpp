@@ -30,7 +30,7 @@ void DitOutput::forward(Ops& ops, const Tensor& f, const Tensor& modulation, con
   modulation_.forward(ops, modulation, conditioning);
   const Tensor shift = modulation.columns(0, width_), scale = modulation.columns(width_, 2 * width_);
   ops.norm_modulate_forward(scratch.narrow, scratch.mean, scratch.rstd, x, shift, scale, norm_epsilon);
-  const Tensor patches = scratch.wide_as(x.dim(0), tokens_, patch_elements_);
+  const Tensor patches = scratch.patches_as(x.dim(0), tokens_, patch_elements_);
   linear_.forward(ops, patches, scratch.narrow);
   ops.unpatchify(f, patches, patch_);
 }
@@ -39,7 +39,7 @@ void DitOutput::backward(Ops& ops, const Tensor& dconditioning, const Tensor& df
                          const Tensor& x, const Tensor& conditioning, const DitScratch& scratch) const {
   const Tensor shift = modulation.columns(0, width_), scale = modulation.columns(width_, 2 * width_);
   const Tensor dmodulation = scratch.modulation.columns(0, 2 * width_);
-  const Tensor dpatches = scratch.wide_as(x.dim(0), tokens_, patch_elements_);
+  const Tensor dpatches = scratch.patches_as(x.dim(0), tokens_, patch_elements_);
   const Tensor& modulated = scratch.narrow;
   ops.patchify(dpatches, df, patch_, {}, 0);
   ops.norm_modulate_forward(modulated, scratch.mean, scratch.rstd, x, shift, scale, norm_epsilon);

@@ -44,9 +44,9 @@ void Linear::forward_gelu(Ops& ops, const Tensor& out, const Tensor& pre, const 
   ops.linear_gelu_forward(matrix(out, outputs_), matrix(pre, outputs_), matrix(x, inputs_), weight_.value, bias_.value);
 }
 
-void Linear::backward_gelu(Ops& ops, const Tensor& dpre, const Tensor& dy, const Tensor& pre) const {
+void Linear::backward_gelu(Ops& ops, const Tensor& dpre, const Tensor& dy, const Tensor& pre, bool kept) const {
   ops.gelu_linear_backward(matrix(dpre, inputs_), weight_.gradient, bias_.gradient, matrix(dy, outputs_),
-                           matrix(pre, inputs_), weight_.value);
+                           matrix(pre, inputs_), weight_.value, kept);
 }
 
 void Linear::backward_parameters(Ops& ops, const Tensor& dy, const Tensor& x) const {

@@ -41,9 +41,10 @@ class Linear {
   /// pre[R,outputs] as forward() gives it, out = gelu(pre); out may be pre.
   void forward_gelu(kernels::Ops& ops, const kernels::Tensor& out, const kernels::Tensor& pre,
                     const kernels::Tensor& x) const;
-  /// Of a layer whose input was gelu(pre): everything its gradient dy asks for, and dpre. Destroys pre.
+  /// Of a layer whose input was gelu(pre): everything its gradient dy asks for, and dpre, which with `kept` holds that
+  /// input until then. Destroys pre.
   void backward_gelu(kernels::Ops& ops, const kernels::Tensor& dpre, const kernels::Tensor& dy,
-                     const kernels::Tensor& pre) const;
+                     const kernels::Tensor& pre, bool kept) const;
   /// Adds into the gradients of weight and bias.
   void backward_parameters(kernels::Ops& ops, const kernels::Tensor& dy, const kernels::Tensor& x) const;
   /// dx = dy weight, or dx += with `accumulate`. Apart from backward_parameters, so that dx may take the place of x.

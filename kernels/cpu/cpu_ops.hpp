@@ -29,7 +29,7 @@ class CpuOps final : public Ops {
   void linear_gelu_forward(const Tensor& out, const Tensor& pre, const Tensor& x, const Tensor& weight,
                            const Tensor& bias) override;
   void gelu_linear_backward(const Tensor& dpre, const Tensor& dweight, const Tensor& dbias, const Tensor& dy,
-                            const Tensor& pre, const Tensor& weight) override;
+                            const Tensor& pre, const Tensor& weight, bool kept) override;
   void gelu_forward(const Tensor& out, const Tensor& x) override;
   void gelu_backward(const Tensor& dx, const Tensor& dy, const Tensor& x) override;
   void silu_forward(const Tensor& out, const Tensor& x) override;

@@ -55,7 +55,7 @@ void CpuOps::linear_gelu_forward(const Tensor& out, const Tensor& pre, const Ten
 }
 
 void CpuOps::gelu_linear_backward(const Tensor& dpre, const Tensor& dweight, const Tensor& dbias, const Tensor& dy,
-                                  const Tensor& pre, const Tensor& weight) {
+                                  const Tensor& pre, const Tensor& weight, bool kept) {
   const std::int64_t rows = dy.dim(0), columns = weight.row_size();
   BLOCKTRAIN_EXPECTS(pre.contiguous() && dpre.contiguous() && dpre.size() == pre.size());
   BLOCKTRAIN_EXPECTS(pre.dim(0) == rows && pre.row_size() == columns && dy.contiguous() && weight.contiguous());
@@ -66,7 +66,7 @@ void CpuOps::gelu_linear_backward(const Tensor& dpre, const Tensor& dweight, con
 #pragma omp simd
     for (std::int64_t i = begin; i < end; ++i) {
       const GeluPair g = gelu_pair(in[i]);
-      active[i] = g.value;
+      active[i] = kept ? active[i] : g.value;
       in[i] = g.derivative;
     }
   });

@@ -93,9 +93,9 @@ void CudaOps::linear_gelu_forward(const Tensor& out, const Tensor& pre, const Te
 }
 
 void CudaOps::gelu_linear_backward(const Tensor& dpre, const Tensor& dweight, const Tensor& dbias, const Tensor& dy,
-                                   const Tensor& pre, const Tensor& weight) {
+                                   const Tensor& pre, const Tensor& weight, bool kept) {
   BLOCKTRAIN_EXPECTS(dpre.contiguous() && pre.contiguous() && dpre.size() == pre.size() && weight.contiguous());
-  gelu_forward(dpre, pre);
+  if (!kept) gelu_forward(dpre, pre);
   linear_backward({}, dweight, dbias, dy, dpre, weight, false);
   const MatmulEnd end{MatmulEnd::Kind::gelu_gradient, {}, pre};
   if (matmul_.multiply(stream_, workspace_, dpre, dy, false, weight, false, false, end)) return;

@@ -44,8 +44,8 @@ void ReferenceOps::linear_gelu_forward(const Tensor& out, const Tensor& pre, con
 }
 
 void ReferenceOps::gelu_linear_backward(const Tensor& dpre, const Tensor& dweight, const Tensor& dbias,
-                                        const Tensor& dy, const Tensor& pre, const Tensor& weight) {
-  gelu_forward(dpre, pre);
+                                        const Tensor& dy, const Tensor& pre, const Tensor& weight, bool kept) {
+  if (!kept) gelu_forward(dpre, pre);
   linear_backward({}, dweight, dbias, dy, dpre, weight, false);
   matmul(dpre, dy, false, weight, false, false);
   gelu_backward(dpre, dpre, pre);

@@ -1,4 +1,4 @@
-// Activation checkpointing changes memory and work, and not a bit of any result.
+// What a layer keeps for its backward pass changes memory and work, and not a bit of any result on the same device.
 #include <algorithm>
 #include <boost/test/unit_test.hpp>
 
@@ -23,6 +23,12 @@ DitConfig odd_config(std::int64_t rows_at_once) {
 
 DitConfig with(DitConfig config, ActivationCheckpointing checkpointing) {
   config.checkpointing = checkpointing;
+  return config;
+}
+
+/// Also keeps what costs little to compute again, as on a GPU.
+DitConfig keeping_cheap(DitConfig config) {
+  config.keeps_cheap = true;
   return config;
 }
 
@@ -92,13 +98,32 @@ std::size_t training_bytes(const DitConfig& c, const BlockPlace& place, std::int
 BOOST_AUTO_TEST_CASE(losses_and_gradients_keep_every_bit) {
   for (const auto& ops : {kernels::make_cpu_ops(1), kernels::make_cpu_ops(3), kernels::make_reference_ops()}) {
     for (const Case& k : cases) {
-      const DitConfig c = odd_config(k.rows_at_once);
-      const Result kept = run(*ops, with(c, ActivationCheckpointing::none), k.place, k.samples, k.micro);
-      const Result again = run(*ops, with(c, ActivationCheckpointing::layer), k.place, k.samples, k.micro);
-      BOOST_TEST(test::norm(kept.gradient) > 0);
-      BOOST_TEST((kept == again), k.place.layers << " layers, " << k.samples << " samples in passes of " << k.micro
-                                                 << " and chunks of " << k.rows_at_once << " rows");
+      for (const DitConfig& c : {odd_config(k.rows_at_once), keeping_cheap(odd_config(k.rows_at_once))}) {
+        const Result kept = run(*ops, with(c, ActivationCheckpointing::none), k.place, k.samples, k.micro);
+        const Result again = run(*ops, with(c, ActivationCheckpointing::layer), k.place, k.samples, k.micro);
+        BOOST_TEST(test::norm(kept.gradient) > 0);
+        BOOST_TEST((kept == again), k.place.layers << " layers, " << k.samples << " samples in passes of " << k.micro
+                                                   << " and chunks of " << k.rows_at_once << " rows"
+                                                   << (c.keeps_cheap ? ", with what is cheap" : ""));
+      }
     }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(what_is_cheap_may_be_kept_or_computed_again) {
+  for (const Case& k : cases) {
+    const DitConfig c = odd_config(k.rows_at_once);
+    // The reference computes the GELU by one function everywhere.
+    const auto exact = kernels::make_reference_ops();
+    BOOST_TEST(
+        (run(*exact, c, k.place, k.samples, k.micro) == run(*exact, keeping_cheap(c), k.place, k.samples, k.micro)));
+    const auto ops = kernels::make_cpu_ops(2);
+    const Result again = run(*ops, c, k.place, k.samples, k.micro);
+    const Result kept = run(*ops, keeping_cheap(c), k.place, k.samples, k.micro);
+    BOOST_TEST(again.loss == kept.loss, boost::test_tools::per_element());
+    std::vector<double> difference;
+    for (std::size_t i = 0; i < kept.gradient.size(); ++i) difference.push_back(kept.gradient[i] - again.gradient[i]);
+    BOOST_TEST(test::norm(difference) <= 1e-6 * test::norm(again.gradient));
   }
 }
 
@@ -116,6 +141,12 @@ BOOST_AUTO_TEST_CASE(a_layer_keeps_its_input_and_all_of_them_share_the_rest) {
       const std::int64_t sample = (10 * c.tokens() * c.width + c.heads * c.tokens() + 6 * c.width) * 4;
       const std::int64_t chunk = samples_per_chunk(c, samples);
       BOOST_TEST(none - layer == (layers * samples - chunk) * sample);
+      // Kept besides: two modulated norms and the stream between them, the GELU, means and deviations.
+      const std::int64_t cheap = (7 * c.tokens() * c.width + 4 * c.tokens()) * 4;
+      BOOST_TEST(static_cast<std::int64_t>(training_bytes(keeping_cheap(c), place, samples)) - none ==
+                 layers * samples * cheap);
+      BOOST_TEST(static_cast<std::int64_t>(
+                     training_bytes(with(keeping_cheap(c), ActivationCheckpointing::layer), place, samples)) == layer);
     }
   }
 }

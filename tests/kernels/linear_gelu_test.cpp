@@ -24,14 +24,16 @@ std::string name(const char* op, const Shape& s) {
          std::to_string(s.depth);
 }
 
-/// Of y = gelu(pre) weight^T + bias. What is left of pre is nobody's business.
-void backward(Ops& ops, Operands& o, const Tensor& pre, const Fill& start) {
+/// Of y = gelu(pre) weight^T + bias, which is computed again or has been kept. What is left of pre is nobody's
+/// business.
+void backward(Ops& ops, Operands& o, const Tensor& pre, bool kept, const Fill& start) {
   const std::int64_t rows = pre.dim(0), inputs = pre.dim(1), outputs = 6;
-  const Tensor work = o.output("work", {rows, inputs});
+  const Tensor work = o.output("work", {rows, inputs}), dpre = o.output("dpre", {rows, inputs});
   ops.copy(work, pre);
-  ops.gelu_linear_backward(o.output("dpre", {rows, inputs}), o.precise_changed("dweight", {outputs, inputs}, start),
+  if (kept) ops.gelu_forward(dpre, pre);
+  ops.gelu_linear_backward(dpre, o.precise_changed("dweight", {outputs, inputs}, start),
                            o.precise_changed("dbias", {outputs}, start), o.input("dy", {rows, outputs}), work,
-                           o.input("weight", {outputs, inputs}));
+                           o.input("weight", {outputs, inputs}), kept);
   ops.fill(work, 0);
 }
 
@@ -55,13 +57,28 @@ BOOST_AUTO_TEST_CASE(linear_gelu_forward_agrees_with_the_reference) {
 
 BOOST_AUTO_TEST_CASE(gelu_linear_backward_agrees_with_the_reference) {
   for (const Shape& s : shapes) {
-    check_parity(
-        name("gelu_linear_backward", s), tolerance,
-        [&](Ops& ops, Operands& o) {
-          backward(ops, o, o.input("pre", {s.rows, s.depth}, normal(2)), normal());
-        },
-        in_bfloat16);
+    for (const bool kept : {false, true}) {
+      check_parity(
+          name(kept ? "gelu_linear_backward of what was kept" : "gelu_linear_backward", s), tolerance,
+          [&](Ops& ops, Operands& o) {
+            backward(ops, o, o.input("pre", {s.rows, s.depth}, normal(2)), kept, normal());
+          },
+          in_bfloat16);
+    }
   }
+}
+
+BOOST_AUTO_TEST_CASE(what_was_kept_is_what_counts) {
+  for_each_implementation([](Ops& ops, Operands& o) {
+    // 5 in place of gelu(1): only dweight = 3 * 5 is made of it; dpre = 3 * 2 * gelu'(1).
+    const Tensor pre = o.changed("pre", {1, 1}, constant(1));
+    ops.gelu_linear_backward(o.changed("dpre", {1, 1}, constant(5)), o.precise_changed("dweight", {1, 1}, constant(0)),
+                             o.precise_changed("dbias", {1}, constant(0)), o.input("dy", {1, 1}, constant(3)), pre,
+                             o.input("weight", {1, 1}, constant(2)), true);
+    check_values(ops, o, "dweight", {15});
+    check_values(ops, o, "dpre", {6.497783832}, 4e-6);
+    ops.fill(pre, 0);
+  });
 }
 
 BOOST_AUTO_TEST_CASE(gradients_match_finite_differences) {
@@ -72,7 +89,7 @@ BOOST_AUTO_TEST_CASE(gradients_match_finite_differences) {
     ops.gelu_forward(active, o.input("pre", {7, 5}));
     ops.linear_forward(o.output("y", {7, 6}), active, o.input("weight", {6, 5}), o.input("bias", {6}));
   };
-  c.backward = [](Ops& ops, Operands& o) { backward(ops, o, o.input("pre", {7, 5}), constant(0)); };
+  c.backward = [](Ops& ops, Operands& o) { backward(ops, o, o.input("pre", {7, 5}), false, constant(0)); };
   c.output = "y";
   c.cotangent = "dy";
   c.gradients = {{"pre", "dpre"}, {"weight", "dweight"}, {"bias", "dbias"}};
@@ -90,7 +107,7 @@ BOOST_AUTO_TEST_CASE(by_hand) {
     // dy = 3 through weight 2: dpre = 3 * 2 * gelu'(1), dweight = 1 + 3 * gelu(1), dbias = 1 + 3
     ops.gelu_linear_backward(o.output("dpre", {1, 1}), o.precise_changed("dweight", {1, 1}, constant(1)),
                              o.precise_changed("dbias", {1}, constant(1)), o.input("dy", {1, 1}, constant(3)), one,
-                             o.input("weight", {1, 1}, constant(2)));
+                             o.input("weight", {1, 1}, constant(2)), false);
     check_values(ops, o, "dpre", {6.497783832}, 4e-6);
     check_values(ops, o, "dweight", {3.523575970}, 3e-6);
     check_values(ops, o, "dbias", {4});

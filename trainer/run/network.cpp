@@ -96,6 +96,7 @@ std::unique_ptr<blocks::Denoiser> make_network(const Config& config, const DataS
   if (config.parallel.activation_checkpointing == ActivationCheckpointing::layer)
     d.checkpointing = blocks::ActivationCheckpointing::layer;
   if (on_gpu(config)) {
+    d.keeps_cheap = true;
     // A GPU is the faster the more rows it has at a time, as long as its kernels' scratch (32 MiB) holds two sums for
     // each column of each sample.
     constexpr std::int64_t columns = std::int64_t{4} << 20;

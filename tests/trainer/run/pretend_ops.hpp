@@ -54,8 +54,8 @@ class PretendOps final : public kernels::Ops {
     later(&Ops::linear_gelu_forward, out, pre, x, weight, bias);
   }
   void gelu_linear_backward(const Tensor& dpre, const Tensor& dweight, const Tensor& dbias, const Tensor& dy,
-                            const Tensor& pre, const Tensor& weight) override {
-    later(&Ops::gelu_linear_backward, dpre, dweight, dbias, dy, pre, weight);
+                            const Tensor& pre, const Tensor& weight, bool kept) override {
+    later(&Ops::gelu_linear_backward, dpre, dweight, dbias, dy, pre, weight, kept);
   }
   void gelu_forward(const Tensor& out, const Tensor& x) override { later(&Ops::gelu_forward, out, x); }
   void gelu_backward(const Tensor& dx, const Tensor& dy, const Tensor& x) override {
