@@ -23,6 +23,7 @@ __global__ void __launch_bounds__(threads_per_block)
   sum = warp_sum(sum);
   if (lane == 0) loss[n] = (largest - at_correct) + logf(sum);
   if (dlogits == nullptr) return;
+  __syncwarp();  // the gradient may lie where another lane has just read
   const float factor = loss_scale / sum;
   for (std::int64_t v = lane; v < classes; v += warp_size) {
     dlogits[n * classes + v] = factor * expf(row[v] - largest) - (v == correct ? loss_scale : 0.0f);

@@ -1,6 +1,7 @@
 #include "kernels/cuda/cublaslt_matmul.hpp"
 
 #include <algorithm>
+#include <cstdio>
 
 namespace blocktrain::kernels::cuda {
 namespace {
@@ -58,6 +59,34 @@ struct Layout {
   Layout& operator=(const Layout&) = delete;
   cublasLtMatrixLayout_t value = nullptr;
 };
+
+const char* name(MatmulEnd::Kind kind) {
+  switch (kind) {
+    case MatmulEnd::Kind::none:
+      return "";
+    case MatmulEnd::Kind::bias:
+      return " with a bias";
+    case MatmulEnd::Kind::bias_gelu:
+    case MatmulEnd::Kind::bias_gelu_keep:
+      return " with a bias and GELU";
+    case MatmulEnd::Kind::gelu_gradient:
+      return " with GELU's gradient";
+    case MatmulEnd::Kind::bias_gradient:
+      return " with a bias's gradient";
+  }
+  return "";
+}
+
+/// Once for each product: kernels that cost far more do it then.
+void complain(std::int64_t rows, std::int64_t columns, std::int64_t depth, DType type, MatmulEnd::Kind end,
+              cublasStatus_t status) {
+  std::fprintf(stderr,
+               "blocktrain: cuBLASLt has no product of %lld x %lld x %lld in %s%s (%s); plain kernels compute %s, "
+               "slowly\n",
+               static_cast<long long>(rows), static_cast<long long>(columns), static_cast<long long>(depth),
+               type == DType::bfloat16 ? "bfloat16" : "float32", name(end), cublasLtGetStatusString(status),
+               end == MatmulEnd::Kind::none ? "it" : "its end");
+}
 
 struct Preference {
   Preference() { BLOCKTRAIN_CUBLAS(cublasLtMatmulPreferenceCreate(&value)); }
@@ -164,6 +193,7 @@ bool CublasLtMatmul::multiply(cudaStream_t stream, const Workspace& workspace, c
     if (status != CUBLAS_STATUS_NOT_SUPPORTED && status != CUBLAS_STATUS_INVALID_VALUE) BLOCKTRAIN_CUBLAS(status);
     product->found = status == CUBLAS_STATUS_SUCCESS && count > 0 && best.state == CUBLAS_STATUS_SUCCESS;
     product->algorithm = best.algo;
+    if (!product->found) complain(rows, columns, depth, a.dtype, end.kind, status);
   }
   if (!product->found) return false;
   product->point_at(end);
@@ -174,6 +204,7 @@ bool CublasLtMatmul::multiply(cudaStream_t stream, const Workspace& workspace, c
                      &product->algorithm, workspace.data(), Workspace::bytes, stream);
   const bool refused = status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE;
   if (refused) {
+    complain(rows, columns, depth, a.dtype, end.kind, status);
     product->found = false;
     return false;
   }

@@ -10,6 +10,7 @@ CudaOps::CudaOps(DType dtype, bool deterministic)
 }
 
 CudaOps::~CudaOps() {
+  fused_attention_.reset();  // its library's handle knows the stream
   if (stream_ != nullptr) cudaStreamDestroy(stream_);
 }
 

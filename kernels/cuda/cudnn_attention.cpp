@@ -7,8 +7,10 @@
 #include <cstdio>
 #include <exception>
 #include <map>
+#include <memory>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "kernels/cuda/check.hpp"
@@ -28,7 +30,7 @@ namespace fe = cudnn_frontend;
   } while (false)
 
 /// Names of the tensors in a plan.
-enum Uid : std::int64_t { uid_q = 1, uid_k, uid_v, uid_out, uid_stats, uid_dout, uid_dq, uid_dk, uid_dv };
+enum Uid : std::int64_t { uid_q = 1, uid_k, uid_v, uid_out, uid_stats, uid_dout, uid_dq, uid_dk, uid_dv, uid_lengths };
 
 /// The first cuDNN whose gradient runs right in a CUDA graph at every number of tokens (release notes of its frontend
 /// 1.16), as cudnnGetVersion() counts.
@@ -72,7 +74,31 @@ struct Shape {
   /// Of q, k or v inside qkv[N,T,3C], and of a tensor [N,T,C].
   std::vector<std::int64_t> part_strides() const { return {tokens * 3 * width, head_width, 3 * width, 1}; }
   std::vector<std::int64_t> row_strides() const { return {tokens * width, head_width, width, 1}; }
+  /// cuDNN's gradient on Hopper reads past the last token in half of a tile of 128 (9.20 does, and later ones), which
+  /// makes NaN of very low scores. It does not where it is told how long sequences are.
+  bool needs_lengths() const { return tokens % 128 == 64; }
   std::int64_t samples, tokens, width, heads, head_width;
+};
+
+/// The number of tokens of every sample, for a plan that is to be told.
+class Lengths {
+ public:
+  explicit Lengths(const Shape& shape) {
+    const std::vector<std::int32_t> all(static_cast<std::size_t>(shape.samples),
+                                        static_cast<std::int32_t>(shape.tokens));
+    BLOCKTRAIN_CUDA(cudaMalloc(&memory_, all.size() * sizeof(std::int32_t)));
+    const cudaError_t status =
+        cudaMemcpy(memory_, all.data(), all.size() * sizeof(std::int32_t), cudaMemcpyHostToDevice);
+    if (status != cudaSuccess) cudaFree(memory_);
+    BLOCKTRAIN_CUDA(status);
+  }
+  ~Lengths() { cudaFree(memory_); }
+  Lengths(const Lengths&) = delete;
+  Lengths& operator=(const Lengths&) = delete;
+  void* data() const { return memory_; }
+
+ private:
+  void* memory_ = nullptr;
 };
 
 class CudnnAttention final : public FusedAttention {
@@ -86,6 +112,8 @@ class CudnnAttention final : public FusedAttention {
     BLOCKTRAIN_CUDNN(cudnnCreate(&handle_));
   }
   ~CudnnAttention() override {
+    forward_.clear();
+    backward_.clear();
     if (handle_ != nullptr) cudnnDestroy(handle_);
   }
   CudnnAttention(const CudnnAttention&) = delete;
@@ -109,6 +137,15 @@ class CudnnAttention final : public FusedAttention {
     if (qkv.dtype != DType::bfloat16) return false;
     const std::int64_t samples = qkv.dim(0);
     const std::int64_t at_once = deterministic_ ? attention_samples_at_once(samples, heads, qkv.dim(1)) : samples;
+    // Its frontend puts a sum of every row in front of what the gradient's kernels use, which is to begin at 16 bytes.
+    for (const std::int64_t part : {at_once, samples % at_once}) {
+      if (!deterministic_ || part * heads * qkv.dim(1) % 4 == 0) continue;
+      if (!std::exchange(told_of_odd_rows_, true)) {
+        complain("its deterministic gradient of " + std::to_string(part) + " samples, " + std::to_string(heads) +
+                 " heads and " + std::to_string(qkv.dim(1)) + " tokens: their product is no multiple of 4");
+      }
+      return false;
+    }
     for (std::int64_t begin = 0; begin < samples; begin += at_once) {
       const std::int64_t end = std::min(begin + at_once, samples);
       if (!backward_of(stream, dqkv.rows(begin, end), dout.rows(begin, end), out.rows(begin, end),
@@ -128,16 +165,17 @@ class CudnnAttention final : public FusedAttention {
                    const Tensor& log_sum_exp, const Tensor& qkv, int heads) {
     const Shape shape(qkv, heads);
     const Graph graph = plan(backward_, shape, "attention's gradient", &CudnnAttention::backward_plan);
-    return graph != nullptr && execute(stream, graph,
-                                       {{uid_q, part(qkv, 0)},
-                                        {uid_k, part(qkv, 1)},
-                                        {uid_v, part(qkv, 2)},
-                                        {uid_out, out.data},
-                                        {uid_stats, log_sum_exp.data},
-                                        {uid_dout, dout.data},
-                                        {uid_dq, part(dqkv, 0)},
-                                        {uid_dk, part(dqkv, 1)},
-                                        {uid_dv, part(dqkv, 2)}});
+    if (graph == nullptr) return false;
+    std::unordered_map<std::int64_t, void*> tensors{
+        {uid_q, part(qkv, 0)},   {uid_k, part(qkv, 1)},         {uid_v, part(qkv, 2)},
+        {uid_out, out.data},     {uid_stats, log_sum_exp.data}, {uid_dout, dout.data},
+        {uid_dq, part(dqkv, 0)}, {uid_dk, part(dqkv, 1)},       {uid_dv, part(dqkv, 2)}};
+    if (shape.needs_lengths()) {
+      std::unique_ptr<Lengths>& lengths = lengths_[shape.key()];
+      if (lengths == nullptr) lengths = std::make_unique<Lengths>(shape);
+      tensors[uid_lengths] = lengths->data();
+    }
+    return execute(stream, graph, std::move(tensors));
   }
 
   static void* part(const Tensor& qkv, std::int64_t i) {
@@ -188,10 +226,15 @@ class CudnnAttention final : public FusedAttention {
     const auto dout = input(graph, uid_dout, s.dims(), s.row_strides());
     const auto stats = input(graph, uid_stats, stats_dims(s), stats_strides(s));
     stats->set_data_type(fe::DataType_t::FLOAT);
-    const auto [dq, dk, dv] = graph->sdpa_backward(q, k, v, out, dout, stats,
-                                                   fe::graph::SDPA_backward_attributes()
-                                                       .set_attn_scale(static_cast<float>(s.scale()))
-                                                       .set_deterministic_algorithm(deterministic_));
+    auto attributes = fe::graph::SDPA_backward_attributes()
+                          .set_attn_scale(static_cast<float>(s.scale()))
+                          .set_deterministic_algorithm(deterministic_);
+    if (s.needs_lengths()) {
+      const auto lengths = input(graph, uid_lengths, {s.samples, 1, 1, 1}, {1, 1, 1, 1});
+      lengths->set_data_type(fe::DataType_t::INT32);
+      attributes.set_padding_mask(true).set_seq_len_q(lengths).set_seq_len_kv(lengths);
+    }
+    const auto [dq, dk, dv] = graph->sdpa_backward(q, k, v, out, dout, stats, attributes);
     output(dq, uid_dq, s.dims(), s.part_strides());
     output(dk, uid_dk, s.dims(), s.part_strides());
     output(dv, uid_dv, s.dims(), s.part_strides());
@@ -247,10 +290,11 @@ class CudnnAttention final : public FusedAttention {
     return true;
   }
 
-  bool deterministic_;
+  bool deterministic_, told_of_odd_rows_ = false;
   cudnnHandle_t handle_ = nullptr;
   Scratch scratch_;
   Plans forward_, backward_;
+  std::map<std::array<std::int64_t, 4>, std::unique_ptr<Lengths>> lengths_;
 };
 
 }  // namespace

@@ -70,8 +70,9 @@ void CudaOps::linear_backward(const Tensor& dx, const Tensor& dweight, const Ten
   if (!dx.empty()) matmul(dx, dy, false, weight, false, add_dx);
   if (dbias.empty()) return matmul(dweight, dy, true, x, false, true);
   BLOCKTRAIN_EXPECTS(dbias.contiguous() && dbias.size() == dweight.dim(0));
-  // cuBLASLt can sum dy's columns as it reads them, but overwrites what was there.
-  if (static_cast<std::size_t>(dbias.size()) <= most_column_sums) {
+  // cuBLASLt can sum dy's columns as it reads them, but overwrites what was there. Of bfloat16 it has no such product
+  // among those for Hopper's matrix units, only older ones and a pass of its own: there ours, beside a fast product.
+  if (dy.dtype == DType::float32 && static_cast<std::size_t>(dbias.size()) <= most_column_sums) {
     const Tensor sums(workspace_.sums(), DType::float32, {dbias.size()});
     const MatmulEnd end{MatmulEnd::Kind::bias_gradient, sums, {}};
     if (matmul_.multiply(stream_, workspace_, dweight, dy, true, x, false, true, end)) return add(dbias, sums);

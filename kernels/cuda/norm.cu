@@ -15,33 +15,52 @@ struct PerSample {
   __device__ T* of(std::int64_t n) const { return data + n * stride; }
 };
 
-/// Rows of up to Chunks * 32 * lanes columns, a multiple of `lanes`.
+/// Rows of up to Chunks * 32 * lanes columns, a multiple of `lanes`, of which all but the last chunk are full. All of a
+/// row is asked for before any of it is used, and what modulates it while its deviation is worked out.
 template <class T, int Chunks>
 __global__ void __launch_bounds__(threads_per_block)
-    forward_kernel(std::int64_t rows, std::int64_t tokens, std::int64_t width, T* out, float* mean, float* rstd,
-                   const T* x, PerSample<const T> shift, PerSample<const T> scale, float epsilon) {
+    forward_kernel(std::int64_t rows, std::int64_t tokens, int width, T* out, float* mean, float* rstd, const T* x,
+                   PerSample<const T> shift, PerSample<const T> scale, float epsilon) {
   const std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * warps_per_block + threadIdx.x / warp_size;
   if (row >= rows) return;
   const int lane = threadIdx.x % warp_size;
+  constexpr int chunk = warp_size * lanes;
+  const int first = lane * lanes;  // its columns: first + k * chunk, and the lanes from there
+  const auto inside = [=](int k) { return k < Chunks - 1 || first + k * chunk < width; };
   const float inverse_width = 1.0f / static_cast<float>(width);
-  Lanes a[Chunks];
+  const T* const from = x + row * width + first;
+  Raw<T> a[Chunks], s[Chunks], h[Chunks];
+#pragma unroll
+  for (int k = 0; k < Chunks; ++k) {
+    if (inside(k)) a[k] = load_raw(from + k * chunk);
+  }
   float sum = 0;
 #pragma unroll
   for (int k = 0; k < Chunks; ++k) {
-    const std::int64_t c = (k * warp_size + lane) * lanes;
-    if (c < width) {
-      a[k] = load_lanes(x + row * width + c);
+    if (inside(k)) {
+      const Lanes v = unpack(a[k]);
 #pragma unroll
-      for (int l = 0; l < lanes; ++l) sum += a[k].value[l];
+      for (int l = 0; l < lanes; ++l) sum += v.value[l];
+    }
+  }
+  const std::int64_t n = row / tokens;
+  const T *const s_row = scale.of(n) + first, *const h_row = shift.of(n) + first;
+#pragma unroll
+  for (int k = 0; k < Chunks; ++k) {
+    if (inside(k)) {
+      s[k] = load_raw(s_row + k * chunk);
+      h[k] = load_raw(h_row + k * chunk);
     }
   }
   const float mu = warp_sum(sum) * inverse_width;
   float squares = 0;
 #pragma unroll
   for (int k = 0; k < Chunks; ++k) {
-    if ((k * warp_size + lane) * lanes < width) {
+    if (inside(k)) {
+      forget(a[k]);
+      const Lanes v = unpack(a[k]);
 #pragma unroll
-      for (int l = 0; l < lanes; ++l) squares += (a[k].value[l] - mu) * (a[k].value[l] - mu);
+      for (int l = 0; l < lanes; ++l) squares += (v.value[l] - mu) * (v.value[l] - mu);
     }
   }
   const float r = rsqrtf(warp_sum(squares) * inverse_width + epsilon);
@@ -49,15 +68,18 @@ __global__ void __launch_bounds__(threads_per_block)
     mean[row] = mu;
     rstd[row] = r;
   }
-  const std::int64_t n = row / tokens;
+  T* const to = out + row * width + first;
 #pragma unroll
   for (int k = 0; k < Chunks; ++k) {
-    const std::int64_t c = (k * warp_size + lane) * lanes;
-    if (c < width) {
-      const Lanes s = load_lanes(scale.of(n) + c), h = load_lanes(shift.of(n) + c);
+    if (inside(k)) {
+      const Lanes scales = unpack(s[k]), shifts = unpack(h[k]);
+      forget(a[k]);
+      Lanes v = unpack(a[k]);
 #pragma unroll
-      for (int l = 0; l < lanes; ++l) a[k].value[l] = (a[k].value[l] - mu) * r * (1.0f + s.value[l]) + h.value[l];
-      store_lanes(out + row * width + c, a[k]);
+      for (int l = 0; l < lanes; ++l) {
+        v.value[l] = (v.value[l] - mu) * r * (1.0f + scales.value[l]) + shifts.value[l];
+      }
+      store_lanes(to + k * chunk, v);
     }
   }
 }
@@ -266,7 +288,7 @@ struct StoreSums {
   }
 };
 
-/// Calls f(chunks) with the smallest compiled number of chunks that hold a row; false when it is too wide.
+/// Calls f(chunks) with the number of chunks that hold a row; false when there is no kernel for so many.
 template <class F>
 bool with_chunks(std::int64_t width, F&& f) {
   switch (divide_up(width, warp_size * lanes)) {
@@ -283,6 +305,7 @@ bool with_chunks(std::int64_t width, F&& f) {
     case 6:
       return f(std::integral_constant<int, 6>{}), true;
     case 7:
+      return f(std::integral_constant<int, 7>{}), true;
     case 8:
       return f(std::integral_constant<int, 8>{}), true;
     default:
@@ -340,8 +363,8 @@ void CudaOps::norm_modulate_forward(const Tensor& out, const Tensor& mean, const
     const bool packs = width % lanes == 0 && packs_at(to) && packs_at(from) && packs_at(h.data, h.stride) &&
                        packs_at(s.data, s.stride);
     const bool done = packs && with_chunks(width, [&](auto chunks) {
-                        launch({stream_, blocks}, forward_kernel<T, decltype(chunks)::value>, rows, tokens, width, to,
-                               mp, rp, from, h, s, eps);
+                        launch({stream_, blocks}, forward_kernel<T, decltype(chunks)::value>, rows, tokens,
+                               static_cast<int>(width), to, mp, rp, from, h, s, eps);
                       });
     if (!done) {
       launch({stream_, blocks}, forward_any_kernel<T>, rows, tokens, width, to, mp, rp, from, h, s, eps);

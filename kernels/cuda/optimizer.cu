@@ -78,6 +78,10 @@ __device__ void update_one(const Update& u, float g, float& p, float& m, float& 
   p -= u.shrink * p + u.step * m / (sqrtf(v) + u.epsilon);
 }
 
+__device__ Pack<float> pack_of(uint4 w) {
+  return {{std::bit_cast<float>(w.x), std::bit_cast<float>(w.y), std::bit_cast<float>(w.z), std::bit_cast<float>(w.w)}};
+}
+
 /// Four weights to a thread; `working` (may be null) takes them in the type the network computes in.
 template <class T>
 __global__ void __launch_bounds__(threads_per_block)
@@ -85,14 +89,24 @@ __global__ void __launch_bounds__(threads_per_block)
                  const StepState* state, AdamWParameters parameters) {
   if (state->finite == 0) return;
   __shared__ Update shared;
+  const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * threads_per_block;
+  const std::int64_t thread = static_cast<std::int64_t>(blockIdx.x) * threads_per_block + threadIdx.x;
+  std::int64_t i = thread * 4;
+  // On their way while one thread works out the factors.
+  uint4 weights{}, firsts{}, seconds{}, gradients{};
+  const auto load = [&] {
+    weights = load_words(p + i);
+    firsts = load_words(m + i);
+    seconds = load_words(v + i);
+    gradients = load_words(g + i);
+  };
+  if (i < packed) load();
   if (threadIdx.x == 0) shared = update_of(*state, parameters);
   __syncthreads();
   const Update u = shared;
-  const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * threads_per_block;
-  const std::int64_t thread = static_cast<std::int64_t>(blockIdx.x) * threads_per_block + threadIdx.x;
-  for (std::int64_t i = thread * 4; i < packed; i += step * 4) {
-    Pack<float> weight = load_pack(p + i), first = load_pack(m + i), second = load_pack(v + i);
-    const Pack<float> gradient = load_pack(g + i);
+  while (i < packed) {
+    Pack<float> weight = pack_of(weights), first = pack_of(firsts), second = pack_of(seconds);
+    const Pack<float> gradient = pack_of(gradients);
 #pragma unroll
     for (int e = 0; e < 4; ++e) update_one(u, gradient.value[e], weight.value[e], first.value[e], second.value[e]);
     store_pack(p + i, weight);
@@ -106,10 +120,12 @@ __global__ void __launch_bounds__(threads_per_block)
       for (int e = 0; e < 4; ++e) four.value[e] = from_float<T>(weight.value[e]);
       *reinterpret_cast<Four*>(working + i) = four;
     }
+    i += step * 4;
+    if (i < packed) load();
   }
-  for (std::int64_t i = packed + thread; i < size; i += step) {
-    update_one(u, g[i], p[i], m[i], v[i]);
-    if (working != nullptr) working[i] = from_float<T>(p[i]);
+  for (std::int64_t rest = packed + thread; rest < size; rest += step) {
+    update_one(u, g[rest], p[rest], m[rest], v[rest]);
+    if (working != nullptr) working[rest] = from_float<T>(p[rest]);
   }
 }
 

@@ -33,6 +33,8 @@ T __shfl_xor_sync(unsigned mask, T value, int lane_mask) {
   return got;
 }
 
+inline void __syncwarp() { __shfl_xor_sync(0xffffffffu, 0, 1); }
+
 /// A bit for each lane whose predicate holds. From shuffles: bit by bit, each step doubles how many lanes are known.
 inline unsigned __ballot_sync(unsigned mask, bool predicate) {
   unsigned bits = (predicate ? 1u : 0u) << (threadIdx.x % 32);

@@ -123,8 +123,8 @@ Plan make_plan(const Config& config, const DataShape& data, int world) {
     if (on_gpu(config) && computed_in(config) == kernels::DType::bfloat16) {
       const std::int64_t tokens = plan.blocks.front().tokens_per_sample, heads = config.model.heads;
       const std::int64_t samples = std::min(plan.micro_batch, static_cast<std::int64_t>(rank.shard.size()));
-      rank.attention_scratch = static_cast<std::size_t>(kernels::attention_samples_at_once(samples, heads, tokens) *
-                                                        kernels::attention_scratch_of_sample(heads, tokens));
+      rank.attention_scratch = static_cast<std::size_t>(
+          kernels::attention_scratch(kernels::attention_samples_at_once(samples, heads, tokens), heads, tokens));
     }
     for (const int b : rank.blocks) {
       const auto i = static_cast<std::size_t>(b);
