@@ -146,8 +146,9 @@ void NcclCommunicator::finish() {
   begin("ncclCommFinalize");
   settle(nccl_->comm_finalize(communicator_));
   const auto code = std::make_shared<std::atomic<int>>(nccl_success);
-  const bool ended = ends_within(options_.abort_patience, [nccl = nccl_, device = device_, index = device_index_,
-                                                           handle = handle_, communicator = communicator_, code] {
+  // Other than an abort it is waited for in order: it frees memory, which may have to wait for the device.
+  const bool ended = ends_within(options_.deadline, [nccl = nccl_, device = device_, index = device_index_,
+                                                     handle = handle_, communicator = communicator_, code] {
     (void)device->device_set(index);
     *code = nccl->comm_destroy(communicator);
   });
@@ -155,7 +156,7 @@ void NcclCommunicator::finish() {
   failure_ = "the communicator was ended";
   left_behind_ = !ended;
   if (!ended) {
-    failure_ = "ncclCommDestroy did not return within " + seconds_text(options_.abort_patience);
+    failure_ = "ncclCommDestroy did not return within " + seconds_text(options_.deadline);
     throw RunError(member_text(rank_, size_) + ": " + failure_);
   }
   if (*code != nccl_success && *code != nccl_in_progress) {

@@ -19,7 +19,7 @@ namespace blocktrain::comm {
 
 struct NcclOptions {
   std::chrono::milliseconds deadline{std::chrono::seconds(300)};
-  /// How long ncclCommAbort and ncclCommDestroy may take before they are left behind.
+  /// How long ncclCommAbort may take before it is left behind; ncclCommDestroy, in finish(), has the deadline.
   std::chrono::milliseconds abort_patience{std::chrono::seconds(5)};
 };
 

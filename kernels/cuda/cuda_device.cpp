@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 #include <cstring>
+#include <mutex>
 #include <optional>
 
 #include "kernels/cuda/check.hpp"
@@ -67,8 +68,13 @@ class SideStream {
     BLOCKTRAIN_CUDA(cudaEventRecord(ops_done_.value, ops));
     BLOCKTRAIN_CUDA(cudaStreamWaitEvent(value, ops_done_.value, 0));
   }
+  /// In pieces: one engine does all copies of a direction in turn, and a batch is not to wait for a whole block.
   void copy(void* to, const void* from, std::size_t bytes) {
-    BLOCKTRAIN_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, value));
+    constexpr std::size_t most = std::size_t{16} << 20;
+    for (std::size_t at = 0; at < bytes; at += most) {
+      BLOCKTRAIN_CUDA(cudaMemcpyAsync(static_cast<std::byte*>(to) + at, static_cast<const std::byte*>(from) + at,
+                                      std::min(most, bytes - at), cudaMemcpyDefault, value));
+    }
     marked_ = false;
   }
   void before(cudaStream_t ops) {
@@ -190,12 +196,19 @@ class CudaDevice final : public Device {
   std::unique_ptr<Recording> recording() override { return std::make_unique<CudaRecording>(); }
   void repeat(Recording& recording, WorkRef work) override {
     auto& r = static_cast<CudaRecording&>(recording);
-    if (!r.warm || !graphs_) {
-      work();
-      r.warm = true;
-      return;
+    if (!graphs_) return work();
+    if (r.graph == nullptr) {
+      // Ranks that share a GPU as threads take turns here: what libraries do at a first call, such as waiting for the
+      // whole device, may be forbidden while another thread captures.
+      static std::mutex first_calls;
+      const std::scoped_lock lock(first_calls);
+      if (!r.warm) {
+        work();
+        r.warm = true;
+        return;
+      }
+      r.graph = capture(work);
     }
-    if (r.graph == nullptr) r.graph = capture(work);
     BLOCKTRAIN_CUDA(cudaGraphLaunch(r.graph, ops_->stream()));
   }
 

@@ -28,6 +28,7 @@ struct Gpu {
     check(cudaMalloc(reinterpret_cast<void**>(&copy), bytes));
     check(cudaMemcpy(data, values.data(), bytes, cudaMemcpyHostToDevice));
     check(cudaMemset(copy, 0, bytes));
+    check(cudaDeviceSynchronize());  // the stream does not wait for these
   }
   ~Gpu() {
     (void)cudaFree(data);
@@ -87,6 +88,7 @@ BOOST_AUTO_TEST_CASE(nccl_and_staging_on_a_gpu) {
     BOOST_TEST(communicator.abort());
   }
   check(cudaMemset(gpu.copy, 0, gpu.bytes));
+  check(cudaDeviceSynchronize());
   StagedDeviceCommunicator staged(*host, cuda_device_api(), {});
   one_rank_is_the_identity(staged, gpu);
 }

@@ -127,6 +127,17 @@ bool known_end(cublasLtEpilogue_t end) {
          (end == CUBLASLT_EPILOGUE_BGRADB && settings().sum_ends) || (gelu_end(end) && settings().gelu_ends);
 }
 
+/// Whether an end has what it reads and writes, where the real library wants it.
+bool end_fits(const Description& what, const Layout& d) {
+  const bool plain = what.end == CUBLASLT_EPILOGUE_DEFAULT, slope = what.end == CUBLASLT_EPILOGUE_DGELU;
+  const bool aux = slope || what.end == CUBLASLT_EPILOGUE_GELU_AUX_BIAS;
+  if ((what.bias == nullptr) != (plain || slope) || (what.aux == nullptr) == aux) return false;
+  if (what.bias != nullptr && reinterpret_cast<std::uintptr_t>(what.bias) % (what.bias_type == CUDA_R_32F ? 4 : 2) != 0)
+    return false;
+  if (aux && (what.aux_stride % 8 != 0 || what.aux_stride < static_cast<std::int64_t>(d.rows))) return false;
+  return what.end != CUBLASLT_EPILOGUE_BGRADB || what.transpose_b == CUBLAS_OP_T;
+}
+
 /// Sizes, types and strides that the real library would take.
 bool fits(const Description& what, const Layout& a, const Layout& b, const Layout& c, const Layout& d) {
   const bool turned_a = what.transpose_a == CUBLAS_OP_T, turned_b = what.transpose_b == CUBLAS_OP_T;
@@ -136,7 +147,8 @@ bool fits(const Description& what, const Layout& a, const Layout& b, const Layou
   }
   return depth == (turned_b ? b.columns : b.rows) && d.rows == (turned_a ? a.columns : a.rows) &&
          d.columns == (turned_b ? b.rows : b.columns) && c.rows == d.rows && c.columns == d.columns &&
-         a.type == b.type && known_end(what.end) && (what.bias == nullptr || what.bias_type == d.type);
+         a.type == b.type && known_end(what.end) && end_fits(what, d) &&
+         (what.bias == nullptr || what.bias_type == d.type);
 }
 
 /// Whether the GPU may reach all of a matrix.

@@ -129,6 +129,7 @@ struct ParallelConfig {
   std::int64_t steps_per_visit = 50;  ///< steps a rank that owns several blocks trains one before the next
   bool rebalance = true;              ///< a rank whose blocks are done takes over one of a rank that has several left
   double timeout_seconds = 120;       ///< no wait for another rank is longer
+  bool cuda_graphs = true;            ///< a step on a GPU is captured once and replayed
   /// What a layer keeps for its backward pass. Here and not under `model`, for it changes memory and time but not a bit
   /// of the weights, and keys of this section are not part of the experiment's identity.
   ActivationCheckpointing activation_checkpointing = ActivationCheckpointing::none;

@@ -204,6 +204,9 @@ void describe_running(std::vector<Field>& fields, Config& c) {
        "weights."});
   fields.push_back({"parallel", "timeout_seconds", number(c.parallel.timeout_seconds, 0.1, 86400),
                     "Longest wait for another rank, in seconds, before the run ends with an error."});
+  fields.push_back({"parallel", "cuda_graphs", BooleanField{&c.parallel.cuda_graphs},
+                    "Whether a training step on a GPU is captured once as a CUDA graph and then replayed. false: each "
+                    "operation is asked for by itself, for profilers and debuggers. Changes no weights."});
   fields.push_back({"parallel", "activation_checkpointing",
                     names(c.parallel.activation_checkpointing, ActivationCheckpointing::layer, kCheckpointings),
                     "What a layer keeps for its backward pass. none: its activations. layer: its input alone, and "

@@ -26,10 +26,8 @@ class BlockTransport {
   void send(const BlockState& live, int to);
   void receive(const BlockState& live, int from);
 
-  /// After a failure of this rank: nothing waits for the others any more.
-  void abandon() noexcept {
-    if (connection_ != nullptr) connection_->abort();
-  }
+  /// After a failure of this rank: nothing waits for the others any more. False as DeviceCommunicator::abort().
+  bool abandon() noexcept { return connection_ == nullptr || connection_->abort(); }
   /// What has passed so far.
   comm::Traffic traffic() const { return connection_ == nullptr ? done_ : connection_->traffic(); }
 

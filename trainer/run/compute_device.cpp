@@ -67,7 +67,7 @@ std::unique_ptr<kernels::Device> make_device(const comm::Communicator& world, co
   const std::vector<int>& ranks = hosts.ranks_of_host[host];
   const auto place = std::find(ranks.begin(), ranks.end(), world.rank()) - ranks.begin();
   const int index = static_cast<int>(place) % std::max(kernels::cuda_devices(nullptr), 1);
-  return kernels::make_cuda_device(index, computed_in(config), true);
+  return kernels::make_cuda_device(index, computed_in(config), true, config.parallel.cuda_graphs);
 }
 
 void require_device_memory(comm::Communicator& world, const Config& config, const DataShape& data, const Plan& plan,

@@ -16,10 +16,8 @@ class ReplicaTransport {
   /// `staging`: OwnedBlock::staging. As connect_devices().
   ReplicaTransport(const DeviceGroup& group, const kernels::Tensor& staging);
 
-  /// After a failure of this rank: nothing waits for the other replicas any more.
-  void abandon() noexcept {
-    if (device_ != nullptr) device_->abort();
-  }
+  /// After a failure of this rank: nothing waits for the other replicas any more. False as DeviceCommunicator::abort().
+  bool abandon() noexcept { return device_ == nullptr || device_->abort(); }
   Replicas get() const { return {device_ == nullptr ? host_ : nullptr, device_.get()}; }
 
  private:

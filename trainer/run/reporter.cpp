@@ -80,11 +80,10 @@ void Reporter::save(const OwnedBlock& block, std::uint64_t seed) {
   request_ = {&block, seed};
   request_open_ = true;
   wake_.notify_all();
-  // A disk may be slow, but not silent for ever: ten times the patience for a rank.
-  if (!answered_.wait_for(lock, 10 * settings_.timeout, [this] { return !request_open_ || failure_ || bye_; })) {
+  const auto patience = most_timeouts_of_save * settings_.timeout;
+  if (!answered_.wait_for(lock, patience, [this] { return !request_open_ || failure_ || bye_; })) {
     throw RunError("rank " + std::to_string(world_.rank()) + ": writing the checkpoint of block " +
-                   std::to_string(block.block) + " did not end within " +
-                   std::to_string(10 * settings_.timeout.count() / 1000) +
+                   std::to_string(block.block) + " did not end within " + std::to_string(patience.count() / 1000) +
                    " s; is the file system of log.directory alive?");
   }
   if (failure_) std::rethrow_exception(failure_);

@@ -42,6 +42,9 @@ struct ReporterSettings {
   DeviceRuntimeMeter* gpu_memory = nullptr;  ///< of its GPU, not owned; null on a CPU
 };
 
+/// A disk may be slow, but not silent for ever: how long writing a checkpoint may take, in ReporterSettings::timeout.
+inline constexpr int most_timeouts_of_save = 10;
+
 class Reporter {
  public:
   Reporter(comm::Communicator& world, const ReporterSettings& settings);

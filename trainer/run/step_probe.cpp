@@ -62,7 +62,7 @@ CudaRuntime measure_cuda_runtime(const Config& config, const DataShape& data) {
   CudaRuntime found;
   try {
     if (kernels::cuda_devices(&found.reason) == 0) return found;
-    const auto device = kernels::make_cuda_device(0, computed_in(config), true);
+    const auto device = kernels::make_cuda_device(0, computed_in(config), true, config.parallel.cuda_graphs);
     const StepProbe probe(*device, config, data);
     const std::size_t asked_for = probe.device_bytes() + kernels::ops_scratch_bytes;
     DeviceRuntimeMeter meter(*device, open_nvml(), asked_for, asked_for);

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <cstdio>
 #include <cstring>
 #include <exception>
 #include <filesystem>
@@ -328,15 +329,22 @@ int train(comm::Communicator& world, const TrainRequest& request) {
     code = 1;
     message = e.what();
   }
+  bool all_left = true;
   const auto leave_connections = [&] {
-    replicas.abandon();
-    transport->abandon();
+    all_left = replicas.abandon() && all_left;
+    all_left = transport->abandon() && all_left;
   };
   if (code != 0 && !message.empty()) leave_connections();
   const int run_code = reporter->finish(code, message);
   if (coordinator) coordinator->join();
   // Some rank may have left its connections; to end them in order, all would have to be there.
   if (run_code != 0 && run_code != exit_interrupted) leave_connections();
+  if (!all_left) {
+    // Something of the transport is stuck on the device, and to free memory there would wait for it. The ledger is
+    // whole.
+    std::fprintf(stderr, "blocktrain: rank %d: NCCL could not be ended and is left behind\n", world.rank());
+    world.abort(run_code);
+  }
   return run_code;
 }
 

@@ -118,6 +118,7 @@ Worker::Visit Worker::visit(OwnedBlock& block) {
     }
     const std::int64_t step = block.state.step;
     const StepOutcome outcome = stepper_.finish(block);
+    be_patient_with_replicas(false);
     if (!outcome.finite) {
       stepper_.discard();
       parts_.reporter.ring().abandon_step();
@@ -136,6 +137,7 @@ Worker::Visit Worker::visit(OwnedBlock& block) {
       rest = false;
       if (block.state.step % config.checkpoint.every_steps == 0) save(block);
       if (evaluates_after(block.state.step)) evaluate(block);
+      be_patient_with_replicas(rests_after(block.state.step));
     }
     if (parts_.after_step) parts_.after_step(block, step);
     stop = stop || outcome.stop;
@@ -153,6 +155,16 @@ bool Worker::evaluates_after(std::int64_t steps) const {
 
 bool Worker::rests_after(std::int64_t steps) const {
   return steps % parts_.config.checkpoint.every_steps == 0 || evaluates_after(steps);
+}
+
+void Worker::be_patient_with_replicas(bool patient) {
+  if (patient == patient_) return;
+  patient_ = patient;
+  const auto timeout =
+      std::chrono::milliseconds(static_cast<std::int64_t>(parts_.config.parallel.timeout_seconds * 1000));
+  const auto deadline = patient ? most_timeouts_of_save * timeout : timeout;
+  if (parts_.replicas.host != nullptr) parts_.replicas.host->set_deadline(deadline);
+  if (parts_.replicas.device != nullptr) parts_.replicas.device->set_deadline(deadline);
 }
 
 void Worker::evaluate(OwnedBlock& block) {

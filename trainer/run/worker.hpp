@@ -70,6 +70,9 @@ class Worker {
   void evaluate(OwnedBlock& block);
   void record(const OwnedBlock& block, const StepOutcome& outcome, std::int64_t busy_begin);
   void save(OwnedBlock& block);
+  /// Behind a checkpoint or a held-out loss, with which the first replica alone is busy, the others wait for it in
+  /// their next step as long as Reporter::save may take; in all other steps no longer than for any rank.
+  void be_patient_with_replicas(bool patient);
   /// Reports work that is no step, so that its energy is booked apart; returns how long it took in nanoseconds.
   std::int64_t end_work(BusyPurpose purpose, std::int64_t busy_begin);
   comm::Traffic traffic() const;
@@ -79,6 +82,7 @@ class Worker {
   WorkerParts parts_;
   std::optional<BlockSlots> slots_;
   BlockStepper stepper_;
+  bool patient_ = false;
   comm::Traffic reported_traffic_;           ///< what earlier rows have counted: everything sent is in exactly one row
   std::vector<BlockStepSettings> settings_;  ///< by block of the network, of the owned ones
   std::vector<std::int64_t> saved_;          ///< by block of the network: step of its newest checkpoint, -1 for none

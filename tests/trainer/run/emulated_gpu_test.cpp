@@ -57,6 +57,11 @@ BOOST_AUTO_TEST_CASE(all_steps_but_the_first_of_each_kind_are_graphs) {
   // of the probe's two steps.
   BOOST_TEST(after.graph_launches - before.graph_launches >= 48u - 8 + 1);
   BOOST_TEST(after.graph_launches - before.graph_launches <= 48u - 4 + 1);
+  // Without graphs the same steps.
+  BOOST_REQUIRE_EQUAL(train_on_gpu(folder.path("asked"), {"parallel.cuda_graphs=false"}), 0);
+  BOOST_TEST(emulated_gpu::counts().graph_launches == after.graph_launches);
+  BOOST_TEST(final_digests(folder.path("asked")) == final_digests(folder.path("run")),
+             boost::test_tools::per_element());
 }
 
 BOOST_AUTO_TEST_CASE(when_work_is_done_changes_nothing) {

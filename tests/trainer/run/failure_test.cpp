@@ -1,8 +1,11 @@
 // A block whose numbers are no longer finite stops before the update; the others run on, and the run says so.
 
+#include <atomic>
 #include <boost/test/unit_test.hpp>
+#include <chrono>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "kernels/error.hpp"
 #include "support.hpp"
@@ -45,6 +48,23 @@ BOOST_AUTO_TEST_CASE(a_block_that_is_not_finite_stops_alone) {
       BOOST_TEST(after.lost.at(1).steps == 3);  // 5, 6 and 7, behind the checkpoint at 5
     }
   }
+}
+
+BOOST_AUTO_TEST_CASE(a_replica_that_writes_is_waited_for_longer_than_one_that_is_lost) {
+  const TemporaryFolder folder;
+  std::atomic<bool> slept{false};
+  // Behind a checkpoint, which is written by one replica alone, and as long as that may take on a slow disk.
+  const auto sleep_once = [&](OwnedBlock&, std::int64_t step) {
+    if (step == 4 && !slept.exchange(true)) std::this_thread::sleep_for(std::chrono::milliseconds(4500));
+  };
+  const std::vector<std::string> options{"blocks.count=1", "parallel.timeout_seconds=3"};
+  BOOST_TEST(train_small(folder.path("run"), 2, options, false, sleep_once) == 0);
+  BOOST_TEST(slept);
+  // In any other step it is lost.
+  const auto sleep_elsewhere = [&](OwnedBlock&, std::int64_t step) {
+    if (step == 6 && slept.exchange(false)) std::this_thread::sleep_for(std::chrono::milliseconds(4500));
+  };
+  BOOST_CHECK_NE(train_small(folder.path("lost"), 2, options, false, sleep_elsewhere), 0);
 }
 
 BOOST_AUTO_TEST_CASE(a_block_may_fail_on_the_rank_that_took_it_over) {
