@@ -100,6 +100,12 @@ std::vector<Row> memory_rows(const Network& n) {
          const StepState* const state = o.state();
          return op([=](Ops& ops) { ops.adamw(p, m, v, working, g, state, {}); });
        }},
+      {"exponential_average",
+       [=](Operands& o) {
+         const Tensor average = o.precise_in_out({n.parameters()}), p = o.precise_in({n.parameters()});
+         const StepState* const state = o.state();
+         return op([=](Ops& ops) { ops.exponential_average(average, p, 0.9999, state); });
+       }},
   };
 }
 

@@ -5,12 +5,15 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "kernels/arena.hpp"
+#include "kernels/cuda/cublaslt_matmul.hpp"
 #include "kernels/cuda/fused_attention.hpp"
+#include "kernels/cuda/workspace.hpp"
 #include "kernels/ops.hpp"
 
 namespace blocktrain::bench {
@@ -79,9 +82,11 @@ class Operands {
   std::vector<Tensor> all_, states_;
 };
 
-/// What calls may use besides ops: cuDNN alone. Made on first use.
+/// What calls may use besides ops: cuDNN and cuBLASLt alone, this by the number of its proposal. Made on first use.
 struct Libraries {
   std::unique_ptr<FusedAttention> deterministic, fast;
+  std::unique_ptr<kernels::cuda::Workspace> workspace;
+  std::map<int, std::unique_ptr<kernels::cuda::CublasLtMatmul>> products;
   cudaStream_t stream = nullptr;
 };
 
@@ -98,5 +103,8 @@ struct Row {
 
 /// Ops that memory bounds, and attention, beside cuDNN's called alone.
 std::vector<Row> rows_of(const Network& network);
+
+/// Matrix products of a layer, as a step has them, and each alone by so many of cuBLASLt's proposals.
+std::vector<Row> product_rows(const Network& network, int proposals);
 
 }  // namespace blocktrain::bench

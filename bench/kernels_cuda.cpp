@@ -1,10 +1,11 @@
-// The GPU's twin of bench_kernels: every op of a training step that memory bounds, and attention, at the shapes of two
-// networks, in bfloat16 and float32. Needs a GPU, but for --list.
+// The GPU's twin of bench_kernels: every op of a training step that memory bounds, attention, and matrix products, at
+// the shapes of two networks, in bfloat16 and float32. Needs a GPU, but for --list.
 //
 // An op is captured several times into one graph, each time on operands of its own, so that together they are larger
 // than the GPU's caches and the host's part is not counted; CUDA events take the time of the graph. GB/s counts each
 // input once and each output once. A copy of device memory takes turns with the op: its bytes read and written per
-// second are what the share is of. For attention the rate is operations, and its peer is cuDNN called alone.
+// second are what the share is of. For attention and products the rate is operations, and their peers are cuDNN and
+// cuBLASLt called alone.
 #include <cuda_runtime_api.h>
 
 #include <CLI/CLI.hpp>
@@ -166,8 +167,15 @@ struct Options {
   std::vector<std::string> shapes{"dit-l/2", "dit-xl/2"}, dtypes{"bfloat16", "float32"}, only;
   std::int64_t batch = 128;
   Settings settings;
+  int proposals = 1;
   bool list = false, json = false;
 };
+
+std::vector<Row> all_rows(const Options& o, const Network& n) {
+  std::vector<Row> rows = rows_of(n);
+  for (Row& row : product_rows(n, o.proposals)) rows.push_back(std::move(row));
+  return rows;
+}
 
 bool chosen(const Options& o, const Row& row, DType dtype) {
   if (row.bfloat16_only && dtype != DType::bfloat16) return false;
@@ -179,7 +187,7 @@ bool chosen(const Options& o, const Row& row, DType dtype) {
 void list(const Options& o, const Network& n) {
   for (const std::string& type : o.dtypes) {
     const DType dtype = type == "bfloat16" ? DType::bfloat16 : DType::float32;
-    for (const Row& row : rows_of(n)) {
+    for (const Row& row : all_rows(o, n)) {
       if (!chosen(o, row, dtype)) continue;
       const ordered_json j{{"shape", n.name},
                            {"dtype", type},
@@ -189,7 +197,7 @@ void list(const Options& o, const Network& n) {
       if (o.json) {
         std::printf("%s\n", j.dump().c_str());
       } else {
-        std::printf("%-10s %-9s %-50s %14.0f bytes %16.0f FLOPs\n", n.name, type.c_str(), row.name.c_str(),
+        std::printf("%-10s %-9s %-84s %14.0f bytes %16.0f FLOPs\n", n.name, type.c_str(), row.name.c_str(),
                     j["bytes"].get<double>(), row.flops);
       }
     }
@@ -201,11 +209,11 @@ void measure(const Options& o, const Network& n, Device& device, DType dtype) {
   libraries.stream = static_cast<cudaStream_t>(device.stream());
   const Arena copied = device.arena("copied", 2 * o.settings.copy_mb << 20);
   if (!o.json) {
-    std::printf("\n%s, %s, batch %lld, on %s\n%-50s %10s %12s %14s %14s %8s\n", n.name, name_of(dtype),
+    std::printf("\n%s, %s, batch %lld, on %s\n%-84s %10s %12s %14s %14s %8s\n", n.name, name_of(dtype),
                 static_cast<long long>(n.batch), device.facts().name.c_str(), "op", "us", "MB", "rate", "copy GB/s",
                 "share");
   }
-  for (const Row& row : rows_of(n)) {
+  for (const Row& row : all_rows(o, n)) {
     if (!chosen(o, row, dtype)) continue;
     const Timed t = time_row(device, libraries, row, dtype, o.settings, copied);
     const double moved = demand_of(row, dtype).moved;
@@ -228,9 +236,9 @@ void measure(const Options& o, const Network& n, Device& device, DType dtype) {
       }
       std::printf("%s\n", j.dump().c_str());
     } else if (!t.served) {
-      std::printf("%-50s not served here\n", row.name.c_str());
+      std::printf("%-84s not served here\n", row.name.c_str());
     } else {
-      std::printf("%-50s %10.2f %12.2f %9.1f %s %14.0f %7.0f%%\n", row.name.c_str(), 1e6 * t.seconds, 1e-6 * moved,
+      std::printf("%-84s %10.2f %12.2f %9.1f %s %14.0f %7.0f%%\n", row.name.c_str(), 1e6 * t.seconds, 1e-6 * moved,
                   t.rate * (row.flops > 0 ? 1e-12 : 1e-9), row.flops > 0 ? "TF/s" : "GB/s", 1e-9 * t.copy_rate,
                   100 * t.share);
     }
@@ -240,10 +248,12 @@ void measure(const Options& o, const Network& n, Device& device, DType dtype) {
 
 int run(int argc, char** argv) {
   Options o;
-  CLI::App app("Times the GPU's ops that memory bounds, and attention, at the shapes of two networks.");
+  CLI::App app("Times the GPU's ops that memory bounds, attention and matrix products at the shapes of two networks.");
   app.add_option("--shapes", o.shapes)->check(CLI::IsMember({"dit-l/2", "dit-xl/2", "tiny"}));
   app.add_option("--dtypes", o.dtypes)->check(CLI::IsMember({"bfloat16", "float32"}));
   app.add_option("--ops", o.only, "Only ops with one of these words in their name");
+  app.add_option("--proposals", o.proposals, "Times each matrix product by so many of cuBLASLt's proposals")
+      ->check(CLI::Range(0, 64));
   app.add_option("--batch", o.batch, "Images")->check(CLI::PositiveNumber);
   app.add_option("--repetitions", o.settings.repetitions, "Graphs of calls that the median is taken of")
       ->check(CLI::PositiveNumber);

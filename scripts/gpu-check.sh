@@ -13,7 +13,7 @@ Checks and measures blocktrain on this machine's GPU, part by part (all of them,
   facts      the GPU, its libraries, and what `blocktrain doctor` says
   tests      every test that computes on a GPU
   train      200 steps of configs/dit-s-2-cifar100.yaml and of its end-to-end twin: planned beside used memory, joules
-  kernels    operations that memory bounds beside a copy, attention beside cuDNN called alone
+  kernels    operations that memory bounds beside a copy, attention and products beside cuDNN and cuBLASLt called alone
   graphs     steps of small networks with CUDA graphs and without
   swap       a step of a block alone, and of four blocks that take turns on one GPU
   steps      steps of DiT-S/2, L/2 and XL/2 beside PyTorch's, end to end and block-local
@@ -174,7 +174,10 @@ part_train() {
   done
 }
 
-part_kernels() { check_program kernels/bench_kernels_cuda bench_kernels_cuda; }
+part_kernels() {
+  check_program kernels/bench_kernels_cuda bench_kernels_cuda
+  check_program kernels/proposals bench_kernels_cuda --ops product --dtypes bfloat16 --proposals 8 --repetitions 9
+}
 
 part_swap() {
   local large=(--layers 24 --width 1024 --heads 16 --batch 128 --channels 4 --size 32 --classes 1000 --blocks 4)

@@ -136,7 +136,9 @@ struct CublasLtMatmul::Product {
   bool found = false;
 };
 
-CublasLtMatmul::CublasLtMatmul() { BLOCKTRAIN_CUBLAS(cublasLtCreate(&handle_)); }
+CublasLtMatmul::CublasLtMatmul(int proposal) : proposal_(static_cast<std::size_t>(proposal)) {
+  BLOCKTRAIN_CUBLAS(cublasLtCreate(&handle_));
+}
 
 CublasLtMatmul::~CublasLtMatmul() {
   products_.clear();
@@ -184,16 +186,18 @@ bool CublasLtMatmul::multiply(cudaStream_t stream, const Workspace& workspace, c
     // Pieces of a sum over a split depth are added up in float32, not in the type of the result.
     preference.set(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
                    static_cast<std::uint32_t>(CUBLASLT_REDUCTION_SCHEME_NONE | CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));
-    cublasLtMatmulHeuristicResult_t best{};
+    std::vector<cublasLtMatmulHeuristicResult_t> proposals(proposal_ + 1);
     int count = 0;
     const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
         handle_, product->description, product->b_layout.value, product->a_layout.value, product->c_layout.value,
-        product->c_layout.value, preference.value, 1, &best, &count);
+        product->c_layout.value, preference.value, static_cast<int>(proposals.size()), proposals.data(), &count);
     // "Not supported" and "none found" are answers; anything else is an error.
     if (status != CUBLAS_STATUS_NOT_SUPPORTED && status != CUBLAS_STATUS_INVALID_VALUE) BLOCKTRAIN_CUBLAS(status);
-    product->found = status == CUBLAS_STATUS_SUCCESS && count > 0 && best.state == CUBLAS_STATUS_SUCCESS;
-    product->algorithm = best.algo;
-    if (!product->found) complain(rows, columns, depth, a.dtype, end.kind, status);
+    const cublasLtMatmulHeuristicResult_t& taken = proposals.back();
+    product->found = status == CUBLAS_STATUS_SUCCESS && count == static_cast<int>(proposals.size()) &&
+                     taken.state == CUBLAS_STATUS_SUCCESS;
+    product->algorithm = taken.algo;
+    if (!product->found && proposal_ == 0) complain(rows, columns, depth, a.dtype, end.kind, status);
   }
   if (!product->found) return false;
   product->point_at(end);

@@ -31,7 +31,8 @@ struct MatmulEnd {
 
 class CublasLtMatmul {
  public:
-  CublasLtMatmul();
+  /// Takes cuBLASLt's proposal number `proposal` for each shape: of those that it thinks fit, the best first.
+  explicit CublasLtMatmul(int proposal = 0);
   ~CublasLtMatmul();
   CublasLtMatmul(const CublasLtMatmul&) = delete;
   CublasLtMatmul& operator=(const CublasLtMatmul&) = delete;
@@ -47,6 +48,7 @@ class CublasLtMatmul {
   using Key = std::vector<std::int64_t>;
 
   cublasLtHandle_t handle_ = nullptr;
+  std::size_t proposal_;
   std::map<Key, std::unique_ptr<Product>> products_;
 };
 

@@ -285,11 +285,18 @@ class Emulated(unittest.TestCase):
             self.assertEqual(row["copied_bytes_per_visit"] > 0, count > 2)
 
     def test_kernels(self):
-        rows = self.run_here(1, "--shapes", "tiny", "--json", "--repetitions", "2", "--rotated-mb", "0", "--copy-mb", "1")
+        small = ["--json", "--repetitions", "2", "--rotated-mb", "0", "--copy-mb", "1"]
+        rows = self.run_here(1, "--shapes", "tiny", *small)
         names = {dtype: {row["op"] for row in rows if row["dtype"] == dtype} for dtype in ("bfloat16", "float32")}
-        self.assertEqual((len(names["bfloat16"]), len(names["float32"])), (19, 15))
+        self.assertEqual((len(names["bfloat16"]), len(names["float32"])), (50, 30))
         for row in rows:
             self.assertTrue("not_served" in row if "cuDNN" in row["op"] else row["share_of_copy"] > 0, row)
+
+    def test_proposals(self):
+        only = ["--ops", "product qkv forward, ", "--dtypes", "bfloat16", "--repetitions", "1"]
+        rows = self.run_here(1, "--shapes", "tiny", *only, "--json", "--rotated-mb", "0", "--proposals", "2")
+        # There are no two on this one.
+        self.assertEqual([row["op"][-10:] + str("not_served" in row) for row in rows], ["proposal 1False", "proposal 2True"])
 
 
 if __name__ == "__main__":
