@@ -14,6 +14,7 @@
 #include "kernels/cuda/cublaslt_matmul.hpp"
 #include "kernels/cuda/fused_attention.hpp"
 #include "kernels/cuda/workspace.hpp"
+#include "kernels/gpu_scratch.hpp"
 #include "kernels/ops.hpp"
 
 namespace blocktrain::bench {
@@ -85,6 +86,7 @@ class Operands {
 /// What calls may use besides ops: cuDNN and cuBLASLt alone, this by the number of its proposal. Made on first use.
 struct Libraries {
   std::unique_ptr<FusedAttention> deterministic, fast;
+  std::size_t workspace_bytes = kernels::shared_scratch_bytes;
   std::unique_ptr<kernels::cuda::Workspace> workspace;
   std::map<int, std::unique_ptr<kernels::cuda::CublasLtMatmul>> products;
   cudaStream_t stream = nullptr;

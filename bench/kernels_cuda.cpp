@@ -167,7 +167,7 @@ struct Options {
   std::vector<std::string> shapes{"dit-l/2", "dit-xl/2"}, dtypes{"bfloat16", "float32"}, only;
   std::int64_t batch = 128;
   Settings settings;
-  int proposals = 1;
+  int proposals = 1, workspace_mib = 32;
   bool list = false, json = false;
 };
 
@@ -207,6 +207,7 @@ void list(const Options& o, const Network& n) {
 void measure(const Options& o, const Network& n, Device& device, DType dtype) {
   Libraries libraries;
   libraries.stream = static_cast<cudaStream_t>(device.stream());
+  libraries.workspace_bytes = static_cast<std::size_t>(o.workspace_mib) << 20;
   const Arena copied = device.arena("copied", 2 * o.settings.copy_mb << 20);
   if (!o.json) {
     std::printf("\n%s, %s, batch %lld, on %s\n%-84s %10s %12s %14s %14s %8s\n", n.name, name_of(dtype),
@@ -254,6 +255,8 @@ int run(int argc, char** argv) {
   app.add_option("--ops", o.only, "Only ops with one of these words in their name");
   app.add_option("--proposals", o.proposals, "Times each matrix product by so many of cuBLASLt's proposals")
       ->check(CLI::Range(0, 64));
+  app.add_option("--workspace-mib", o.workspace_mib, "What those may use of device memory; ops have 32 MiB")
+      ->check(CLI::Range(1, 4096));
   app.add_option("--batch", o.batch, "Images")->check(CLI::PositiveNumber);
   app.add_option("--repetitions", o.settings.repetitions, "Graphs of calls that the median is taken of")
       ->check(CLI::PositiveNumber);

@@ -73,7 +73,7 @@ std::vector<Row> step_rows(const Network& n, const Layer& l) {
 Call alone(int proposal, const Tensor& c, const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b,
            bool accumulate, const MatmulEnd& end = {}) {
   return [=](Ops&, Libraries& l) {
-    if (l.workspace == nullptr) l.workspace = std::make_unique<kernels::cuda::Workspace>();
+    if (l.workspace == nullptr) l.workspace = std::make_unique<kernels::cuda::Workspace>(l.workspace_bytes);
     std::unique_ptr<kernels::cuda::CublasLtMatmul>& products = l.products[proposal];
     if (products == nullptr) products = std::make_unique<kernels::cuda::CublasLtMatmul>(proposal);
     return products->multiply(l.stream, *l.workspace, c, a, transpose_a, b, transpose_b, accumulate, end);

@@ -176,7 +176,10 @@ part_train() {
 
 part_kernels() {
   check_program kernels/bench_kernels_cuda bench_kernels_cuda
-  check_program kernels/proposals bench_kernels_cuda --ops product --dtypes bfloat16 --proposals 8 --repetitions 9
+  local products=(--ops product --dtypes bfloat16 --proposals 8 --repetitions 9) workspace
+  for workspace in 32 128; do
+    check_program "kernels/proposals-$workspace-mib" bench_kernels_cuda "${products[@]}" --workspace-mib "$workspace"
+  done
 }
 
 part_swap() {

@@ -178,7 +178,7 @@ bool CublasLtMatmul::multiply(cudaStream_t stream, const Workspace& workspace, c
   if (product == nullptr) {
     product = std::make_unique<Product>(c, a, transpose_a, b, transpose_b, end);
     Preference preference;
-    preference.set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, Workspace::bytes);
+    preference.set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, workspace.bytes());
     preference.set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, static_cast<std::uint32_t>(alignment(b.data)));
     preference.set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, static_cast<std::uint32_t>(alignment(a.data)));
     preference.set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, static_cast<std::uint32_t>(alignment(c.data)));
@@ -205,7 +205,7 @@ bool CublasLtMatmul::multiply(cudaStream_t stream, const Workspace& workspace, c
   const cublasStatus_t status =
       cublasLtMatmul(handle_, product->description, &alpha, b.data, product->b_layout.value, a.data,
                      product->a_layout.value, &beta, c.data, product->c_layout.value, c.data, product->c_layout.value,
-                     &product->algorithm, workspace.data(), Workspace::bytes, stream);
+                     &product->algorithm, workspace.data(), workspace.bytes(), stream);
   const bool refused = status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE;
   if (refused) {
     complain(rows, columns, depth, a.dtype, end.kind, status);

@@ -12,19 +12,21 @@ namespace blocktrain::kernels::cuda {
 
 class Workspace {
  public:
-  static constexpr std::size_t bytes = shared_scratch_bytes;
-
-  Workspace() { BLOCKTRAIN_CUDA(cudaMalloc(&memory_, ops_scratch_bytes)); }
+  explicit Workspace(std::size_t bytes = shared_scratch_bytes) : bytes_(bytes) {
+    BLOCKTRAIN_CUDA(cudaMalloc(&memory_, bytes + most_column_sums * sizeof(float)));
+  }
   ~Workspace() { cudaFree(memory_); }
   Workspace(const Workspace&) = delete;
   Workspace& operator=(const Workspace&) = delete;
 
   float* data() const { return static_cast<float*>(memory_); }
-  std::size_t floats() const { return bytes / sizeof(float); }
+  std::size_t bytes() const { return bytes_; }
+  std::size_t floats() const { return bytes_ / sizeof(float); }
   /// most_column_sums numbers behind the rest, not of data().
   float* sums() const { return data() + floats(); }
 
  private:
+  std::size_t bytes_;
   void* memory_ = nullptr;
 };
 

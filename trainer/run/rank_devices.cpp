@@ -12,7 +12,7 @@ namespace blocktrain::trainer {
 std::vector<comm::RankDevice> gather_rank_devices(comm::Communicator& world, const kernels::DeviceFacts& mine) {
   comm::RankDevice self;
   self.gpu_uuid = mine.uuid;
-  if (!mine.uuid.empty()) {
+  if (!mine.uuid.empty() && world.size() > 1) {
     const comm::NcclLibrary& nccl = comm::nccl_library();
     self.nccl_version = nccl.version;
     self.why_no_nccl = nccl.why_not;
