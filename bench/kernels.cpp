@@ -104,8 +104,9 @@ std::vector<Row> rows_of(const Network& n, Layer& l, kernels::StepState& state) 
     rows_out.push_back(
         {std::string(name) + " forward", flops, 0, [=](Ops& ops) { ops.linear_forward(out, from, w, b); }});
     const Tensor dx = from_times == 4 ? l.dwide : in(l.d, 1);
-    rows_out.push_back({std::string(name) + " backward", 2 * flops, 0,
-                        [=](Ops& ops) { ops.linear_backward(dx, dw, db, out, from, w, false); }});
+    rows_out.push_back({std::string(name) + " backward", 2 * flops, 0, [=](Ops& ops) {
+                          ops.linear_backward(dx, dw, db, out, from, w, false, kernels::GradientWrite::add);
+                        }});
   };
   linear("linear C -> 3C", qkv, x, 3, 1);
   linear("linear C -> C", h, x, 1, 1);

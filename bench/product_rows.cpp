@@ -8,6 +8,7 @@ namespace blocktrain::bench {
 namespace {
 
 using kernels::cuda::MatmulEnd;
+constexpr auto replace = kernels::GradientWrite::replace;  // as the first micro-batch of a step does
 
 /// A linear layer of `outputs` from `inputs` columns, and whether a GELU comes behind it or in front of it.
 struct Layer {
@@ -41,9 +42,9 @@ std::vector<Row> step_rows(const Network& n, const Layer& l) {
        flops},
       {name + " gradients of weight and bias",
        [=](Operands& o) -> Call {
-         const Tensor dw = o.precise_in_out({out, in}), db = o.precise_in_out({out}), dy = o.in({r, out});
+         const Tensor dw = o.precise_out({out, in}), db = o.precise_out({out}), dy = o.in({r, out});
          const Tensor x = o.in({r, in}), w = o.in({out, in});
-         return [=](Ops& ops, Libraries&) { return ops.linear_backward({}, dw, db, dy, x, w, false), true; };
+         return [=](Ops& ops, Libraries&) { return ops.linear_backward({}, dw, db, dy, x, w, false, replace), true; };
        },
        flops}};
   if (l.gelu_behind) {
@@ -59,9 +60,9 @@ std::vector<Row> step_rows(const Network& n, const Layer& l) {
     rows.push_back({name + " gradients, GELU",
                     [=](Operands& o) -> Call {
                       const Tensor dpre = o.in_out({r, in}), pre = o.in({r, in}), dy = o.in({r, out});
-                      const Tensor dw = o.precise_in_out({out, in}), db = o.precise_in_out({out}), w = o.in({out, in});
+                      const Tensor dw = o.precise_out({out, in}), db = o.precise_out({out}), w = o.in({out, in});
                       return [=](Ops& ops, Libraries&) {
-                        return ops.gelu_linear_backward(dpre, dw, db, dy, pre, w, true), true;
+                        return ops.gelu_linear_backward(dpre, dw, db, dy, pre, w, true, replace), true;
                       };
                     },
                     2 * flops});
@@ -71,12 +72,12 @@ std::vector<Row> step_rows(const Network& n, const Layer& l) {
 
 /// By cuBLASLt's proposal number `proposal`.
 Call alone(int proposal, const Tensor& c, const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b,
-           bool accumulate, const MatmulEnd& end = {}) {
+           const MatmulEnd& end = {}) {
   return [=](Ops&, Libraries& l) {
     if (l.workspace == nullptr) l.workspace = std::make_unique<kernels::cuda::Workspace>(l.workspace_bytes);
     std::unique_ptr<kernels::cuda::CublasLtMatmul>& products = l.products[proposal];
     if (products == nullptr) products = std::make_unique<kernels::cuda::CublasLtMatmul>(proposal);
-    return products->multiply(l.stream, *l.workspace, c, a, transpose_a, b, transpose_b, accumulate, end);
+    return products->multiply(l.stream, *l.workspace, c, a, transpose_a, b, transpose_b, false, end);
   };
 }
 
@@ -86,30 +87,28 @@ std::vector<Row> library_rows(const Network& n, const Layer& l, int proposal) {
   const auto name = [&](const char* what) {
     return std::string("product ") + l.name + " " + what + ", cuBLASLt's proposal " + std::to_string(proposal + 1);
   };
-  std::vector<Row> rows{
-      {name("forward"),
-       [=](Operands& o) {
-         return alone(proposal, o.out({r, out}), o.in({r, in}), false, o.in({out, in}), true, false);
-       },
-       flops},
-      {name("gradient of the input"),
-       [=](Operands& o) {
-         return alone(proposal, o.out({r, in}), o.in({r, out}), false, o.in({out, in}), false, false);
-       },
-       flops},
-      {name("gradient of the weight"),
-       [=](Operands& o) {
-         return alone(proposal, o.precise_in_out({out, in}), o.in({r, out}), true, o.in({r, in}), false, true);
-       },
-       flops}};
+  std::vector<Row> rows{{name("forward"),
+                         [=](Operands& o) {
+                           return alone(proposal, o.out({r, out}), o.in({r, in}), false, o.in({out, in}), true);
+                         },
+                         flops},
+                        {name("gradient of the input"),
+                         [=](Operands& o) {
+                           return alone(proposal, o.out({r, in}), o.in({r, out}), false, o.in({out, in}), false);
+                         },
+                         flops},
+                        {name("gradient of the weight"),
+                         [=](Operands& o) {
+                           return alone(proposal, o.precise_out({out, in}), o.in({r, out}), true, o.in({r, in}), false);
+                         },
+                         flops}};
   if (proposal == 0) {
-    rows.push_back(
-        {name("gradient of the weight, with the bias's"),
-         [=](Operands& o) {
-           const MatmulEnd end{MatmulEnd::Kind::bias_gradient, o.precise_out({out}), {}};
-           return alone(0, o.precise_in_out({out, in}), o.in({r, out}), true, o.in({r, in}), false, true, end);
-         },
-         flops});
+    rows.push_back({name("gradient of the weight, with the bias's"),
+                    [=](Operands& o) {
+                      const MatmulEnd end{MatmulEnd::Kind::bias_gradient, o.precise_out({out}), {}};
+                      return alone(0, o.precise_out({out, in}), o.in({r, out}), true, o.in({r, in}), false, end);
+                    },
+                    flops});
   }
   for (Row& row : rows) row.bfloat16_only = true;
   return rows;

@@ -50,6 +50,8 @@ struct StepSettings {
   kernels::LossWeighting weighting = kernels::LossWeighting::edm;
   double loss_scale = 1;  ///< 1 / (samples of the global batch)
   const kernels::StepState* state = nullptr;
+  /// Of the first micro-batch of a step `replace`: the gradient need not be cleared, nor read, before.
+  kernels::GradientWrite gradient = kernels::GradientWrite::add;
 };
 
 /// What a held-out loss needs besides the batch. Noise is keyed by (seed, Purpose::evaluation, block 0, step, sample),
@@ -96,7 +98,7 @@ class Denoiser {
 
   /// Flat parameters to read, of parameter_elements() elements; may be rebound any time (for instance to an average).
   virtual void bind_parameters(const kernels::Tensor& flat) = 0;
-  /// Flat gradient to add into.
+  /// Flat gradient to write to, of parameter_elements() elements.
   virtual void bind_gradient(const kernels::Tensor& flat) = 0;
   /// Takes everything a training step of up to `samples` samples needs from `arena`.
   virtual void bind_training(kernels::Arena& arena, kernels::DType dtype, std::int64_t samples) = 0;
@@ -104,8 +106,8 @@ class Denoiser {
   virtual void bind_inference(kernels::Arena& arena, kernels::DType dtype, std::int64_t samples) = 0;
 
   /// Forward and backward through this block alone: draws sigma and noise for the batch, adds the gradient of
-  /// loss_scale * sum of the weighted losses into the bound gradient, and returns per-sample results (views
-  /// valid until the next call).
+  /// loss_scale * sum of the weighted losses into the bound gradient, or puts it there, padding included, as
+  /// settings.gradient says, and returns per-sample results (views valid until the next call).
   virtual SampleLosses accumulate_gradient(kernels::Ops& ops, const Batch& batch, const StepSettings& settings) = 0;
 
   /// The part of accumulate_gradient below everything random: noise and labels are used as given.

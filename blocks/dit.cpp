@@ -18,6 +18,7 @@ namespace {
 
 using kernels::Arena;
 using kernels::DType;
+using kernels::GradientWrite;
 using kernels::Ops;
 using kernels::Purpose;
 using kernels::RandomKey;
@@ -74,10 +75,11 @@ class Dit final : public Denoiser {
   static std::string prefix(const BlockPlace& place) { return "blocks." + std::to_string(place.index); }
 
   /// Forward and backward of samples whose rows of the class table stand in the condition's index.
-  SampleLosses train(Ops& ops, const NoisyBatch& batch, kernels::LossWeighting weighting, double loss_scale);
+  SampleLosses train(Ops& ops, const NoisyBatch& batch, kernels::LossWeighting weighting, double loss_scale,
+                     GradientWrite write);
   void forward(Ops& ops, const NoisyBatch& batch, const Tensor& conditioning, std::int64_t begin, std::int64_t end);
   void backward(Ops& ops, const NoisyBatch& batch, const Tensor& conditioning, const Tensor& dconditioning,
-                std::int64_t begin, std::int64_t end);
+                std::int64_t begin, std::int64_t end, GradientWrite write);
   /// F of one chunk of samples, in inference_.f.
   Tensor infer(Ops& ops, const Tensor& z, const Tensor& sigma, const Tensor& label);
 
@@ -110,6 +112,8 @@ class Dit final : public Denoiser {
   DitOutput output_;
   std::int64_t elements_ = 0;
   std::vector<Parameter> parameters_;
+  std::vector<Padding> padding_;  // between them
+  Tensor gradient_;               // flat
 
   TrainingMemory training_;
   InferenceMemory inference_;
@@ -131,7 +135,8 @@ Dit::Dit(const DitConfig& config, const BlockPlace& place, ParameterLayout layou
       layers_(make_layers(layout, config, place)),
       output_(layout, config, prefix(place)),
       elements_(layout.elements()),
-      parameters_(layout.take()) {}
+      parameters_(layout.take()),
+      padding_(padding_of(parameters_, elements_)) {}
 
 double Dit::attention_flops() const {
   const auto tokens = static_cast<double>(config_.tokens());
@@ -169,6 +174,7 @@ void Dit::bind_parameters(const Tensor& flat) {
 
 void Dit::bind_gradient(const Tensor& flat) {
   BLOCKTRAIN_EXPECTS(flat.size() == elements_);
+  gradient_ = flat;
   embedding_.bind_gradient(flat, parameters_);
   condition_.bind_gradient(flat, parameters_);
   for (DitLayer& layer : layers_) layer.bind_gradient(flat, parameters_);
@@ -232,7 +238,7 @@ SampleLosses Dit::accumulate_gradient(Ops& ops, const Batch& batch, const StepSe
   const RandomKey key{settings.seed, Purpose::label_dropout, static_cast<std::uint32_t>(place_.index)};
   ops.drop_labels(training_.condition.index.rows(0, samples), batch.label, condition_.none(), config_.label_dropout,
                   key, settings.state, batch.first_sample);
-  return train(ops, noisy, settings.weighting, settings.loss_scale);
+  return train(ops, noisy, settings.weighting, settings.loss_scale, settings.gradient);
 }
 
 SampleLosses Dit::accumulate_gradient_at(Ops& ops, const NoisyBatch& batch, kernels::LossWeighting weighting,
@@ -240,10 +246,11 @@ SampleLosses Dit::accumulate_gradient_at(Ops& ops, const NoisyBatch& batch, kern
   const std::int64_t samples = batch.noisy.dim(0);
   BLOCKTRAIN_EXPECTS(!training_.z.empty() && samples <= training_.z.dim(0));
   ops.drop_labels(training_.condition.index.rows(0, samples), batch.label, condition_.none(), 0, {}, nullptr, 0);
-  return train(ops, batch, weighting, loss_scale);
+  return train(ops, batch, weighting, loss_scale, GradientWrite::add);
 }
 
-SampleLosses Dit::train(Ops& ops, const NoisyBatch& batch, kernels::LossWeighting weighting, double loss_scale) {
+SampleLosses Dit::train(Ops& ops, const NoisyBatch& batch, kernels::LossWeighting weighting, double loss_scale,
+                        GradientWrite write) {
   const std::int64_t samples = batch.noisy.dim(0);
   const std::int64_t chunk = training_.scratch.flow.dim(0);
   const Tensor f = training_.f.rows(0, samples);
@@ -256,10 +263,14 @@ SampleLosses Dit::train(Ops& ops, const NoisyBatch& batch, kernels::LossWeightin
   });
   objective_.loss(ops, losses, f, batch, f, weighting, loss_scale);
   ops.fill(condition.gradient, 0);
+  if (write == GradientWrite::replace) {
+    for (const Padding& p : padding_) ops.fill(gradient_.rows(p.begin, p.end), 0);
+  }
   for_each_chunk(samples, chunk, [&](std::int64_t begin, std::int64_t end) {
-    backward(ops, batch, condition.out.rows(begin, end), condition.gradient.rows(begin, end), begin, end);
+    backward(ops, batch, condition.out.rows(begin, end), condition.gradient.rows(begin, end), begin, end,
+             begin == 0 ? write : GradientWrite::add);
   });
-  condition_.backward(ops, condition);
+  condition_.backward(ops, condition, write);
   return losses;
 }
 
@@ -276,17 +287,17 @@ void Dit::forward(Ops& ops, const NoisyBatch& batch, const Tensor& conditioning,
 }
 
 void Dit::backward(Ops& ops, const NoisyBatch& batch, const Tensor& conditioning, const Tensor& dconditioning,
-                   std::int64_t begin, std::int64_t end) {
+                   std::int64_t begin, std::int64_t end, GradientWrite write) {
   const DitScratch scratch = training_.scratch.first(end - begin);
   output_.backward(ops, dconditioning, training_.f.rows(begin, end), training_.output_modulation.rows(begin, end),
-                   training_.streams.back().rows(begin, end), conditioning, scratch);
+                   training_.streams.back().rows(begin, end), conditioning, scratch, write);
   const std::size_t run_again = layers_run_again(batch.noisy.dim(0));
   for (std::size_t i = layers_.size(); i-- > 0;) {
     const DitLayerActivations kept = activations(i, begin, end);
     if (i < run_again) layers_[i].forward_again(ops, kept, conditioning, scratch);
-    layers_[i].backward(ops, dconditioning, kept, conditioning, scratch);
+    layers_[i].backward(ops, dconditioning, kept, conditioning, scratch, write);
   }
-  embedding_.backward(ops, scratch.flow, batch.noisy.rows(begin, end), batch.sigma.rows(begin, end), scratch);
+  embedding_.backward(ops, scratch.flow, batch.noisy.rows(begin, end), batch.sigma.rows(begin, end), scratch, write);
 }
 
 Tensor Dit::infer(Ops& ops, const Tensor& z, const Tensor& sigma, const Tensor& label) {

@@ -53,15 +53,16 @@ void Condition::forward(Ops& ops, const ConditionActivations& kept, const Tensor
   ops.silu_forward(kept.out, kept.sum);
 }
 
-void Condition::backward(Ops& ops, const ConditionActivations& kept) const {
+void Condition::backward(Ops& ops, const ConditionActivations& kept, kernels::GradientWrite write) const {
   const Tensor& dsum = kept.gradient;
   ops.silu_backward(dsum, kept.gradient, kept.sum);
+  if (write == kernels::GradientWrite::replace) ops.fill(table_.gradient, 0);
   ops.embedding_backward(table_.gradient, dsum, kept.index);
-  output_.backward_parameters(ops, dsum, kept.activated);
+  output_.backward_parameters(ops, dsum, kept.activated, write);
   const Tensor& dhidden = kept.out;
   output_.backward_input(ops, dhidden, dsum);
   ops.silu_backward(dhidden, dhidden, kept.hidden);
-  input_.backward_parameters(ops, dhidden, kept.features);
+  input_.backward_parameters(ops, dhidden, kept.features, write);
 }
 
 }  // namespace blocktrain::blocks

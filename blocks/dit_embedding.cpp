@@ -42,8 +42,8 @@ void PatchEmbedding::forward(Ops& ops, const Tensor& x, const Tensor& z, const T
 }
 
 void PatchEmbedding::backward(Ops& ops, const Tensor& dx, const Tensor& z, const Tensor& sigma,
-                              const DitScratch& scratch) const {
-  linear_.backward_parameters(ops, dx, cut(ops, z, sigma, scratch));
+                              const DitScratch& scratch, kernels::GradientWrite write) const {
+  linear_.backward_parameters(ops, dx, cut(ops, z, sigma, scratch), write);
 }
 
 std::vector<double> grid_positions(std::int64_t rows, std::int64_t columns, std::int64_t width) {

@@ -26,7 +26,7 @@ class PatchEmbedding {
                const kernels::Tensor& positions, const DitScratch& scratch) const;
   /// Adds into the parameters' gradients, from dx[n,T,C]; the patches are cut again. Uses scratch.wide.
   void backward(kernels::Ops& ops, const kernels::Tensor& dx, const kernels::Tensor& z, const kernels::Tensor& sigma,
-                const DitScratch& scratch) const;
+                const DitScratch& scratch, kernels::GradientWrite write) const;
 
   double flops_per_token() const { return linear_.flops_per_row(); }
 

@@ -2,6 +2,7 @@
 
 namespace blocktrain::blocks {
 
+using kernels::GradientWrite;
 using kernels::Ops;
 using kernels::Tensor;
 
@@ -135,20 +136,21 @@ void DitLayer::branches(Ops& ops, const DitLayerActivations& kept, const Tensor&
 }
 
 void DitLayer::backward(Ops& ops, const Tensor& dconditioning, const DitLayerActivations& kept,
-                        const Tensor& conditioning, const DitScratch& scratch) const {
-  backward_mlp(ops, kept, scratch);
-  backward_attention(ops, kept, scratch);
-  modulation_.backward_parameters(ops, scratch.modulation, conditioning);
+                        const Tensor& conditioning, const DitScratch& scratch, GradientWrite write) const {
+  backward_mlp(ops, kept, scratch, write);
+  backward_attention(ops, kept, scratch, write);
+  modulation_.backward_parameters(ops, scratch.modulation, conditioning, write);
   modulation_.backward_input(ops, dconditioning, scratch.modulation, true);
 }
 
-void DitLayer::backward_mlp(Ops& ops, const DitLayerActivations& kept, const DitScratch& scratch) const {
+void DitLayer::backward_mlp(Ops& ops, const DitLayerActivations& kept, const DitScratch& scratch,
+                            GradientWrite write) const {
   const Tensor &m = kept.modulation, &dm = scratch.modulation, &flow = scratch.flow;
 
   const Tensor& doutput = kept.output;
   ops.gated_residual_backward(doutput, part(dm, 5), flow, kept.output, part(m, 5));
   const Tensor dhidden = gelu_of(kept, scratch);
-  mlp_output_.backward_gelu(ops, dhidden, doutput, kept.hidden, keeps_cheap_);
+  mlp_output_.backward_gelu(ops, dhidden, doutput, kept.hidden, keeps_cheap_, write);
 
   // The modulated norm, or its like again in the memory of the MLP's output, which nothing needs any more; when it has
   // served the weight's gradient, its memory takes the gradient with respect to it.
@@ -160,18 +162,19 @@ void DitLayer::backward_mlp(Ops& ops, const DitLayerActivations& kept, const Dit
     ops.gated_residual_forward(x1, kept.input, kept.projection, part(m, 2));
     ops.norm_modulate_forward(norm.out, norm.mean, norm.rstd, x1, part(m, 3), part(m, 4), norm_epsilon);
   }
-  mlp_input_.backward_parameters(ops, dhidden, norm.out);
+  mlp_input_.backward_parameters(ops, dhidden, norm.out, write);
   mlp_input_.backward_input(ops, norm.out, dhidden);
   ops.norm_modulate_backward(flow, part(dm, 3), part(dm, 4), norm.out, x1, norm.mean, norm.rstd, part(m, 4));
 }
 
-void DitLayer::backward_attention(Ops& ops, const DitLayerActivations& kept, const DitScratch& scratch) const {
+void DitLayer::backward_attention(Ops& ops, const DitLayerActivations& kept, const DitScratch& scratch,
+                                  GradientWrite write) const {
   const Tensor &m = kept.modulation, &dm = scratch.modulation, &flow = scratch.flow;
   const std::int64_t samples = flow.dim(0), tokens = flow.dim(1);
 
   const Tensor &dprojection = kept.projection, &dattention = scratch.narrow;
   ops.gated_residual_backward(dprojection, part(dm, 2), flow, kept.projection, part(m, 2));
-  projection_.backward_parameters(ops, dprojection, kept.attention);
+  projection_.backward_parameters(ops, dprojection, kept.attention, write);
   projection_.backward_input(ops, dattention, dprojection);
   const Tensor dqkv = scratch.wide_as(samples, tokens, 3 * width_);
   ops.attention_backward(dqkv, dattention, kept.attention, kept.log_sum_exp, kept.qkv, heads_);
@@ -181,7 +184,7 @@ void DitLayer::backward_attention(Ops& ops, const DitLayerActivations& kept, con
     norm = {kept.projection, scratch.mean, scratch.rstd};
     ops.norm_modulate_forward(norm.out, norm.mean, norm.rstd, kept.input, part(m, 0), part(m, 1), norm_epsilon);
   }
-  qkv_.backward_parameters(ops, dqkv, norm.out);
+  qkv_.backward_parameters(ops, dqkv, norm.out, write);
   qkv_.backward_input(ops, norm.out, dqkv);
   ops.norm_modulate_backward(flow, part(dm, 0), part(dm, 1), norm.out, kept.input, norm.mean, norm.rstd, part(m, 1));
 }

@@ -70,11 +70,11 @@ class DitLayer {
                      const DitScratch& scratch) const;
 
   /// Takes scratch.flow from the gradient of `next` to that of kept.input, adds the gradient of SiLU(c) into
-  /// dconditioning [n,C] and those of the parameters into the bound gradient. With DitConfig::keeps_cheap it reads the
-  /// GELU, in scratch.wide where it is not kept. Uses all of scratch and destroys `kept`, but for its input and q, k,
-  /// v.
+  /// dconditioning [n,C] and writes those of the parameters to the bound gradient. With DitConfig::keeps_cheap it reads
+  /// the GELU, in scratch.wide where it is not kept. Uses all of scratch and destroys `kept`, but for its input and q,
+  /// k, v.
   void backward(kernels::Ops& ops, const kernels::Tensor& dconditioning, const DitLayerActivations& kept,
-                const kernels::Tensor& conditioning, const DitScratch& scratch) const;
+                const kernels::Tensor& conditioning, const DitScratch& scratch, kernels::GradientWrite write) const;
 
   /// Forward, matrix products and attention: per token and per sample.
   double flops_per_token() const;
@@ -89,8 +89,10 @@ class DitLayer {
   /// Forward up to what is added to x1 [n,T,C] in the end. `x1` may be kept.output, and is then gone.
   void branches(kernels::Ops& ops, const DitLayerActivations& kept, const kernels::Tensor& x1,
                 const kernels::Tensor& conditioning, const DitScratch& scratch) const;
-  void backward_mlp(kernels::Ops& ops, const DitLayerActivations& kept, const DitScratch& scratch) const;
-  void backward_attention(kernels::Ops& ops, const DitLayerActivations& kept, const DitScratch& scratch) const;
+  void backward_mlp(kernels::Ops& ops, const DitLayerActivations& kept, const DitScratch& scratch,
+                    kernels::GradientWrite write) const;
+  void backward_attention(kernels::Ops& ops, const DitLayerActivations& kept, const DitScratch& scratch,
+                          kernels::GradientWrite write) const;
 
   std::int64_t width_, hidden_;
   int heads_;

@@ -36,19 +36,20 @@ void DitOutput::forward(Ops& ops, const Tensor& f, const Tensor& modulation, con
 }
 
 void DitOutput::backward(Ops& ops, const Tensor& dconditioning, const Tensor& df, const Tensor& modulation,
-                         const Tensor& x, const Tensor& conditioning, const DitScratch& scratch) const {
+                         const Tensor& x, const Tensor& conditioning, const DitScratch& scratch,
+                         kernels::GradientWrite write) const {
   const Tensor shift = modulation.columns(0, width_), scale = modulation.columns(width_, 2 * width_);
   const Tensor dmodulation = scratch.modulation.columns(0, 2 * width_);
   const Tensor dpatches = scratch.patches_as(x.dim(0), tokens_, patch_elements_);
   const Tensor& modulated = scratch.narrow;
   ops.patchify(dpatches, df, patch_, {}, 0);
   ops.norm_modulate_forward(modulated, scratch.mean, scratch.rstd, x, shift, scale, norm_epsilon);
-  linear_.backward_parameters(ops, dpatches, modulated);
+  linear_.backward_parameters(ops, dpatches, modulated, write);
   linear_.backward_input(ops, modulated, dpatches);
   ops.fill(scratch.flow, 0);
   ops.norm_modulate_backward(scratch.flow, dmodulation.columns(0, width_), dmodulation.columns(width_, 2 * width_),
                              modulated, x, scratch.mean, scratch.rstd, scale);
-  modulation_.backward_parameters(ops, dmodulation, conditioning);
+  modulation_.backward_parameters(ops, dmodulation, conditioning, write);
   modulation_.backward_input(ops, dconditioning, dmodulation, true);
 }
 

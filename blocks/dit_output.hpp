@@ -26,7 +26,7 @@ class DitOutput {
   /// Uses all of scratch.
   void backward(kernels::Ops& ops, const kernels::Tensor& dconditioning, const kernels::Tensor& df,
                 const kernels::Tensor& modulation, const kernels::Tensor& x, const kernels::Tensor& conditioning,
-                const DitScratch& scratch) const;
+                const DitScratch& scratch, kernels::GradientWrite write) const;
 
   double flops_per_token() const { return linear_.flops_per_row(); }
   double flops_per_sample() const { return modulation_.flops_per_row(); }

@@ -44,9 +44,10 @@ class Linear {
   /// Of a layer whose input was gelu(pre): everything its gradient dy asks for, and dpre, which with `kept` holds that
   /// input until then. Destroys pre.
   void backward_gelu(kernels::Ops& ops, const kernels::Tensor& dpre, const kernels::Tensor& dy,
-                     const kernels::Tensor& pre, bool kept) const;
-  /// Adds into the gradients of weight and bias.
-  void backward_parameters(kernels::Ops& ops, const kernels::Tensor& dy, const kernels::Tensor& x) const;
+                     const kernels::Tensor& pre, bool kept, kernels::GradientWrite write) const;
+  /// The gradients of weight and bias.
+  void backward_parameters(kernels::Ops& ops, const kernels::Tensor& dy, const kernels::Tensor& x,
+                           kernels::GradientWrite write) const;
   /// dx = dy weight, or dx += with `accumulate`. Apart from backward_parameters, so that dx may take the place of x.
   void backward_input(kernels::Ops& ops, const kernels::Tensor& dx, const kernels::Tensor& dy,
                       bool accumulate = false) const;

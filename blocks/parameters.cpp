@@ -86,6 +86,20 @@ std::vector<Parameter> ParameterLayout::take() {
   return std::exchange(parameters_, {});
 }
 
+std::vector<Padding> padding_of(const std::vector<Parameter>& parameters, std::int64_t elements) {
+  std::vector<Padding> all;
+  std::int64_t end = 0;
+  const auto until = [&](std::int64_t next) {
+    if (next > end) all.push_back({end, next});
+  };
+  for (const Parameter& p : parameters) {
+    until(p.offset);
+    end = p.offset + p.size;
+  }
+  until(elements);
+  return all;
+}
+
 kernels::Tensor view_of(const kernels::Tensor& flat, const Parameter& parameter) {
   if (flat.empty()) return {};
   BLOCKTRAIN_EXPECTS(flat.rank == 1 && flat.contiguous() && parameter.shape.size() >= 1 && parameter.shape.size() <= 4);

@@ -26,6 +26,12 @@ enum class LossWeighting : std::uint8_t {
   none,  ///< w(s) = 1
 };
 
+/// What becomes of what the gradient of a parameter holds already.
+enum class GradientWrite : std::uint8_t {
+  add,      ///< the new one is added to it
+  replace,  ///< the new one takes its place, which may hold anything
+};
+
 struct AdamWParameters {
   // Double, so that 1 - beta is rounded once: of 0.999f only 0.00099999 is left.
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
@@ -63,18 +69,19 @@ class Ops {
   /// out[R,N] = x[R,K] weight[N,K]^T + bias[N]; bias may be empty; out and x may be strided.
   virtual void linear_forward(const Tensor& out, const Tensor& x, const Tensor& weight, const Tensor& bias) = 0;
   /// Gradients of linear_forward. dx[R,K] = dy weight (skipped when empty; adds into dx with `add_dx`);
-  /// adds into dweight[N,K] += dy^T x and dbias[N] += column sums of dy (skipped when empty). x, dy, dx may be strided.
+  /// dweight[N,K] += dy^T x and dbias[N] += column sums of dy (skipped when empty), or = as `write` says. x, dy, dx may
+  /// be strided.
   virtual void linear_backward(const Tensor& dx, const Tensor& dweight, const Tensor& dbias, const Tensor& dy,
-                               const Tensor& x, const Tensor& weight, bool add_dx) = 0;
+                               const Tensor& x, const Tensor& weight, bool add_dx, GradientWrite write) = 0;
   /// The first half of an MLP: pre[R,N] = x[R,K] weight[N,K]^T + bias[N], out[R,N] = gelu(pre). All contiguous. out may
   /// be pre, when no backward pass follows.
   virtual void linear_gelu_forward(const Tensor& out, const Tensor& pre, const Tensor& x, const Tensor& weight,
                                    const Tensor& bias) = 0;
-  /// Gradients of the second half, y[R,N] = gelu(pre[R,K]) weight[N,K]^T + bias: dpre = (dy weight) * gelu'(pre); adds
-  /// dy^T gelu(pre) into dweight and the column sums of dy into dbias. With `kept` dpre holds gelu(pre) when it is
-  /// called, as linear_gelu_forward gave it; else that is computed again. All contiguous; destroys pre.
+  /// Gradients of the second half, y[R,N] = gelu(pre[R,K]) weight[N,K]^T + bias: dpre = (dy weight) * gelu'(pre);
+  /// dweight += dy^T gelu(pre) and dbias += column sums of dy, or = as `write` says. With `kept` dpre holds gelu(pre)
+  /// when it is called, as linear_gelu_forward gave it; else that is computed again. All contiguous; destroys pre.
   virtual void gelu_linear_backward(const Tensor& dpre, const Tensor& dweight, const Tensor& dbias, const Tensor& dy,
-                                    const Tensor& pre, const Tensor& weight, bool kept) = 0;
+                                    const Tensor& pre, const Tensor& weight, bool kept, GradientWrite write) = 0;
 
   // ---- activations --------------------------------------------------------------------------------------
   /// GELU, tanh form: 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))). out may alias x.

@@ -1,4 +1,6 @@
 // Matrix products and linear layers.
+#include <algorithm>
+
 #include "kernels/cpu/activations.hpp"
 #include "kernels/cpu/cpu_ops.hpp"
 #include "kernels/cpu/gemm.hpp"
@@ -28,7 +30,7 @@ void CpuOps::linear_forward(const Tensor& out, const Tensor& x, const Tensor& we
 }
 
 void CpuOps::linear_backward(const Tensor& dx, const Tensor& dweight, const Tensor& dbias, const Tensor& dy,
-                             const Tensor& x, const Tensor& weight, bool add_dx) {
+                             const Tensor& x, const Tensor& weight, bool add_dx, GradientWrite write) {
   const std::int64_t rows = dy.dim(0), columns = dy.row_size(), depth = x.row_size();
   BLOCKTRAIN_EXPECTS(x.dim(0) == rows && weight.dim(0) == columns && weight.row_size() == depth);
   BLOCKTRAIN_EXPECTS(weight.contiguous() && dweight.contiguous() && dweight.size() == weight.size());
@@ -40,8 +42,8 @@ void CpuOps::linear_backward(const Tensor& dx, const Tensor& dweight, const Tens
          {weight.as<float>(), weight.row_stride, false}, dx.as<float>(), dx.row_stride, {add_dx});
   }
   gemm(threads_, workspace_, columns, depth, rows, {dyp, dy.row_stride, true}, {x.as<float>(), x.row_stride, false},
-       dweight.as<float>(), dweight.row_stride, {true});
-  if (!dbias.empty()) add_column_sums(dbias.as<float>(), dy);
+       dweight.as<float>(), dweight.row_stride, {write == GradientWrite::add});
+  if (!dbias.empty()) sum_columns(dbias.as<float>(), dy, write);
 }
 
 void CpuOps::linear_gelu_forward(const Tensor& out, const Tensor& pre, const Tensor& x, const Tensor& weight,
@@ -55,7 +57,7 @@ void CpuOps::linear_gelu_forward(const Tensor& out, const Tensor& pre, const Ten
 }
 
 void CpuOps::gelu_linear_backward(const Tensor& dpre, const Tensor& dweight, const Tensor& dbias, const Tensor& dy,
-                                  const Tensor& pre, const Tensor& weight, bool kept) {
+                                  const Tensor& pre, const Tensor& weight, bool kept, GradientWrite write) {
   const std::int64_t rows = dy.dim(0), columns = weight.row_size();
   BLOCKTRAIN_EXPECTS(pre.contiguous() && dpre.contiguous() && dpre.size() == pre.size());
   BLOCKTRAIN_EXPECTS(pre.dim(0) == rows && pre.row_size() == columns && dy.contiguous() && weight.contiguous());
@@ -70,12 +72,12 @@ void CpuOps::gelu_linear_backward(const Tensor& dpre, const Tensor& dweight, con
       in[i] = g.derivative;
     }
   });
-  linear_backward({}, dweight, dbias, dy, dpre, weight, false);
+  linear_backward({}, dweight, dbias, dy, dpre, weight, false, write);
   gemm(threads_, workspace_, rows, columns, weight.dim(0), {dy.as<float>(), dy.row_stride, false},
        {weight.as<float>(), columns, false}, active, columns, {false, nullptr, nullptr, in});
 }
 
-void CpuOps::add_column_sums(float* out, const Tensor& matrix) {
+void CpuOps::sum_columns(float* out, const Tensor& matrix, GradientWrite write) {
   const std::int64_t rows = matrix.dim(0), columns = matrix.row_size();
   const float* m = matrix.as<float>();
   // A fixed number of runs of rows, whose sums are added in order.
@@ -92,6 +94,7 @@ void CpuOps::add_column_sums(float* out, const Tensor& matrix) {
       for (std::int64_t c = 0; c < columns; ++c) sum[c] += row[c];
     }
   });
+  if (write == GradientWrite::replace) std::fill(out, out + columns, 0.0f);
   for (std::int64_t i = 0; i < runs; ++i) {
     for (std::int64_t c = 0; c < columns; ++c) out[c] += partial[i * columns + c];
   }

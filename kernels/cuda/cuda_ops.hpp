@@ -40,11 +40,11 @@ class CudaOps final : public Ops {
               bool accumulate) override;
   void linear_forward(const Tensor& out, const Tensor& x, const Tensor& weight, const Tensor& bias) override;
   void linear_backward(const Tensor& dx, const Tensor& dweight, const Tensor& dbias, const Tensor& dy, const Tensor& x,
-                       const Tensor& weight, bool add_dx) override;
+                       const Tensor& weight, bool add_dx, GradientWrite write) override;
   void linear_gelu_forward(const Tensor& out, const Tensor& pre, const Tensor& x, const Tensor& weight,
                            const Tensor& bias) override;
   void gelu_linear_backward(const Tensor& dpre, const Tensor& dweight, const Tensor& dbias, const Tensor& dy,
-                            const Tensor& pre, const Tensor& weight, bool kept) override;
+                            const Tensor& pre, const Tensor& weight, bool kept, GradientWrite write) override;
   void gelu_forward(const Tensor& out, const Tensor& x) override;
   void gelu_backward(const Tensor& dx, const Tensor& dy, const Tensor& x) override;
   void silu_forward(const Tensor& out, const Tensor& x) override;
@@ -87,7 +87,7 @@ class CudaOps final : public Ops {
 
  private:
   /// out[columns] += sums of the matrix over its rows; out float32.
-  void add_column_sums(const Tensor& out, const Tensor& matrix);
+  void sum_columns(const Tensor& out, const Tensor& matrix, GradientWrite write);
 
   DType dtype_;
   cudaStream_t stream_ = nullptr;

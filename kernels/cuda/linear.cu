@@ -27,9 +27,12 @@ struct Entries {
   }
 };
 
-struct AddSum {
+struct TakeSum {
   float* out;
-  __device__ void operator()(std::int64_t, std::int64_t column, const float (&sum)[1]) const { out[column] += sum[0]; }
+  bool add;
+  __device__ void operator()(std::int64_t, std::int64_t column, const float (&sum)[1]) const {
+    out[column] = add ? out[column] + sum[0] : sum[0];
+  }
 };
 
 template <class T>
@@ -65,20 +68,24 @@ void CudaOps::linear_forward(const Tensor& out, const Tensor& x, const Tensor& w
 }
 
 void CudaOps::linear_backward(const Tensor& dx, const Tensor& dweight, const Tensor& dbias, const Tensor& dy,
-                              const Tensor& x, const Tensor& weight, bool add_dx) {
+                              const Tensor& x, const Tensor& weight, bool add_dx, GradientWrite write) {
   BLOCKTRAIN_EXPECTS(weight.contiguous() && dweight.contiguous() && dweight.size() == weight.size());
+  const bool add_parameters = write == GradientWrite::add;
   if (!dx.empty()) matmul(dx, dy, false, weight, false, add_dx);
-  if (dbias.empty()) return matmul(dweight, dy, true, x, false, true);
+  if (dbias.empty()) return matmul(dweight, dy, true, x, false, add_parameters);
   BLOCKTRAIN_EXPECTS(dbias.contiguous() && dbias.size() == dweight.dim(0));
   // cuBLASLt can sum dy's columns as it reads them, but overwrites what was there. Of bfloat16 it has no such product
   // among those for Hopper's matrix units, only older ones and a pass of its own: there ours, beside a fast product.
   if (dy.dtype == DType::float32 && static_cast<std::size_t>(dbias.size()) <= most_column_sums) {
-    const Tensor sums(workspace_.sums(), DType::float32, {dbias.size()});
+    const Tensor sums = add_parameters ? Tensor(workspace_.sums(), DType::float32, {dbias.size()}) : dbias;
     const MatmulEnd end{MatmulEnd::Kind::bias_gradient, sums, {}};
-    if (matmul_.multiply(stream_, workspace_, dweight, dy, true, x, false, true, end)) return add(dbias, sums);
+    if (matmul_.multiply(stream_, workspace_, dweight, dy, true, x, false, add_parameters, end)) {
+      if (add_parameters) add(dbias, sums);
+      return;
+    }
   }
-  matmul(dweight, dy, true, x, false, true);
-  add_column_sums(dbias, dy);
+  matmul(dweight, dy, true, x, false, add_parameters);
+  sum_columns(dbias, dy, write);
 }
 
 void CudaOps::linear_gelu_forward(const Tensor& out, const Tensor& pre, const Tensor& x, const Tensor& weight,
@@ -94,22 +101,23 @@ void CudaOps::linear_gelu_forward(const Tensor& out, const Tensor& pre, const Te
 }
 
 void CudaOps::gelu_linear_backward(const Tensor& dpre, const Tensor& dweight, const Tensor& dbias, const Tensor& dy,
-                                   const Tensor& pre, const Tensor& weight, bool kept) {
+                                   const Tensor& pre, const Tensor& weight, bool kept, GradientWrite write) {
   BLOCKTRAIN_EXPECTS(dpre.contiguous() && pre.contiguous() && dpre.size() == pre.size() && weight.contiguous());
   if (!kept) gelu_forward(dpre, pre);
-  linear_backward({}, dweight, dbias, dy, dpre, weight, false);
+  linear_backward({}, dweight, dbias, dy, dpre, weight, false, write);
   const MatmulEnd end{MatmulEnd::Kind::gelu_gradient, {}, pre};
   if (matmul_.multiply(stream_, workspace_, dpre, dy, false, weight, false, false, end)) return;
   matmul(dpre, dy, false, weight, false, false);
   gelu_backward(dpre, dpre, pre);
 }
 
-void CudaOps::add_column_sums(const Tensor& out, const Tensor& matrix) {
+void CudaOps::sum_columns(const Tensor& out, const Tensor& matrix, GradientWrite write) {
   with_stored_type(matrix.dtype, [&](auto type) {
     using T = decltype(type);
     const Entries<T> entries{pointer<T>(matrix), matrix.row_stride};
     const bool packs = matrix.row_size() % lanes == 0 && packs_at(entries.data, entries.stride);
-    column_sums(stream_, workspace_, 1, matrix.dim(0), matrix.row_size(), packs, entries, AddSum{pointer<float>(out)});
+    column_sums(stream_, workspace_, 1, matrix.dim(0), matrix.row_size(), packs, entries,
+                TakeSum{pointer<float>(out), write == GradientWrite::add});
   });
 }
 

@@ -38,7 +38,7 @@ void ReferenceOps::linear_forward(const Tensor& out, const Tensor& x, const Tens
 }
 
 void ReferenceOps::linear_backward(const Tensor& dx, const Tensor& dweight, const Tensor& dbias, const Tensor& dy,
-                                   const Tensor& x, const Tensor& weight, bool add_dx) {
+                                   const Tensor& x, const Tensor& weight, bool add_dx, GradientWrite write) {
   const Index rows = x.shape[0], inputs = x.shape[1], outputs = weight.shape[0];
   BLOCKTRAIN_EXPECTS(is_matrix(x, rows, inputs) && is_matrix(weight, outputs, inputs));
   BLOCKTRAIN_EXPECTS(is_matrix(dy, rows, outputs) && is_matrix(dweight, outputs, inputs));
@@ -55,9 +55,11 @@ void ReferenceOps::linear_backward(const Tensor& dx, const Tensor& dweight, cons
   }
   for (Index n = 0; n < outputs; ++n) {
     for (Index k = 0; k < inputs; ++k) {
+      if (write == GradientWrite::replace) at(dweight, n, k) = 0;
       for (Index r = 0; r < rows; ++r) at(dweight, n, k) += at(dy, r, n) * at(x, r, k);
     }
     if (dbias.empty()) continue;
+    if (write == GradientWrite::replace) at(dbias, n) = 0;
     for (Index r = 0; r < rows; ++r) at(dbias, n) += at(dy, r, n);
   }
 }

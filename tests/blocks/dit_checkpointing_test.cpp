@@ -98,7 +98,9 @@ std::size_t training_bytes(const DitConfig& c, const BlockPlace& place, std::int
 BOOST_AUTO_TEST_CASE(losses_and_gradients_keep_every_bit) {
   for (const auto& ops : {kernels::make_cpu_ops(1), kernels::make_cpu_ops(3), kernels::make_reference_ops()}) {
     for (const Case& k : cases) {
-      for (const DitConfig& c : {odd_config(k.rows_at_once), keeping_cheap(odd_config(k.rows_at_once))}) {
+      std::vector<DitConfig> configs{odd_config(k.rows_at_once)};
+      if (ops->dtype() == DType::float32) configs.push_back(keeping_cheap(configs.front()));  // the reference is slow
+      for (const DitConfig& c : configs) {
         const Result kept = run(*ops, with(c, ActivationCheckpointing::none), k.place, k.samples, k.micro);
         const Result again = run(*ops, with(c, ActivationCheckpointing::layer), k.place, k.samples, k.micro);
         BOOST_TEST(test::norm(kept.gradient) > 0);
@@ -113,10 +115,11 @@ BOOST_AUTO_TEST_CASE(losses_and_gradients_keep_every_bit) {
 BOOST_AUTO_TEST_CASE(what_is_cheap_may_be_kept_or_computed_again) {
   for (const Case& k : cases) {
     const DitConfig c = odd_config(k.rows_at_once);
-    // The reference computes the GELU by one function everywhere.
-    const auto exact = kernels::make_reference_ops();
-    BOOST_TEST(
-        (run(*exact, c, k.place, k.samples, k.micro) == run(*exact, keeping_cheap(c), k.place, k.samples, k.micro)));
+    if (&k == &cases[0]) {  // the reference computes the GELU by one function everywhere
+      const auto exact = kernels::make_reference_ops();
+      BOOST_TEST(
+          (run(*exact, c, k.place, k.samples, k.micro) == run(*exact, keeping_cheap(c), k.place, k.samples, k.micro)));
+    }
     const auto ops = kernels::make_cpu_ops(2);
     const Result again = run(*ops, c, k.place, k.samples, k.micro);
     const Result kept = run(*ops, keeping_cheap(c), k.place, k.samples, k.micro);

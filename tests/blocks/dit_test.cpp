@@ -3,6 +3,7 @@
 
 #include <boost/test/unit_test.hpp>
 #include <cmath>
+#include <limits>
 
 #include "blocks/dit_embedding.hpp"
 #include "blocks/parameters.hpp"
@@ -72,6 +73,30 @@ BOOST_AUTO_TEST_CASE(parts_of_a_batch_add_up_to_the_whole) {
   BOOST_TEST(parts_loss == loss);
   BOOST_TEST(parts_mse == mse);
   BOOST_TEST(test::relative_difference(values_of(d.gradient()), gradient) < 1e-13);
+}
+
+BOOST_AUTO_TEST_CASE(a_gradient_that_is_replaced_is_that_added_to_nothing) {
+  // Sizes that leave padding behind most parameters; in one chunk and in several, of which the later ones add.
+  for (const std::int64_t rows_at_once : {70, 2048}) {
+    DitConfig c = test::odd_config();
+    c.rows_at_once = rows_at_once;
+    for (const auto& ops : {kernels::make_reference_ops(), kernels::make_cpu_ops(2)}) {
+      BoundDenoiser d(c, second_of_three, ops->dtype(), 5);
+      d.randomize();
+      const Samples s(c, ops->dtype(), 5);
+      kernels::StepState state;
+      StepSettings settings = settings_for(state);
+      d->accumulate_gradient(*ops, s.batch(), settings);
+      const auto added = values_of(d.gradient());
+      BOOST_TEST(!padding_of(d->parameters(), d->parameter_elements()).empty());
+      BOOST_TEST(test::norm(added) > 0);
+
+      ops->fill(d.gradient(), std::numeric_limits<double>::quiet_NaN());
+      settings.gradient = kernels::GradientWrite::replace;
+      d->accumulate_gradient(*ops, s.batch(), settings);
+      BOOST_TEST((values_of(d.gradient()) == added), ops->name() << ", " << rows_at_once << " rows at once");
+    }
+  }
 }
 
 BOOST_AUTO_TEST_CASE(a_step_is_keyed_by_seed_block_and_step) {

@@ -1,5 +1,6 @@
 // The two halves of an MLP with its GELU inside.
 #include <boost/test/unit_test.hpp>
+#include <limits>
 
 #include "tests/kernels/op_case.hpp"
 
@@ -26,14 +27,15 @@ std::string name(const char* op, const Shape& s) {
 
 /// Of y = gelu(pre) weight^T + bias, which is computed again or has been kept. What is left of pre is nobody's
 /// business.
-void backward(Ops& ops, Operands& o, const Tensor& pre, bool kept, const Fill& start) {
+void backward(Ops& ops, Operands& o, const Tensor& pre, bool kept, const Fill& start,
+              GradientWrite write = GradientWrite::add) {
   const std::int64_t rows = pre.dim(0), inputs = pre.dim(1), outputs = 6;
   const Tensor work = o.output("work", {rows, inputs}), dpre = o.output("dpre", {rows, inputs});
   ops.copy(work, pre);
   if (kept) ops.gelu_forward(dpre, pre);
   ops.gelu_linear_backward(dpre, o.precise_changed("dweight", {outputs, inputs}, start),
                            o.precise_changed("dbias", {outputs}, start), o.input("dy", {rows, outputs}), work,
-                           o.input("weight", {outputs, inputs}), kept);
+                           o.input("weight", {outputs, inputs}), kept, write);
   ops.fill(work, 0);
 }
 
@@ -61,7 +63,10 @@ BOOST_AUTO_TEST_CASE(gelu_linear_backward_agrees_with_the_reference) {
       check_parity(
           name(kept ? "gelu_linear_backward of what was kept" : "gelu_linear_backward", s), tolerance,
           [&](Ops& ops, Operands& o) {
-            backward(ops, o, o.input("pre", {s.rows, s.depth}, normal(2)), kept, normal());
+            // Not a number is what must not be read.
+            const auto write = kept ? GradientWrite::replace : GradientWrite::add;
+            const Fill start = kept ? constant(std::numeric_limits<double>::quiet_NaN()) : normal();
+            backward(ops, o, o.input("pre", {s.rows, s.depth}, normal(2)), kept, start, write);
           },
           in_bfloat16);
     }
@@ -74,7 +79,7 @@ BOOST_AUTO_TEST_CASE(what_was_kept_is_what_counts) {
     const Tensor pre = o.changed("pre", {1, 1}, constant(1));
     ops.gelu_linear_backward(o.changed("dpre", {1, 1}, constant(5)), o.precise_changed("dweight", {1, 1}, constant(0)),
                              o.precise_changed("dbias", {1}, constant(0)), o.input("dy", {1, 1}, constant(3)), pre,
-                             o.input("weight", {1, 1}, constant(2)), true);
+                             o.input("weight", {1, 1}, constant(2)), true, GradientWrite::add);
     check_values(ops, o, "dweight", {15});
     check_values(ops, o, "dpre", {6.497783832}, 4e-6);
     ops.fill(pre, 0);
@@ -107,7 +112,7 @@ BOOST_AUTO_TEST_CASE(by_hand) {
     // dy = 3 through weight 2: dpre = 3 * 2 * gelu'(1), dweight = 1 + 3 * gelu(1), dbias = 1 + 3
     ops.gelu_linear_backward(o.output("dpre", {1, 1}), o.precise_changed("dweight", {1, 1}, constant(1)),
                              o.precise_changed("dbias", {1}, constant(1)), o.input("dy", {1, 1}, constant(3)), one,
-                             o.input("weight", {1, 1}, constant(2)), false);
+                             o.input("weight", {1, 1}, constant(2)), false, GradientWrite::add);
     check_values(ops, o, "dpre", {6.497783832}, 4e-6);
     check_values(ops, o, "dweight", {3.523575970}, 3e-6);
     check_values(ops, o, "dbias", {4});

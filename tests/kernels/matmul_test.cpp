@@ -31,13 +31,18 @@ void check_linear_backward(const Shape& s, std::int64_t gap, int variant) {
       name("linear_backward", s) + " variant " + std::to_string(variant), tolerance,
       [&](Ops& ops, Operands& o) {
         const bool add = variant == 1;
+        const GradientWrite write = variant == 4 || variant == 5 ? GradientWrite::replace : GradientWrite::add;
         Tensor dx;
         if (variant == 0) dx = o.output("dx", {s.m, s.k}, s.k + gap);
         if (add) dx = o.changed("dx", {s.m, s.k}, normal(), s.k + gap);
-        const Tensor dbias = variant == 2 ? Tensor() : o.precise_changed("dbias", {s.n});
-        ops.linear_backward(dx, o.precise_changed("dweight", {s.n, s.k}), dbias,
-                            o.input("dy", {s.m, s.n}, normal(), s.n + gap),
-                            o.input("x", {s.m, s.k}, normal(), s.k + gap), o.input("weight", {s.n, s.k}), add);
+        const bool keeps = write == GradientWrite::add;
+        const Tensor dbias = variant == 2 || variant == 5 ? Tensor()
+                             : keeps                      ? o.precise_changed("dbias", {s.n})
+                                                          : o.precise_output("dbias", {s.n});
+        ops.linear_backward(dx,
+                            keeps ? o.precise_changed("dweight", {s.n, s.k}) : o.precise_output("dweight", {s.n, s.k}),
+                            dbias, o.input("dy", {s.m, s.n}, normal(), s.n + gap),
+                            o.input("x", {s.m, s.k}, normal(), s.k + gap), o.input("weight", {s.n, s.k}), add, write);
       },
       in_bfloat16);
 }
@@ -94,7 +99,7 @@ BOOST_AUTO_TEST_CASE(linear_forward_agrees_with_the_reference) {
 BOOST_AUTO_TEST_CASE(linear_backward_agrees_with_the_reference) {
   for (const Shape& s : shapes) {
     for (const std::int64_t gap : {0, 3}) {
-      for (const int variant : {0, 1, 2, 3}) check_linear_backward(s, gap, variant);
+      for (const int variant : {0, 1, 2, 3, 4, 5}) check_linear_backward(s, gap, variant);
     }
   }
 }
@@ -102,7 +107,9 @@ BOOST_AUTO_TEST_CASE(linear_backward_agrees_with_the_reference) {
 #ifdef TEST_EMULATED_GPU
 BOOST_AUTO_TEST_CASE(linear_backward_does_without_sums_beside_the_product) {
   emulated_gpu::settings().sum_ends = false;
-  for (const Shape& s : shapes) check_linear_backward(s, 0, 3);
+  for (const Shape& s : shapes) {
+    for (const int variant : {3, 4}) check_linear_backward(s, 0, variant);
+  }
   check_linear_backward({140001, 8, 1}, 0, 3);  // several rows for each warp that adds them up
   emulated_gpu::settings().sum_ends = true;
 }
@@ -118,7 +125,7 @@ BOOST_AUTO_TEST_CASE(gradients_match_finite_differences) {
   c.backward = [](Ops& ops, Operands& o) {
     ops.linear_backward(o.output("dx", {3, 4}), o.precise_changed("dweight", {5, 4}, constant(0)),
                         o.precise_changed("dbias", {5}, constant(0)), o.input("dout", {3, 5}),
-                        o.input("x", {3, 4}, normal(), 7), o.input("weight", {5, 4}), false);
+                        o.input("x", {3, 4}, normal(), 7), o.input("weight", {5, 4}), false, GradientWrite::add);
   };
   c.output = "out";
   c.cotangent = "dout";
@@ -184,7 +191,7 @@ BOOST_AUTO_TEST_CASE(by_hand) {
     check_values(ops, o, "out", {8, 8}, 0);
     ops.linear_backward(o.changed("dx", {2, 3}, constant(100)), o.precise_changed("dweight", {1, 3}, constant(1)),
                         o.precise_changed("dbias", {1}, constant(5)), o.input("dy", {2, 1}, list({1, 2})), a, weight,
-                        true);
+                        true, GradientWrite::add);
     check_values(ops, o, "dx", {101, 100, 99, 102, 100, 98}, 0);
     check_values(ops, o, "dweight", {10, 13, 16}, 0);
     check_values(ops, o, "dbias", {8}, 0);

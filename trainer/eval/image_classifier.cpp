@@ -120,15 +120,14 @@ void ImageClassifier::forward(std::int64_t rows) {
 
 void ImageClassifier::step(std::uint32_t number) {
   forward(settings_.batch);
-  ops_.fill(gradient_, 0);
   ops_.cross_entropy(loss_, logits_, logits_, labels_, 1.0 / static_cast<double>(settings_.batch));
-  layers_.output.backward_parameters(ops_, logits_, active2_);
+  layers_.output.backward_parameters(ops_, logits_, active2_, kernels::GradientWrite::replace);
   layers_.output.backward_input(ops_, d2_, logits_);
   ops_.gelu_backward(d2_, d2_, hidden2_);
-  layers_.second.backward_parameters(ops_, d2_, active1_);
+  layers_.second.backward_parameters(ops_, d2_, active1_, kernels::GradientWrite::replace);
   layers_.second.backward_input(ops_, d1_, d2_);
   ops_.gelu_backward(d1_, d1_, hidden1_);
-  layers_.first.backward_parameters(ops_, d1_, images_);
+  layers_.first.backward_parameters(ops_, d1_, images_, kernels::GradientWrite::replace);
 
   const double done = static_cast<double>(number) / static_cast<double>(settings_.steps);
   state_ = {};

@@ -121,11 +121,13 @@ void BlockStepper::begin(OwnedBlock& block, const Batch& batch, const BlockStepS
 
   // What follows asks for the same ops in every step, so that a device can repeat it without being asked again.
   auto accumulate = [&] {
-    ops.fill(gradient, 0);
+    // Of what travels behind it all but a wish is nothing.
+    if (!replicas_.none()) ops.fill(gradient.rows(flat.size(), gradient.size()), 0);
     for (std::int64_t begin = 0; begin < samples; begin += settings.micro_batch) {
       const std::int64_t end = std::min(begin + settings.micro_batch, samples);
       const blocks::Batch micro{images.rows(begin, end), labels.rows(begin, end),
                                 batch.first_sample + static_cast<std::uint32_t>(begin)};
+      step.gradient = begin == 0 ? kernels::GradientWrite::replace : kernels::GradientWrite::add;
       const blocks::SampleLosses losses = denoiser.accumulate_gradient(ops, micro, step);
       ops.add_losses(live.step_state, losses.loss, losses.mse);
     }

@@ -15,6 +15,7 @@
 namespace blocktrain::trainer::testing {
 
 using kernels::AdamWParameters;
+using kernels::GradientWrite;
 using kernels::RandomKey;
 using kernels::StepState;
 using kernels::Tensor;
@@ -46,16 +47,16 @@ class PretendOps final : public kernels::Ops {
     later(&Ops::linear_forward, out, x, weight, bias);
   }
   void linear_backward(const Tensor& dx, const Tensor& dweight, const Tensor& dbias, const Tensor& dy, const Tensor& x,
-                       const Tensor& weight, bool add_dx) override {
-    later(&Ops::linear_backward, dx, dweight, dbias, dy, x, weight, add_dx);
+                       const Tensor& weight, bool add_dx, GradientWrite write) override {
+    later(&Ops::linear_backward, dx, dweight, dbias, dy, x, weight, add_dx, write);
   }
   void linear_gelu_forward(const Tensor& out, const Tensor& pre, const Tensor& x, const Tensor& weight,
                            const Tensor& bias) override {
     later(&Ops::linear_gelu_forward, out, pre, x, weight, bias);
   }
   void gelu_linear_backward(const Tensor& dpre, const Tensor& dweight, const Tensor& dbias, const Tensor& dy,
-                            const Tensor& pre, const Tensor& weight, bool kept) override {
-    later(&Ops::gelu_linear_backward, dpre, dweight, dbias, dy, pre, weight, kept);
+                            const Tensor& pre, const Tensor& weight, bool kept, GradientWrite write) override {
+    later(&Ops::gelu_linear_backward, dpre, dweight, dbias, dy, pre, weight, kept, write);
   }
   void gelu_forward(const Tensor& out, const Tensor& x) override { later(&Ops::gelu_forward, out, x); }
   void gelu_backward(const Tensor& dx, const Tensor& dy, const Tensor& x) override {
