@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <numeric>
 #include <span>
+#include <utility>
 
 #include "comm/block_exchange.hpp"
 #include "comm/staged/staged_communicator.hpp"
@@ -18,6 +19,7 @@
 #include "trainer/eval/image_generator.hpp"
 #include "trainer/run/exit_status.hpp"
 #include "trainer/run/network.hpp"
+#include "trainer/run/rank_devices.hpp"
 #include "trainer/run/run_folder.hpp"
 #include "trainer/run/share.hpp"
 

@@ -15,6 +15,7 @@
 
 #include "blocks/assembled.hpp"
 #include "blocks/denoiser.hpp"
+#include "comm/device_transport.hpp"
 #include "kernels/arena.hpp"
 #include "kernels/device.hpp"
 #include "kernels/ops.hpp"
@@ -22,7 +23,6 @@
 #include "trainer/data/image_dataset.hpp"
 #include "trainer/eval/evaluation_ranks.hpp"
 #include "trainer/run/data_facts.hpp"
-#include "trainer/run/rank_devices.hpp"
 
 namespace blocktrain::trainer {
 
