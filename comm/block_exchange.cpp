@@ -2,8 +2,6 @@
 
 #include <vector>
 
-#include "kernels/error.hpp"
-
 namespace blocktrain::comm {
 
 void broadcast_schedule(DeviceCommunicator& communicator, void* schedule, std::size_t bytes, int root, void* stream) {
@@ -11,19 +9,12 @@ void broadcast_schedule(DeviceCommunicator& communicator, void* schedule, std::s
   communicator.wait(stream);
 }
 
-void gather_weights(DeviceCommunicator& communicator, std::span<const BlockWeights> blocks, int root, void* stream) {
-  const int rank = communicator.rank();
-  std::vector<Transfer> transfers;
+void share_weights(DeviceCommunicator& communicator, std::span<const BlockWeights> blocks, void* stream) {
   for (const BlockWeights& block : blocks) {
-    BLOCKTRAIN_EXPECTS(block.owner >= 0 && block.owner < communicator.size());
-    const bool in_place = block.owner == root && block.source == block.destination;
-    if (in_place && rank == root) continue;
-    if (block.owner == rank) transfers.push_back(send_to(root, block.source, block.bytes));
-    if (root == rank) transfers.push_back(receive_from(block.owner, block.destination, block.bytes));
+    communicator.broadcast(block.data, block.bytes, block.owner, TrafficPurpose::control, stream);
+    // The deadline is that of one block, however many there are.
+    communicator.wait(stream);
   }
-  if (transfers.empty()) return;
-  communicator.exchange(transfers, TrafficPurpose::control, stream);
-  communicator.wait(stream);
 }
 
 void hand_over_block(DeviceCommunicator& communicator, int from, int to, std::span<const StateBuffer> buffers,

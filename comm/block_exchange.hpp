@@ -14,17 +14,15 @@ namespace blocktrain::comm {
 /// on all ranks.
 void broadcast_schedule(DeviceCommunicator& communicator, void* schedule, std::size_t bytes, int root, void* stream);
 
-/// The weights of one block on their way to one rank. All ranks give the same blocks in the same order with the same
-/// owners and sizes.
+/// The weights of one block. All ranks give the same blocks in the same order with the same owners and sizes.
 struct BlockWeights {
-  int owner = 0;                 ///< rank that has them
-  const void* source = nullptr;  ///< where they are; on the owner
-  void* destination = nullptr;   ///< where they go; on the root. May be the source where the owner is the root
+  int owner = 0;         ///< rank that has them
+  void* data = nullptr;  ///< device memory of this rank: read on the owner, written on the others
   std::size_t bytes = 0;
 };
 
-/// Weights of all blocks to `root`. Only the owners and the root take part; others return at once.
-void gather_weights(DeviceCommunicator& communicator, std::span<const BlockWeights> blocks, int root, void* stream);
+/// Weights of every block, from its owner to all ranks. Collective.
+void share_weights(DeviceCommunicator& communicator, std::span<const BlockWeights> blocks, void* stream);
 
 /// A piece of a block's state (weights, moments, averages) in device memory of this rank.
 struct StateBuffer {

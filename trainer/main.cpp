@@ -96,7 +96,8 @@ int main(int argc, char** argv) {
   train_app->callback([&] { exit_code = train_command(train); });
 
   EvalArguments eval;
-  auto* eval_app = app.add_subcommand("eval", "Measure the quality of the assembled network, per sigma and overall");
+  auto* eval_app = app.add_subcommand(
+      "eval", "Measure the quality of the assembled network, per sigma and overall; mpirun -np N shares the work");
   eval_app->add_option("RUN", eval.run, "Folder of a run")->required();
   eval_app->add_option("--twin", eval.twin, "Folder of the end-to-end run to show beside it");
   eval_app->add_option("--set", eval.overrides, "Override a key of eval.*, parallel.* or data.path; repeat for more")
@@ -104,7 +105,8 @@ int main(int argc, char** argv) {
   eval_app->callback([&] { exit_code = eval_command(eval); });
 
   GenerateArguments generate;
-  auto* generate_app = app.add_subcommand("generate", "Generate images from the assembled network");
+  auto* generate_app =
+      app.add_subcommand("generate", "Generate images from the assembled network; mpirun -np N shares the work");
   generate_app->add_option("RUN", generate.run, "Folder of a run")->required();
   generate_app->add_option("-o,--out", generate.out, "PNG file to write (default: RUN/samples.png)");
   generate_app->add_option("--labels", generate.labels, "Classes to ask for, e.g. 3,1,4 (default: all in turn)")

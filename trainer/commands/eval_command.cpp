@@ -8,7 +8,10 @@
 #include <filesystem>
 #include <optional>
 
+#include "comm/launch.hpp"
+#include "comm/local/local_world.hpp"
 #include "trainer/commands/commands.hpp"
+#include "trainer/commands/under_mpi.hpp"
 #include "trainer/eval/eval_file.hpp"
 #include "trainer/eval/eval_table.hpp"
 #include "trainer/eval/evaluation.hpp"
@@ -42,29 +45,47 @@ void note_in_ledger(const EvalResult& result) {
   }
 }
 
-}  // namespace
-
-int eval_command(const EvalArguments& arguments) {
-  TrainedNetwork run(arguments.run, arguments.overrides);
+int evaluate(comm::Communicator& world, const EvalArguments& arguments) {
+  EvaluationRanks ranks(world, evaluation_timeout(world, arguments.run, arguments.overrides));
+  TrainedNetwork run(ranks, arguments.run, arguments.overrides);
   const std::string path = RunPaths{arguments.run}.eval();
-  require_writable(path, "RUN");
-  print_warnings(run);
+  ranks.together([&] {
+    if (!ranks.leads()) return;
+    require_writable(path, "RUN");
+    print_warnings(run);
+  });
   std::optional<TrainedNetwork> twin;
   if (!arguments.twin.empty()) {
     // What is measured is the run's; only where and how fast is the twin's business too.
-    twin.emplace(arguments.twin, arguments.overrides);
-    print_warnings(*twin);
-    require_comparable(run, *twin);
+    twin.emplace(ranks, arguments.twin, arguments.overrides);
+    ranks.together([&] {
+      if (!ranks.leads()) return;
+      print_warnings(*twin);
+      require_comparable(run, *twin);
+    });
   }
-  EvalProgress progress(stderr, isatty(STDERR_FILENO) != 0);
+  EvalProgress progress(ranks.leads() ? stderr : nullptr, isatty(STDERR_FILENO) != 0);
   const EvalResult result = evaluate_run(run, twin ? &*twin : nullptr, progress);
+  ranks.finish();
 
-  WholeFile file(path, "RUN");
-  file.write(to_json(result));
-  file.commit();
-  note_in_ledger(result);
-  fmt::print("{}\n{}\n", to_table(result), path);
+  ranks.together([&] {
+    if (!ranks.leads()) return;
+    WholeFile file(path, "RUN");
+    file.write(to_json(result));
+    file.commit();
+    note_in_ledger(result);
+    fmt::print("{}\n{}\n", to_table(result), path);
+  });
   return 0;
+}
+
+}  // namespace
+
+int eval_command(const EvalArguments& arguments) {
+  if (comm::launched_by_mpirun()) {
+    return under_mpi([&](comm::Communicator& world) { return evaluate(world, arguments); });
+  }
+  return evaluate(*comm::make_single(), arguments);
 }
 
 }  // namespace blocktrain::trainer

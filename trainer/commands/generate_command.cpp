@@ -8,8 +8,11 @@
 #include <optional>
 #include <span>
 
+#include "comm/launch.hpp"
+#include "comm/local/local_world.hpp"
 #include "kernels/random.hpp"
 #include "trainer/commands/commands.hpp"
+#include "trainer/commands/under_mpi.hpp"
 #include "trainer/config/suggest.hpp"
 #include "trainer/data/batch.hpp"
 #include "trainer/eval/image_generator.hpp"
@@ -90,45 +93,65 @@ std::vector<float> real_images(const ImageDataset& data, const std::vector<std::
   return images;
 }
 
+int generate(comm::Communicator& world, const GenerateArguments& arguments) {
+  const std::string out = arguments.out.empty() ? arguments.run + "/samples.png" : arguments.out;
+  EvaluationRanks ranks(world, evaluation_timeout(world, arguments.run, arguments.overrides));
+  TrainedNetwork network(ranks, arguments.run, arguments.overrides);
+  const ImageShape shape = network.image_shape();
+  GenerationSettings settings;
+  std::vector<std::int32_t> labels;
+  Grid grid;
+  Picture picture;
+  ranks.together([&] {
+    if (ranks.leads()) require_writable(out, "--out");
+    settings = settings_of(arguments, network.config());
+    labels = labels_of(arguments, network.data().shape.classes);
+    if (!ranks.leads()) return;
+    const std::int64_t period =
+        arguments.labels.empty() ? network.data().shape.classes : static_cast<std::int64_t>(arguments.labels.size());
+    grid = choose_grid(shape, arguments.count, period, arguments.beside_real ? 2 : 1);
+    if (arguments.scale > 0) grid.scale = arguments.scale;
+    // Drawn first, so that a picture that cannot be is refused before the work.
+    const std::vector<float> blank(labels.size() * static_cast<std::size_t>(shape.size()), 0.0F);
+    picture =
+        draw_grid(arguments.beside_real ? real_images(network.open_data(), labels, settings.seed) : blank, shape, grid);
+    print_warnings(network);
+  });
+
+  ImageGenerator generator(network);
+  const GeneratedImages made = generator.generate(labels, settings);
+  ranks.finish();
+
+  ranks.together([&] {
+    if (!ranks.leads()) return;
+    const Picture generated = draw_grid(made.images, shape, grid);
+    picture = arguments.beside_real ? side_by_side(picture, generated) : generated;
+    const std::string how =
+        fmt::format("{} {} steps, guidance {}, seed {}", settings.steps,
+                    sampler_names[static_cast<std::size_t>(settings.sampler)], settings.guidance, settings.seed);
+    const std::vector<std::uint8_t> png = to_png(picture, {{"Software", std::string("blocktrain ") + version()},
+                                                           {"Description", network.summary() + "; " + how}});
+    WholeFile file(out, "--out");
+    file.write(std::as_bytes(std::span(png)));
+    file.commit();
+
+    fmt::print("{}: {} images by {}{}\n", out, arguments.count, network.summary(),
+               arguments.beside_real ? "; left: real training images, right: generated" : "");
+    fmt::print("{}; {} FLOPs and {:.3g} s per image on {}{}\n", how, count(made.flops_per_image),
+               made.seconds_per_image, network.computed_on(),
+               ranks.size() > 1 ? fmt::format(", {} ranks", ranks.size()) : std::string());
+  });
+  return 0;
+}
+
 }  // namespace
 
 int generate_command(const GenerateArguments& arguments) {
   check(arguments);
-  const std::string out = arguments.out.empty() ? arguments.run + "/samples.png" : arguments.out;
-  TrainedNetwork network(arguments.run, arguments.overrides);
-  require_writable(out, "--out");
-  const GenerationSettings settings = settings_of(arguments, network.config());
-  const std::vector<std::int32_t> labels = labels_of(arguments, network.data().shape.classes);
-  const ImageShape shape = network.image_shape();
-  const std::int64_t period =
-      arguments.labels.empty() ? network.data().shape.classes : static_cast<std::int64_t>(arguments.labels.size());
-  Grid grid = choose_grid(shape, arguments.count, period, arguments.beside_real ? 2 : 1);
-  if (arguments.scale > 0) grid.scale = arguments.scale;
-  // Drawn first, so that a picture that cannot be is refused before the work.
-  const std::vector<float> blank(labels.size() * static_cast<std::size_t>(shape.size()), 0.0F);
-  Picture picture =
-      draw_grid(arguments.beside_real ? real_images(network.open_data(), labels, settings.seed) : blank, shape, grid);
-  print_warnings(network);
-
-  ImageGenerator generator(network);
-  const GeneratedImages made = generator.generate(labels, settings);
-  const Picture generated = draw_grid(made.images, shape, grid);
-  picture = arguments.beside_real ? side_by_side(picture, generated) : generated;
-
-  const std::string how =
-      fmt::format("{} {} steps, guidance {}, seed {}", settings.steps,
-                  sampler_names[static_cast<std::size_t>(settings.sampler)], settings.guidance, settings.seed);
-  const std::vector<std::uint8_t> png = to_png(
-      picture, {{"Software", std::string("blocktrain ") + version()}, {"Description", network.summary() + "; " + how}});
-  WholeFile file(out, "--out");
-  file.write(std::as_bytes(std::span(png)));
-  file.commit();
-
-  fmt::print("{}: {} images by {}{}\n", out, arguments.count, network.summary(),
-             arguments.beside_real ? "; left: real training images, right: generated" : "");
-  fmt::print("{}; {} FLOPs and {:.3g} s per image on {}\n", how, count(made.flops_per_image), made.seconds_per_image,
-             network.computed_on());
-  return 0;
+  if (comm::launched_by_mpirun()) {
+    return under_mpi([&](comm::Communicator& world) { return generate(world, arguments); });
+  }
+  return generate(*comm::make_single(), arguments);
 }
 
 }  // namespace blocktrain::trainer

@@ -2,18 +2,15 @@
 
 #include <unistd.h>
 
-#include <cstdio>
 #include <exception>
 #include <string>
 #include <vector>
 
 #include "comm/launch.hpp"
 #include "comm/local/local_world.hpp"
-#include "comm/mpi/mpi_world.hpp"
-#include "comm/nccl/nccl_library.hpp"
-#include "kernels/device.hpp"
 #include "kernels/error.hpp"
 #include "trainer/commands/commands.hpp"
+#include "trainer/commands/under_mpi.hpp"
 #include "trainer/run/exit_status.hpp"
 #include "trainer/run/stop_signal.hpp"
 #include "trainer/run/train.hpp"
@@ -34,32 +31,8 @@ bool on_terminal(bool launched) {
   return name.rfind("/dev/pts/", 0) == 0 || name.rfind("/dev/tty", 0) == 0;
 }
 
-/// The error of a rank: said once, by whoever throws it; others know that it was said.
-int complain(const std::exception& e) {
-  if (const auto* quiet = dynamic_cast<const QuietExit*>(&e)) return quiet->code();
-  std::fflush(stdout);
-  std::fprintf(stderr, "blocktrain: %s\n", e.what());
-  return dynamic_cast<const InputError*>(&e) != nullptr ? 2 : 1;
-}
-
 int train_under_mpi(const TrainRequest& request) {
-  // NCCL is set up through the environment, which MPI's threads read.
-  if (kernels::cuda_devices(nullptr) > 0) comm::nccl_library();
-  auto mpi = comm::MpiWorld::start();
-  int code = 0;
-  try {
-    code = train(mpi->world(), request);
-  } catch (const QuietExit& e) {
-    code = e.code();  // all ranks are on their way out
-  } catch (const InputError& e) {
-    code = complain(e);  // found by all_or_none: the others know
-  } catch (const std::exception& e) {
-    code = complain(e);
-    // The others may be waiting for this rank.
-    mpi->world().abort(code);
-  }
-  mpi->finish();
-  return code;
+  return under_mpi([&](comm::Communicator& world) { return train(world, request); });
 }
 
 int train_in_threads(const TrainRequest& request, int ranks) {

@@ -183,15 +183,16 @@ void describe_running(std::vector<Field>& fields, Config& c) {
 
   fields.push_back(
       {"parallel", "device", names(c.parallel.device, DeviceChoice::cuda, kDevices),
-       "Where blocks compute: the CPU or NVIDIA GPUs. auto takes GPUs where every rank sees one. `blocktrain "
-       "eval` and `generate` compute on one device."});
+       "Where blocks compute, also in `blocktrain eval` and `generate`: the CPU or NVIDIA GPUs. auto takes GPUs "
+       "where every rank sees one."});
   fields.push_back({"parallel", "transport", names(c.parallel.transport, TransportChoice::local, kTransports),
                     "How ranks talk. mpi: processes started by mpirun. local: threads of one process. auto: mpi under "
                     "mpirun, else local."});
-  fields.push_back({"parallel", "gpu_transport",
-                    names(c.parallel.gpu_transport, GpuTransportChoice::host, kGpuTransports),
-                    "How ranks on GPUs exchange gradients of replicas, noise schedules and blocks that move. nccl: "
-                    "directly, a GPU for every rank. host: through host memory. auto: nccl where it can, else host."});
+  fields.push_back(
+      {"parallel", "gpu_transport", names(c.parallel.gpu_transport, GpuTransportChoice::host, kGpuTransports),
+       "How ranks on GPUs exchange gradients of replicas, noise schedules, blocks that move and weights to "
+       "evaluate. nccl: directly, a GPU for every rank. host: through host memory. auto: nccl where it "
+       "can, else host."});
   fields.push_back({"parallel", "ranks", integer(c.parallel.ranks, 0, 4096),
                     "Ranks of the local transport; with mpi, mpirun's -np decides. 0: one."});
   fields.push_back({"parallel", "threads", integer(c.parallel.threads, 0, 1024),

@@ -27,6 +27,19 @@ struct Sums {
   double loss = 0, mse = 0;
 };
 
+EvaluationRanks::Bytes to_bytes(const Sums& sums) {
+  EvaluationRanks::Bytes bytes(sizeof(sums));
+  std::memcpy(bytes.data(), &sums, sizeof(sums));
+  return bytes;
+}
+
+Sums to_sums(const EvaluationRanks::Bytes& bytes) {
+  Sums sums;
+  BLOCKTRAIN_EXPECTS(bytes.size() == sizeof(sums));
+  std::memcpy(&sums, bytes.data(), sizeof(sums));
+  return sums;
+}
+
 /// A batch on a device with memory of its own.
 struct DeviceBatch {
   Batch input;
@@ -178,30 +191,36 @@ DenoisingLosses measure_denoising(TrainedNetwork& network, const ImageDataset& d
   out.images = heldout.count();
   out.draws_per_image = draws_per_image;
   out.levels = levels_of(partition);
-  const auto n = static_cast<double>(heldout.count());
-  const auto total = static_cast<std::int64_t>(out.levels.size()) + partition.count() * draws_per_image;
-  std::int64_t done = 0;
-  const auto tell = [&] {
-    if (report) report(++done, total);
+  const auto levels = static_cast<std::int64_t>(out.levels.size());
+  // One piece per level, then one per draw of an interval.
+  const auto piece = [&](std::int64_t number) {
+    if (number < levels) {
+      const LevelLoss& level = out.levels[static_cast<std::size_t>(number)];
+      return to_bytes(heldout.evaluate(owner(level.block), blocks::single_level(level.sigma), 1,
+                                       static_cast<std::uint32_t>(number)));
+    }
+    const auto draw = static_cast<std::uint32_t>(number - levels);
+    const int b = static_cast<int>(draw) / draws_per_image;
+    // Streams from 1: 0 is the noise's own.
+    return to_bytes(heldout.evaluate(owner(b), training_interval(config, partition, b),
+                                     static_cast<std::uint32_t>(b) + 1, first_draw + draw));
   };
-  for (std::size_t i = 0; i < out.levels.size(); ++i) {
-    LevelLoss& level = out.levels[i];
-    const Sums sums =
-        heldout.evaluate(owner(level.block), blocks::single_level(level.sigma), 1, static_cast<std::uint32_t>(i));
+  const auto results = network.ranks().run(levels + partition.count() * draws_per_image, piece, report);
+  if (results.empty()) return out;  // rank 0 has them
+
+  const auto n = static_cast<double>(heldout.count());
+  auto result = results.begin();
+  for (LevelLoss& level : out.levels) {
+    const Sums sums = to_sums(*result++);
     level.loss = sums.loss / n;
     level.mse = sums.mse / n;
-    tell();
   }
   for (int b = 0; b < partition.count(); ++b) {
     IntervalLoss interval{b, partition.owned(b).lo, partition.owned(b).hi, 0, 0};
     for (int draw = 0; draw < draws_per_image; ++draw) {
-      // Streams from 1: 0 is the noise's own.
-      const Sums sums =
-          heldout.evaluate(owner(b), training_interval(config, partition, b), static_cast<std::uint32_t>(b) + 1,
-                           first_draw + static_cast<std::uint32_t>(b * draws_per_image + draw));
+      const Sums sums = to_sums(*result++);
       interval.loss += sums.loss / (n * draws_per_image);
       interval.mse += sums.mse / (n * draws_per_image);
-      tell();
     }
     out.loss += interval.loss / partition.count();
     out.mse += interval.mse / partition.count();

@@ -8,7 +8,7 @@
 
 #include "blocks/noise_schedule.hpp"
 #include "trainer/data/image_dataset.hpp"
-#include "trainer/eval/image_generator.hpp"
+#include "trainer/eval/report_progress.hpp"
 #include "trainer/eval/trained_network.hpp"
 
 namespace blocktrain::trainer {
@@ -44,7 +44,8 @@ blocks::NoiseSchedule compared_partition(const Config& config);
 std::size_t held_out_device_bytes(const ImageShape& shape, std::int64_t batch);
 
 /// Measures `network`, of one block or as many as `partition`, on `images` held-out images (all, when there are
-/// fewer).
+/// fewer). The network's ranks share the levels and draws, and all call together; rank 0 gets the losses, for the
+/// others they stay 0. Throws as EvaluationRanks::run().
 DenoisingLosses measure_denoising(TrainedNetwork& network, const ImageDataset& data, const Config& config,
                                   std::int64_t images, const ReportProgress& report = {});
 

@@ -64,6 +64,7 @@ std::string to_json(const EvalResult& r) {
   j["program"] = std::string("blocktrain ") + version();
   j["time"] = now.count();
   j["seconds"] = r.seconds;
+  j["ranks"] = r.ranks;
   j["data"] = {{"path", r.data_path},
                {"digest", r.data_digest},
                {"training_images", r.training_images},

@@ -4,7 +4,8 @@
 /// Format "blocktrain-eval", version 1. One JSON object; losses are means over images, shares are 0 to 1, FLOPs count
 /// matrix products and attention (a multiply-add is two).
 ///
-///   format, version, program (name and version), time (seconds since 1970), seconds (the evaluation took)
+///   format, version, program (name and version), time (seconds since 1970), seconds (the evaluation took), ranks (that
+///               shared the work; files of one process alone may lack it)
 ///   data        path, digest, training_images, heldout_images
 ///   settings    images (held-out, per loss), samples (generated, per number of steps), sampler, guidance, seed
 ///   classifier  the judge, trained on the training images: architecture, hidden, parameters, steps, seed,

@@ -5,7 +5,7 @@
 #include <cstdio>
 #include <string>
 
-#include "trainer/eval/image_generator.hpp"
+#include "trainer/eval/report_progress.hpp"
 
 namespace blocktrain::trainer {
 

@@ -57,7 +57,10 @@ void add_generation(Text& out, const char* name, const NetworkResult& n) {
 
 std::string to_table(const EvalResult& r) {
   Text out;
-  const auto what = [](const NetworkResult& n) { return fmt::format("{}; on {}", n.summary, n.computed_on); };
+  const std::string sharing = r.ranks > 1 ? fmt::format(", {} ranks", r.ranks) : std::string();
+  const auto what = [&](const NetworkResult& n) {
+    return fmt::format("{}; on {}{}", n.summary, n.computed_on, sharing);
+  };
   add(out, "{}: {}\n", r.run.folder, what(r.run));
   if (!r.twin.empty()) add(out, "twin {}: {}\n", r.twin.front().folder, what(r.twin.front()));
   add(out, "\n");

@@ -4,11 +4,15 @@
 
 #include <algorithm>
 #include <chrono>
+#include <memory>
+#include <optional>
 #include <stdexcept>
+#include <utility>
 
 #include "kernels/error.hpp"
 #include "trainer/eval/frechet.hpp"
 #include "trainer/eval/image_features.hpp"
+#include "trainer/eval/image_generator.hpp"
 #include "trainer/run/network.hpp"
 #include "trainer/run/plan.hpp"
 #include "trainer/run/threads.hpp"
@@ -54,10 +58,6 @@ class RealReferences {
   };
 
   Part measure(const ImageDataset& data, Split split) const {
-    if (data.count(split) < 2) {
-      throw InputError(fmt::format("data.path: found {} {} images; distances between images need 2 or more",
-                                   data.count(split), to_string(split)));
-    }
     const RealImages real = real_images(data, split, most_real_images);
     const ImageClassifier::Judgement judged = classifier_.judge(real.images);
     return {FrechetReference(moments(pixel_vectors(real.images, space_), space_.dimensions())),
@@ -70,13 +70,54 @@ class RealReferences {
   Part training_, heldout_;
 };
 
+/// What generated images are judged by: a classifier trained on the real ones, and distances to those.
+class Judge {
+ public:
+  Judge(TrainedNetwork& run, const ImageDataset& data, EvalProgress& progress)
+      : host_ops_(ops_of_host(run)),
+        classifier_(host_ops_ ? *host_ops_ : run.ops(), data.shape(), data.classes(),
+                    classifier_settings(data.shape(), run.config().data.flip)) {
+    classifier_.train(data, progress.phase("training the classifier that judges"));
+    real_.emplace(data, classifier_);
+  }
+
+  void describe(EvalResult& result) const {
+    result.classifier.settings = classifier_.settings();
+    result.classifier.parameters = classifier_.parameter_count();
+    real_->describe(result);
+  }
+
+  /// Judges `images`, which were to be of the classes `labels`.
+  void judge(GenerationResult& result, std::vector<float> images, const std::vector<std::int32_t>& labels) {
+    // As they are seen.
+    for (float& x : images) x = std::clamp(x, -1.0F, 1.0F);
+    const ImageClassifier::Judgement judged = classifier_.judge(images);
+    result.agreement = agreement(judged.classes, labels);
+    result.frechet = real_->distances(images, judged.features);
+  }
+
+ private:
+  // The judge computes on the CPU whatever the network computes on: it then is the same to the bit for every run on the
+  // same data, on a machine with a GPU and on one without, and is too small to gain from one.
+  static std::unique_ptr<kernels::Ops> ops_of_host(TrainedNetwork& run) {
+    if (run.device().shares_host_memory()) return nullptr;
+    const int threads = run.config().parallel.threads;
+    return kernels::make_cpu_ops(threads > 0 ? threads : automatic_threads(1));
+  }
+
+  std::unique_ptr<kernels::Ops> host_ops_;
+  ImageClassifier classifier_;
+  std::optional<RealReferences> real_;
+};
+
 double end_to_end_flops(const Config& config, const DataShape& data) {
   const Plan twin = end_to_end_twin(config, data, 1);
   return twin.blocks.front().flops.forward;
 }
 
+/// `judge` is null on all ranks but the first, which take their shares and have no results.
 NetworkResult measure_network(TrainedNetwork& network, const char* name, const Config& config, const ImageDataset& data,
-                              ImageClassifier& classifier, const RealReferences& real, EvalProgress& progress) {
+                              Judge* judge, EvalProgress& progress) {
   NetworkResult r;
   r.folder = network.folder();
   r.summary = network.summary();
@@ -98,11 +139,8 @@ NetworkResult measure_network(TrainedNetwork& network, const char* name, const C
     const GenerationSettings settings{steps, config.eval.sampler, config.eval.guidance, config.seed};
     GeneratedImages made =
         generator.generate(labels, settings, progress.phase(fmt::format("{}: generating with {} steps", name, steps)));
-    // As they are seen.
-    for (float& x : made.images) x = std::clamp(x, -1.0F, 1.0F);
-    const ImageClassifier::Judgement judged = classifier.judge(made.images);
-    g.agreement = agreement(judged.classes, labels);
-    g.frechet = real.distances(made.images, judged.features);
+    if (judge == nullptr) continue;
+    judge->judge(g, std::move(made.images), labels);
     g.flops_per_image = made.flops_per_image;
     g.end_to_end_flops_per_image =
         whole * static_cast<double>(evaluations_per_image(settings.sampler, steps, settings.guidance));
@@ -110,6 +148,22 @@ NetworkResult measure_network(TrainedNetwork& network, const char* name, const C
     r.generation.push_back(g);
   }
   return r;
+}
+
+/// The data of the run, on all ranks. Throws InputError where there are too few images to compare.
+ImageDataset open_data_to_compare(TrainedNetwork& run) {
+  std::optional<ImageDataset> data;
+  run.ranks().together([&] {
+    const int samples = static_cast<int>(run.config().eval.samples);
+    if (samples < 2) throw InputError(fmt::format("eval.samples: found {}; distances need 2 or more", samples));
+    data.emplace(run.open_data());
+    for (const Split split : {Split::train, Split::heldout}) {
+      if (data->count(split) >= 2) continue;
+      throw InputError(fmt::format("data.path: found {} {} images; distances between images need 2 or more",
+                                   data->count(split), to_string(split)));
+    }
+  });
+  return std::move(*data);
 }
 
 }  // namespace
@@ -144,10 +198,9 @@ void require_comparable(const TrainedNetwork& run, const TrainedNetwork& twin) {
 EvalResult evaluate_run(TrainedNetwork& run, TrainedNetwork* twin, EvalProgress& progress) {
   const auto start = std::chrono::steady_clock::now();
   const Config& config = run.config();
-  if (config.eval.samples < 2)
-    throw InputError(fmt::format("eval.samples: found {}; distances need 2 or more", config.eval.samples));
-  const ImageDataset data = run.open_data();
+  const ImageDataset data = open_data_to_compare(run);
   EvalResult result;
+  result.ranks = run.ranks().size();
   result.data_path = config.data.path;
   result.data_digest = run.data().digest;
   result.training_images = data.count(Split::train);
@@ -157,22 +210,17 @@ EvalResult evaluate_run(TrainedNetwork& run, TrainedNetwork* twin, EvalProgress&
   result.sampler = config.eval.sampler;
   result.seed = config.seed;
 
-  result.classifier.settings = classifier_settings(data.shape(), config.data.flip);
-  // The judge computes on the CPU whatever the network computes on: it then is the same to the bit for every run on the
-  // same data, on a machine with a GPU and on one without, and is too small to gain from one.
-  const std::unique_ptr<kernels::Ops> host_ops =
-      run.device().shares_host_memory()
-          ? nullptr
-          : kernels::make_cpu_ops(config.parallel.threads > 0 ? config.parallel.threads : automatic_threads(1));
-  ImageClassifier classifier(host_ops ? *host_ops : run.ops(), data.shape(), data.classes(),
-                             result.classifier.settings);
-  result.classifier.parameters = classifier.parameter_count();
-  classifier.train(data, progress.phase("training the classifier that judges"));
-  const RealReferences real(data, classifier);
-  real.describe(result);
-
-  result.run = measure_network(run, twin != nullptr ? "run" : "network", config, data, classifier, real, progress);
-  if (twin != nullptr) result.twin.push_back(measure_network(*twin, "twin", config, data, classifier, real, progress));
+  // The others go ahead with their shares meanwhile.
+  std::optional<Judge> judge;
+  if (run.ranks().leads()) {
+    judge.emplace(run, data, progress);
+    judge->describe(result);
+  }
+  const auto measure = [&](TrainedNetwork& network, const char* name) {
+    return measure_network(network, name, config, data, judge ? &*judge : nullptr, progress);
+  };
+  result.run = measure(run, twin != nullptr ? "run" : "network");
+  if (twin != nullptr) result.twin.push_back(measure(*twin, "twin"));
   progress.end();
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return result;

@@ -1,7 +1,7 @@
 #pragma once
 /// What `blocktrain eval` measures of a run, and of a second run beside it: held-out denoising losses by noise level,
 /// and generated images, judged by a classifier and by distances to real images. Everything is keyed by the config and
-/// does not depend on threads; only seconds do.
+/// does not depend on threads, nor on how many ranks share the work; only seconds do.
 
 #include <cstdint>
 #include <string>
@@ -59,6 +59,7 @@ struct EvalResult {
   NetworkResult run;
   std::vector<NetworkResult> twin;  ///< none or one
   double seconds = 0;
+  int ranks = 1;  ///< that shared the work
 
   /// Whether some set of images has fewer members than its vectors have numbers: its covariance is singular then.
   bool fewer_images_than_dimensions() const;
@@ -68,7 +69,9 @@ struct EvalResult {
 /// another noise range, or blocks with other intervals.
 void require_comparable(const TrainedNetwork& run, const TrainedNetwork& twin);
 
-/// Measures `run` and, when not null, `twin` beside it, as run's eval.* says.
+/// Measures `run` and, when not null, `twin` beside it, as run's eval.* says. All ranks of the networks, the same ones,
+/// call together; rank 0 trains the judge and gets the results, what the others get lacks them. Throws InputError where
+/// the data are not those of the run or too few, RunError as EvaluationRanks::run().
 EvalResult evaluate_run(TrainedNetwork& run, TrainedNetwork* twin, EvalProgress& progress);
 
 /// "euler", "heun", "ancestral".

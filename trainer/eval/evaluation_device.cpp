@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <string>
 
+#include "comm/host.hpp"
 #include "kernels/error.hpp"
 #include "trainer/run/compute_device.hpp"
 #include "trainer/run/network.hpp"
@@ -13,14 +14,17 @@
 
 namespace blocktrain::trainer {
 
-std::unique_ptr<kernels::Device> make_evaluation_device(const Config& config) {
-  std::string why;
-  if (config.parallel.device == DeviceChoice::cuda && kernels::cuda_devices(&why) == 0) {
-    throw InputError("parallel.device: cuda was asked for, but " + why +
-                     ". A run trained anywhere is computed on the CPU with --set parallel.device=cpu");
-  }
-  if (device_here(config) == DeviceChoice::cuda) return kernels::make_cuda_device(0, computed_in(config), true);
-  return kernels::make_cpu_device(config.parallel.threads > 0 ? config.parallel.threads : automatic_threads(1));
+std::unique_ptr<kernels::Device> make_evaluation_device(EvaluationRanks& ranks, const Config& config) {
+  Config resolved = config;
+  resolved.parallel.device = choose_device(
+      ranks.world(), config, ". A run trained anywhere is computed on the CPU with --set parallel.device=cpu");
+  const comm::HostMap hosts = comm::map_hosts(ranks.world());
+  const int host = hosts.host_of_rank[static_cast<std::size_t>(ranks.rank())];
+  const auto ranks_here = static_cast<int>(hosts.ranks_of_host[static_cast<std::size_t>(host)].size());
+  const int threads = config.parallel.threads > 0 ? config.parallel.threads : automatic_threads(ranks_here);
+  std::unique_ptr<kernels::Device> device;
+  ranks.together([&] { device = make_device(ranks.world(), hosts, resolved, threads); });
+  return device;
 }
 
 std::int64_t evaluation_batch(const Config& config, const kernels::Device& device, std::int64_t tokens) {
@@ -33,18 +37,25 @@ std::int64_t evaluation_batch(const Config& config, const kernels::Device& devic
   return std::clamp<std::int64_t>(rows / tokens, 16, 1024);
 }
 
-void require_device_memory(const kernels::DeviceFacts& facts, std::int64_t batch,
+void require_device_memory(const kernels::Device& device, int sharing, std::int64_t batch,
                            const std::function<std::size_t(std::int64_t)>& planned) {
+  const kernels::DeviceFacts& facts = device.facts();
   if (facts.kind != "cuda") return;
-  const std::size_t needed = planned(batch);
-  if (needed <= facts.free_bytes) return;
+  // Now, when all ranks have made their devices.
+  const std::size_t free = device.free_bytes().value_or(facts.free_bytes);
+  const auto needed = [&](std::int64_t images) { return static_cast<std::size_t>(sharing) * planned(images); };
+  if (needed(batch) <= free) return;
   std::int64_t fits = batch / 2;
-  while (fits >= 1 && planned(fits) > facts.free_bytes) fits /= 2;
+  while (fits >= 1 && needed(fits) > free) fits /= 2;
+  const std::string who = sharing == 1 ? std::string() : fmt::format(" ({} ranks)", sharing);
   throw InputError(fmt::format(
-      "eval.batch: {} images at a time need {} on {} {}, where {} are free: {}", batch,
-      bytes(static_cast<double>(needed)), facts.name, facts.uuid, bytes(static_cast<double>(facts.free_bytes)),
+      "eval.batch: {} images at a time need {} on {} {}{}, where {} are free: {}", batch,
+      bytes(static_cast<double>(needed(batch))), facts.name, facts.uuid, who, bytes(static_cast<double>(free)),
       fits >= 1 ? fmt::format("--set eval.batch={} would fit", fits)
-                : "no eval.batch would fit; compute on another GPU, or on the CPU with --set parallel.device=cpu"));
+      : sharing > 1
+          ? "no eval.batch would fit; start as many ranks as there are GPUs, or compute on the CPU with --set "
+            "parallel.device=cpu"
+          : "no eval.batch would fit; compute on another GPU, or on the CPU with --set parallel.device=cpu"));
 }
 
 }  // namespace blocktrain::trainer

@@ -15,7 +15,7 @@
 #include "kernels/ops.hpp"
 #include "kernels/step_state.hpp"
 #include "trainer/data/image_dataset.hpp"
-#include "trainer/eval/image_generator.hpp"
+#include "trainer/eval/report_progress.hpp"
 
 namespace blocktrain::trainer {
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstring>
 
 #include "kernels/error.hpp"
 #include "trainer/run/network.hpp"
@@ -31,35 +32,59 @@ ImageGenerator::ImageGenerator(TrainedNetwork& network) : network_(network) {
 GeneratedImages ImageGenerator::generate(const std::vector<std::int32_t>& labels, const GenerationSettings& settings,
                                          const ReportProgress& report) {
   BLOCKTRAIN_EXPECTS(!labels.empty() && settings.steps >= 1);
+  const auto total = static_cast<std::int64_t>(labels.size()), size = network_.image_shape().size();
+  const std::int64_t batch = network_.batch();
+  // What is sent of a batch: its operations, then its images.
+  const auto piece = [&](std::int64_t number) {
+    const std::int64_t begin = number * batch, count = std::min(batch, total - begin);
+    std::vector<float> images(static_cast<std::size_t>(count * size));
+    const double flops = make_batch(images.data(), labels.data() + begin, begin, count, settings);
+    EvaluationRanks::Bytes bytes(sizeof(flops) + images.size() * sizeof(float));
+    std::memcpy(bytes.data(), &flops, sizeof(flops));
+    std::memcpy(bytes.data() + sizeof(flops), images.data(), images.size() * sizeof(float));
+    return bytes;
+  };
+  const auto tell = [&](std::int64_t done, std::int64_t) {
+    if (report) report(std::min(done * batch, total), total);
+  };
+  const auto start = std::chrono::steady_clock::now();
+  const auto batches = network_.ranks().run((total + batch - 1) / batch, piece, tell);
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+
+  GeneratedImages result;
+  double flops = 0;
+  for (const EvaluationRanks::Bytes& bytes : batches) {
+    double of_batch = 0;
+    std::memcpy(&of_batch, bytes.data(), sizeof(of_batch));
+    flops += of_batch;
+    const std::size_t begin = result.images.size(), image_bytes = bytes.size() - sizeof(of_batch);
+    result.images.resize(begin + image_bytes / sizeof(float));
+    std::memcpy(result.images.data() + begin, bytes.data() + sizeof(of_batch), image_bytes);
+  }
+  result.flops_per_image = flops / static_cast<double>(total);
+  result.seconds_per_image = seconds.count() / static_cast<double>(total);
+  return result;
+}
+
+double ImageGenerator::make_batch(float* images, const std::int32_t* labels, std::int64_t begin, std::int64_t count,
+                                  const GenerationSettings& settings) {
   blocks::AssembledNetwork& network = network_.network();
   kernels::Device& device = network_.device();
   kernels::Ops& ops = device.ops();
   const auto denoise = [&](const Tensor& d, const Tensor& z, double sigma, const Tensor& label) {
     network.denoise(ops, d, z, sigma, label, settings.guidance);
   };
-  const std::vector<double> edges = network.schedule().sampling_edges(settings.steps);
   blocks::SamplerSettings sampling;
   sampling.kind = sampler_kind(settings.sampler);
   sampling.seed = settings.seed;
   sampling.target_deviation = network_.data().deviation;
-
-  const auto total = static_cast<std::int64_t>(labels.size()), size = network_.image_shape().size();
-  GeneratedImages result;
-  result.images.resize(static_cast<std::size_t>(total * size));
   network.reset_flops();
-  const auto start = std::chrono::steady_clock::now();
-  for (std::int64_t begin = 0; begin < total; begin += network_.batch()) {
-    const std::int64_t end = std::min(begin + network_.batch(), total);
-    const Tensor label = work_.labels.rows(0, end - begin);
-    device.upload(label.data, labels.data() + begin, label.bytes());
-    const Tensor made = work_.sampler.run(ops, denoise, edges, label, sampling, static_cast<std::uint32_t>(begin));
-    device.download(result.images.data() + begin * size, made.data, made.bytes());
-    if (report) report(end, total);
-  }
-  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-  result.flops_per_image = network.flops_spent() / static_cast<double>(total);
-  result.seconds_per_image = seconds.count() / static_cast<double>(total);
-  return result;
+  const Tensor label = work_.labels.rows(0, count);
+  device.upload(label.data, labels, label.bytes());
+  const Tensor made = work_.sampler.run(ops, denoise, network.schedule().sampling_edges(settings.steps), label,
+                                        sampling, static_cast<std::uint32_t>(begin));
+  device.download(images, made.data, made.bytes());
+  return network.flops_spent();
 }
 
 }  // namespace blocktrain::trainer

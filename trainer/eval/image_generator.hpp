@@ -3,12 +3,12 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <vector>
 
 #include "blocks/sampler.hpp"
 #include "kernels/arena.hpp"
+#include "trainer/eval/report_progress.hpp"
 #include "trainer/eval/trained_network.hpp"
 
 namespace blocktrain::trainer {
@@ -21,21 +21,20 @@ struct GenerationSettings {
 };
 
 struct GeneratedImages {
-  std::vector<float> images;   ///< [n, channels, height, width], about [-1, 1], not clamped
-  double flops_per_image = 0;  ///< counted: matrix products and attention of every evaluation
-  double seconds_per_image = 0;
+  std::vector<float> images;     ///< [n, channels, height, width], about [-1, 1], not clamped
+  double flops_per_image = 0;    ///< counted: matrix products and attention of every evaluation
+  double seconds_per_image = 0;  ///< of rank 0's clock, however many ranks made them
 };
-
-/// How much of some work is done.
-using ReportProgress = std::function<void(std::int64_t done, std::int64_t total)>;
 
 /// Makes image i of class labels[i]. It depends on the network, labels[i], `settings` and i alone (its noise is keyed
 /// by the seed and i), not on how many others are made; on a GPU up to rounding, for libraries choose how they add by
-/// the number of rows.
+/// the number of rows. The network's ranks share the batches, which are the same for any number of them.
 class ImageGenerator {
  public:
   explicit ImageGenerator(TrainedNetwork& network);
 
+  /// All ranks of the network call together; rank 0 gets the images, the others nothing. Throws as
+  /// EvaluationRanks::run().
   GeneratedImages generate(const std::vector<std::int32_t>& labels, const GenerationSettings& settings,
                            const ReportProgress& report = {});
 
@@ -49,6 +48,10 @@ class ImageGenerator {
     kernels::Tensor labels;
     void bind(kernels::Arena& arena, const ImageShape& shape, std::int64_t batch);
   };
+
+  /// Images [begin, begin + count) into `images`; returns the operations they took.
+  double make_batch(float* images, const std::int32_t* labels, std::int64_t begin, std::int64_t count,
+                    const GenerationSettings& settings);
 
   TrainedNetwork& network_;
   Work work_;

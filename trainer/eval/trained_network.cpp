@@ -5,15 +5,23 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <numeric>
 #include <span>
+#include <utility>
 
+#include "comm/block_exchange.hpp"
+#include "comm/staged/staged_communicator.hpp"
 #include "kernels/error.hpp"
+#include "trainer/checkpoint/resume.hpp"
 #include "trainer/data/dataset_statistics.hpp"
 #include "trainer/eval/denoising_losses.hpp"
 #include "trainer/eval/evaluation_device.hpp"
 #include "trainer/eval/image_generator.hpp"
+#include "trainer/run/exit_status.hpp"
 #include "trainer/run/network.hpp"
+#include "trainer/run/rank_devices.hpp"
 #include "trainer/run/run_folder.hpp"
+#include "trainer/run/share.hpp"
 
 namespace blocktrain::trainer {
 namespace {
@@ -61,43 +69,119 @@ DataFacts load_facts(const std::string& folder) {
 
 }  // namespace
 
+std::chrono::milliseconds evaluation_timeout(comm::Communicator& world, const std::string& folder,
+                                             const std::vector<std::string>& overrides) {
+  std::vector<double> seconds;
+  all_or_none(world, [&] {
+    if (world.rank() == 0) seconds.push_back(load_config_of(folder, overrides).parallel.timeout_seconds);
+  });
+  share(world, seconds);
+  return std::chrono::milliseconds(static_cast<std::int64_t>(seconds.front() * 1000));
+}
+
 TrainedNetwork::TrainedNetwork(const std::string& folder, const std::vector<std::string>& overrides,
                                std::unique_ptr<kernels::Device> device)
-    : folder_(folder), config_(load_config_of(folder, overrides)), data_(load_facts(folder)) {
+    : TrainedNetwork(std::make_unique<EvaluationRanks>(), folder, overrides, std::move(device)) {}
+
+TrainedNetwork::TrainedNetwork(std::unique_ptr<EvaluationRanks> alone, const std::string& folder,
+                               const std::vector<std::string>& overrides, std::unique_ptr<kernels::Device> device)
+    : TrainedNetwork(*alone, folder, overrides, std::move(device)) {
+  alone_ = std::move(alone);
+}
+
+TrainedNetwork::TrainedNetwork(EvaluationRanks& ranks, const std::string& folder,
+                               const std::vector<std::string>& overrides, std::unique_ptr<kernels::Device> device)
+    : ranks_(&ranks), folder_(folder) {
+  load_run(overrides);
   // Overrides do not count here, but load_run_config's config does.
   experiment_ = experiment_identity(config_);
   const std::vector<blocks::BlockPlace> places = block_places(config_);
-  ResumePlan found = find_resume_points(folder_, experiment_, static_cast<int>(places.size()), false);
-  if (!found.found) {
-    throw InputError(
-        fmt::format("'{}' has no checkpoint yet: let the run reach step {} (checkpoint.every_steps) or its end",
-                    folder_, config_.checkpoint.every_steps));
-  }
-  std::string missing;
-  for (const ResumePoint& p : found.blocks) {
-    if (!p.file) missing += (missing.empty() ? "" : ", ") + std::to_string(p.block);
-  }
-  if (!missing.empty()) {
-    std::string why;
-    for (const std::string& w : found.warnings) why += "\n  " + w;
-    throw InputError(
-        fmt::format("'{}': no usable checkpoint of block {}; train it with `blocktrain train {} --resume`{}", folder_,
-                    missing, RunPaths{folder_}.config(), why));
-  }
-  warnings_ = std::move(found.warnings);
+  const std::vector<std::string> files = choose_checkpoints(static_cast<int>(places.size()));
 
-  device_ = device ? std::move(device) : make_evaluation_device(config_);
+  device_ = device ? std::move(device) : make_evaluation_device(ranks, config_);
   // The networks are made for the device that was found.
   config_.parallel.device = device_->shares_host_memory() ? DeviceChoice::cpu : DeviceChoice::cuda;
-  take_memory(places);
-  load_blocks(places, found);
+  std::vector<comm::RankDevice> devices;
+  int sharing = 1;
+  if (ranks.size() > 1) {
+    devices = gather_rank_devices(ranks.world(), device_->facts());
+    sharing = static_cast<int>(std::count_if(devices.begin(), devices.end(), [this](const comm::RankDevice& d) {
+      return d.gpu_uuid == device_->facts().uuid;
+    }));
+  }
+  // Memory is looked at on all ranks before any takes it.
+  ranks.together([&] { price_memory(places, sharing); });
+  ranks.together([&] {
+    take_memory();
+    load_blocks(places, files);
+  });
+  if (ranks.size() > 1) ranks.together([&] { share_blocks(devices); });
   warn_about_precision();
   warn_about_steps();
   activations_->rewind();
   bind_activations(*activations_, batch_);
 }
 
-void TrainedNetwork::take_memory(const std::vector<blocks::BlockPlace>& places) {
+void TrainedNetwork::load_run(const std::vector<std::string>& overrides) {
+  std::string yaml, facts;
+  ranks_->together([&] {
+    if (!ranks_->leads()) return;
+    config_ = load_config_of(folder_, overrides);
+    data_ = load_facts(folder_);
+    yaml = to_yaml(config_);
+    facts = to_json(data_);
+  });
+  if (ranks_->size() == 1) return;
+  share(ranks_->world(), yaml);
+  share(ranks_->world(), facts);
+  if (ranks_->leads()) return;
+  config_ = load_config_text(yaml, "config of rank 0", {});
+  data_ = parse_data_facts(facts, "data of rank 0");
+}
+
+std::vector<std::string> TrainedNetwork::choose_checkpoints(int blocks) {
+  std::vector<std::string> files;
+  ranks_->together([&] {
+    if (!ranks_->leads()) return;
+    ResumePlan found = find_resume_points(folder_, experiment_, blocks, false);
+    if (!found.found) {
+      throw InputError(
+          fmt::format("'{}' has no checkpoint yet: let the run reach step {} (checkpoint.every_steps) or its end",
+                      folder_, config_.checkpoint.every_steps));
+    }
+    std::string missing;
+    for (const ResumePoint& p : found.blocks) {
+      if (!p.file) missing += (missing.empty() ? "" : ", ") + std::to_string(p.block);
+      steps_.push_back(p.step);
+      files.push_back(p.file ? p.file->name : std::string());
+    }
+    if (!missing.empty()) {
+      std::string why;
+      for (const std::string& w : found.warnings) why += "\n  " + w;
+      throw InputError(
+          fmt::format("'{}': no usable checkpoint of block {}; train it with `blocktrain train {} --resume`{}", folder_,
+                      missing, RunPaths{folder_}.config(), why));
+    }
+    warnings_ = std::move(found.warnings);
+  });
+  if (ranks_->size() > 1) {
+    // A training may be going on, and another rank find newer files.
+    share(ranks_->world(), files);
+    share(ranks_->world(), steps_);
+  }
+  return files;
+}
+
+std::size_t TrainedNetwork::activation_bytes(std::int64_t batch) {
+  Arena sizing = Arena::measuring("activations");
+  // Float32 weights on their way into another type take turns with the activations.
+  if (ops().dtype() != DType::float32) sizing.allocate(DType::float32, {most_elements_});
+  sizing.rewind();
+  bind_activations(sizing, batch);
+  return sizing.peak();
+}
+
+void TrainedNetwork::price_memory(const std::vector<blocks::BlockPlace>& places, int sharing) {
   Arena weights = Arena::measuring("weights");
   std::vector<blocks::Denoiser*> all;
   for (const blocks::BlockPlace& place : places) {
@@ -106,22 +190,18 @@ void TrainedNetwork::take_memory(const std::vector<blocks::BlockPlace>& places) 
     most_elements_ = std::max(most_elements_, all.back()->parameter_elements());
     weights.allocate(ops().dtype(), {all.back()->parameter_elements()});
   }
+  weight_bytes_ = weights.peak();
   network_.emplace(noise_schedule(config_), std::move(all));
   batch_ = evaluation_batch(config_, *device_, block(0).tokens_per_sample());
-  const auto activation_bytes = [this](std::int64_t batch) {
-    Arena sizing = Arena::measuring("activations");
-    // Float32 weights on their way into another type take turns with the activations.
-    if (ops().dtype() != DType::float32) sizing.allocate(DType::float32, {most_elements_});
-    sizing.rewind();
-    bind_activations(sizing, batch);
-    return sizing.peak();
-  };
-  require_device_memory(device_->facts(), batch_, [&](std::int64_t batch) {
+  require_device_memory(*device_, sharing, batch_, [&](std::int64_t batch) {
     const std::size_t images =
         std::max(ImageGenerator::device_bytes(image_shape(), batch), held_out_device_bytes(image_shape(), batch));
-    return weights.peak() + activation_bytes(batch) + images;
+    return weight_bytes_ + activation_bytes(batch) + images;
   });
-  weights_.emplace(device_->arena("weights", weights.peak()));
+}
+
+void TrainedNetwork::take_memory() {
+  weights_.emplace(device_->arena("weights", weight_bytes_));
   activations_.emplace(device_->arena("activations", activation_bytes(batch_)));
 }
 
@@ -129,7 +209,11 @@ void TrainedNetwork::bind_activations(Arena& arena, std::int64_t batch) {
   network_->bind(arena, ops().dtype(), batch, image_shape().size());
 }
 
-void TrainedNetwork::load_blocks(const std::vector<blocks::BlockPlace>& places, const ResumePlan& found) {
+void TrainedNetwork::load_blocks(const std::vector<blocks::BlockPlace>& places, const std::vector<std::string>& files) {
+  for (const auto& network : networks_) {
+    parameters_.push_back(weights_->allocate(ops().dtype(), {network->parameter_elements()}));
+    network->bind_parameters(parameters_.back());
+  }
   std::optional<Arena> host;
   Tensor reading;
   if (!device_->shares_host_memory()) {
@@ -137,17 +221,19 @@ void TrainedNetwork::load_blocks(const std::vector<blocks::BlockPlace>& places, 
     host.emplace(device_->staging("checkpoint", size.bytes()));
     reading = host->allocate(DType::float32, {most_elements_});
   }
-  for (std::size_t b = 0; b < places.size(); ++b) load_block(places[b], found.blocks[b], reading);
+  for (std::size_t b = 0; b < places.size(); ++b) {
+    if (reader_of(places[b].index) == ranks_->rank()) load_block(places[b], files[b], reading);
+  }
 }
 
-void TrainedNetwork::load_block(const blocks::BlockPlace& place, const ResumePoint& point, const Tensor& reading) {
-  blocks::Denoiser& network = block(place.index);
-  const Tensor flat = weights_->allocate(ops().dtype(), {network.parameter_elements()});
+void TrainedNetwork::load_block(const blocks::BlockPlace& place, const std::string& file, const Tensor& reading) {
+  const auto index = static_cast<std::size_t>(place.index);
+  const Tensor& flat = parameters_[index];
   const Tensor read = reading.empty() ? flat : reading.rows(0, flat.size());
   BlockFileHeader expected;
   expected.block = place.index;
   expected.blocks = place.count;
-  expected.step = point.step;
+  expected.step = steps_[index];
   expected.seed = trained_block_seed(config_, place.index);
   expected.experiment = experiment_;
   expected.training = config_.blocks.training;
@@ -156,11 +242,8 @@ void TrainedNetwork::load_block(const blocks::BlockPlace& place, const ResumePoi
   const std::span<float> values(read.as<float>(), static_cast<std::size_t>(read.size()));
   BlockTensors<float> tensors;
   (weights_are_averages() ? tensors.average : tensors.parameters) = values;
-  read_block_file(checkpoints_folder(folder_) / point.file->name, expected, network.parameters(), tensors);
+  read_block_file(checkpoints_folder(folder_) / file, expected, block(place.index).parameters(), tensors);
   if (!reading.empty()) put_on_device(flat, read);
-  network.bind_parameters(flat);
-  parameters_.push_back(flat);
-  steps_.push_back(point.step);
 }
 
 void TrainedNetwork::put_on_device(const Tensor& weights, const Tensor& read) {
@@ -173,6 +256,25 @@ void TrainedNetwork::put_on_device(const Tensor& weights, const Tensor& read) {
   if (weights.dtype != DType::float32) ops().convert(weights, master);
   // The next block is read into the same memory.
   ops().synchronize();
+}
+
+void TrainedNetwork::share_blocks(const std::vector<comm::RankDevice>& devices) {
+  std::vector<comm::BlockWeights> weights;
+  std::size_t most_bytes = 0;
+  for (int b = 0; b < blocks(); ++b) {
+    weights.push_back({reader_of(b), parameters(b).data, parameters(b).bytes()});
+    most_bytes = std::max(most_bytes, parameters(b).bytes());
+  }
+  std::vector<int> everybody(static_cast<std::size_t>(ranks_->size()));
+  std::iota(everybody.begin(), everybody.end(), 0);
+  const std::size_t buffer_bytes = comm::staging_buffer_bytes(most_bytes, ranks_->size());
+  Arena staging = device_->staging("weights on their way", buffer_bytes);
+  const Tensor buffer = staging.allocate_bytes(buffer_bytes);
+  const auto connection = connect_devices(
+      {ranks_->world(), everybody, devices, config_.parallel.gpu_transport, ranks_->timeout(), /*lasting=*/false},
+      std::span(static_cast<std::byte*>(buffer.data), buffer.bytes()));
+  comm::share_weights(*connection, weights, device_->stream());
+  connection->finish();
 }
 
 void TrainedNetwork::warn_about_precision() {

@@ -2,7 +2,11 @@
 /// The network of a RUN folder, whole: every block with the weights of its newest checkpoint, in memory, ready to
 /// denoise. Weights are the average where the experiment keeps one (optimizer.average_decay), as for `generate`, `eval`
 /// and `export` alike. They lie on the device that computes, in the type that it computes in.
+///
+/// Where several ranks share an evaluation, each has the whole network. Rank 0 chooses the files; block b's is read by
+/// rank b % W alone, and its weights go on to the others from device to device.
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -11,25 +15,37 @@
 
 #include "blocks/assembled.hpp"
 #include "blocks/denoiser.hpp"
+#include "comm/device_transport.hpp"
 #include "kernels/arena.hpp"
 #include "kernels/device.hpp"
 #include "kernels/ops.hpp"
-#include "trainer/checkpoint/resume.hpp"
 #include "trainer/config/config.hpp"
 #include "trainer/data/image_dataset.hpp"
+#include "trainer/eval/evaluation_ranks.hpp"
 #include "trainer/run/data_facts.hpp"
 
 namespace blocktrain::trainer {
 
+/// parallel.timeout_seconds of the run in `folder`, as rank 0 reads it. Throws InputError, on all ranks, as
+/// TrainedNetwork does. All ranks call together.
+std::chrono::milliseconds evaluation_timeout(comm::Communicator& world, const std::string& folder,
+                                             const std::vector<std::string>& overrides);
+
 class TrainedNetwork {
  public:
-  /// Loads the run in `folder`. `overrides` may change eval.*, parallel.* and data.path, which say nothing about the
-  /// weights. It computes on `device`, or, when that is null, where parallel.device says (make_evaluation_device).
-  /// Throws InputError when `folder` is no run, an override is of another key, a file is damaged, a block has no
-  /// checkpoint that is whole, or the device cannot be had or has too little memory.
+  /// Loads the run in `folder`, for one process alone. `overrides` may change eval.*, parallel.* and data.path, which
+  /// say nothing about the weights. It computes on `device`, or, when that is null, where parallel.device says
+  /// (make_evaluation_device). Throws InputError when `folder` is no run, an override is of another key, a file is
+  /// damaged, a block has no checkpoint that is whole, or the device cannot be had or has too little memory.
   TrainedNetwork(const std::string& folder, const std::vector<std::string>& overrides,
                  std::unique_ptr<kernels::Device> device = nullptr);
+  /// The same on all of `ranks`, which outlive this and call together; `folder`'s config and the choice of checkpoints
+  /// are rank 0's. Errors are thrown as by all_or_none().
+  TrainedNetwork(EvaluationRanks& ranks, const std::string& folder, const std::vector<std::string>& overrides,
+                 std::unique_ptr<kernels::Device> device = nullptr);
 
+  /// Who shares what is done with the network.
+  EvaluationRanks& ranks() { return *ranks_; }
   const std::string& folder() const { return folder_; }
   const Config& config() const { return config_; }
   const DataFacts& data() const { return data_; }
@@ -66,17 +82,33 @@ class TrainedNetwork {
   ImageDataset open_data() const;
 
  private:
-  /// Takes the memory for the weights and for batches, after a look at whether there is enough.
-  void take_memory(const std::vector<blocks::BlockPlace>& places);
+  TrainedNetwork(std::unique_ptr<EvaluationRanks> alone, const std::string& folder,
+                 const std::vector<std::string>& overrides, std::unique_ptr<kernels::Device> device);
+  /// Config and facts of the data, read by rank 0.
+  void load_run(const std::vector<std::string>& overrides);
+  /// The checkpoint files by block, found by rank 0; steps_ too.
+  std::vector<std::string> choose_checkpoints(int blocks);
+  /// Makes the networks and sees whether there is memory enough for them and for batches, on a device that `sharing`
+  /// ranks compute on.
+  void price_memory(const std::vector<blocks::BlockPlace>& places, int sharing);
+  void take_memory();
+  std::size_t activation_bytes(std::int64_t batch);
   /// Binds the network's activations for `batch` samples in `arena`; on a measuring one this prices them.
   void bind_activations(kernels::Arena& arena, std::int64_t batch);
-  void load_blocks(const std::vector<blocks::BlockPlace>& places, const ResumePlan& found);
+  /// The rank that reads a block.
+  int reader_of(int block) const { return block % ranks_->size(); }
+  /// Reads this rank's blocks.
+  void load_blocks(const std::vector<blocks::BlockPlace>& places, const std::vector<std::string>& files);
   /// Through `reading`, host memory for the largest block, which is empty where the device shares the host's.
-  void load_block(const blocks::BlockPlace& place, const ResumePoint& point, const kernels::Tensor& reading);
+  void load_block(const blocks::BlockPlace& place, const std::string& file, const kernels::Tensor& reading);
   void put_on_device(const kernels::Tensor& weights, const kernels::Tensor& read);
+  /// Every block from its reader to all ranks.
+  void share_blocks(const std::vector<comm::RankDevice>& devices);
   void warn_about_precision();
   void warn_about_steps();
 
+  std::unique_ptr<EvaluationRanks> alone_;
+  EvaluationRanks* ranks_;
   std::string folder_;
   Config config_;
   DataFacts data_;
@@ -87,6 +119,7 @@ class TrainedNetwork {
   std::unique_ptr<kernels::Device> device_;  // before what lies on it
   std::vector<std::unique_ptr<blocks::Denoiser>> networks_;
   std::int64_t most_elements_ = 0;  // of a block
+  std::size_t weight_bytes_ = 0;    // of all
   std::vector<kernels::Tensor> parameters_;
   std::optional<kernels::Arena> weights_, activations_;
   std::optional<blocks::AssembledNetwork> network_;

@@ -37,7 +37,7 @@ DeviceChoice device_here(const Config& config) {
   return kernels::cuda_devices(nullptr) > 0 ? DeviceChoice::cuda : DeviceChoice::cpu;
 }
 
-DeviceChoice resolve_device(comm::Communicator& world, const Config& config) {
+DeviceChoice choose_device(comm::Communicator& world, const Config& config, const std::string& advice) {
   DeviceChoice choice = config.parallel.device;
   if (choice != DeviceChoice::cpu) {
     std::string why;
@@ -51,9 +51,14 @@ DeviceChoice resolve_device(comm::Communicator& world, const Config& config) {
     if (choice == DeviceChoice::automatic) choice = everywhere ? DeviceChoice::cuda : DeviceChoice::cpu;
     all_or_none(world, [&] {
       if (choice == DeviceChoice::cuda && mine == 0)
-        throw InputError("parallel.device: cuda was asked for, but " + why);
+        throw InputError("parallel.device: cuda was asked for, but " + why + advice);
     });
   }
+  return choice;
+}
+
+DeviceChoice resolve_device(comm::Communicator& world, const Config& config) {
+  const DeviceChoice choice = choose_device(world, config);
   all_or_none(world, [&] {
     if (choice == DeviceChoice::cpu) require_float32(config);
   });

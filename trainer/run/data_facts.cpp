@@ -8,6 +8,13 @@
 #include "trainer/data/dataset_statistics.hpp"
 
 namespace blocktrain::trainer {
+namespace {
+
+InputError refusal(const std::string& file, const std::string& why) {
+  return InputError(file + ": " + why + "; it is written when a run starts and says what the run was trained on");
+}
+
+}  // namespace
 
 DataFacts data_facts(const Config& config, const ImageDataset& data) {
   DataFacts f;
@@ -40,11 +47,13 @@ DataFacts load_data_facts(const std::string& path) {
   std::ifstream in(path);
   std::ostringstream text;
   text << in.rdbuf();
-  const auto fail = [&path](const std::string& why) -> InputError {
-    return InputError(path + ": " + why + "; it is written when a run starts and says what the run was trained on");
-  };
-  if (!in) throw fail("cannot be read");
-  const auto j = nlohmann::json::parse(text.str(), nullptr, false);
+  if (!in) throw refusal(path, "cannot be read");
+  return parse_data_facts(text.str(), path);
+}
+
+DataFacts parse_data_facts(const std::string& text, const std::string& name) {
+  const auto fail = [&name](const std::string& why) { return refusal(name, why); };
+  const auto j = nlohmann::json::parse(text, nullptr, false);
   if (j.is_discarded() || !j.is_object()) throw fail("is not JSON");
   DataFacts f;
   try {

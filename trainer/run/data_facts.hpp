@@ -26,6 +26,8 @@ DataFacts data_facts(const Config& config, const ImageDataset& data);
 std::string to_json(const DataFacts& facts);
 /// Reads RUN/data.json. Throws InputError naming the file when it is missing or damaged.
 DataFacts load_data_facts(const std::string& path);
+/// The same for text in memory; `name` stands for the file in messages.
+DataFacts parse_data_facts(const std::string& text, const std::string& name);
 
 /// Opens data.path as data.format says.
 ImageDataset open_data(const Config& config);

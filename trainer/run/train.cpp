@@ -28,6 +28,7 @@
 #include "trainer/run/memory_check.hpp"
 #include "trainer/run/replica_transport.hpp"
 #include "trainer/run/run_folder.hpp"
+#include "trainer/run/share.hpp"
 #include "trainer/run/stop_signal.hpp"
 #include "trainer/run/threads.hpp"
 #include "trainer/run/units.hpp"
@@ -36,22 +37,6 @@ namespace blocktrain::trainer {
 namespace {
 
 constexpr auto control = comm::TrafficPurpose::control;
-
-/// Rank 0's text to everybody.
-void share(comm::Communicator& world, std::string& text) {
-  std::uint64_t size = text.size();
-  world.broadcast(std::as_writable_bytes(std::span(&size, 1)), 0, control);
-  text.resize(size);
-  world.broadcast(std::as_writable_bytes(std::span(text)), 0, control);
-}
-
-template <class T>
-void share(comm::Communicator& world, std::vector<T>& values) {
-  std::uint64_t size = values.size();
-  world.broadcast(std::as_writable_bytes(std::span(&size, 1)), 0, control);
-  values.resize(size);
-  world.broadcast(std::as_writable_bytes(std::span(values)), 0, control);
-}
 
 /// The config that rank 0 loaded and checked, on all ranks.
 Config share_config(comm::Communicator& world, const TrainRequest& request, RunFolderState& state) {
@@ -206,10 +191,10 @@ int train(comm::Communicator& world, const TrainRequest& request) {
   ResumePlan resume;
   const std::unique_ptr<RunLock> lock = open_run_folder(world, paths, config, facts, plan, folder_state, resume);
   std::vector<std::int64_t> start_steps;
-  std::string start_files;  // one line per block, empty for initial weights
+  std::vector<std::string> start_files;  // empty for initial weights
   for (const ResumePoint& p : resume.blocks) {
     start_steps.push_back(p.step);
-    start_files += (p.file ? p.file->name : std::string()) + "\n";
+    start_files.push_back(p.file ? p.file->name : std::string());
   }
   share(world, start_steps);
   share(world, start_files);
@@ -234,15 +219,9 @@ int train(comm::Communicator& world, const TrainRequest& request) {
     owned = bind_blocks(*arenas, config, facts.shape, places,
                         std::min(plan.micro_batch, static_cast<std::int64_t>(mine.shard.size())),
                         static_cast<std::int64_t>(mine.shard.size()), mine.replicas);
-    std::vector<std::string> files;
-    for (std::size_t at = 0; at < start_files.size();) {
-      const std::size_t end = start_files.find('\n', at);
-      files.push_back(start_files.substr(at, end - at));
-      at = end + 1;
-    }
     for (OwnedBlock& b : owned) {
       const auto i = static_cast<std::size_t>(b.block);
-      fill_state(b, config, paths.root, identity, files[i], start_steps[i]);
+      fill_state(b, config, paths.root, identity, start_files[i], start_steps[i]);
     }
     if (config.eval.every_steps > 0) {
       Heldout::bind(*arenas, on_gpu(config), facts.shape,

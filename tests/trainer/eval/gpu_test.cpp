@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <boost/test/unit_test.hpp>
+#include <chrono>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <utility>
 
+#include "comm/local/local_world.hpp"
 #include "tests/trainer/eval/support.hpp"
 #include "tests/trainer/run/needs_gpu.hpp"
 #include "trainer/commands/commands.hpp"
@@ -31,9 +34,9 @@ double largest_difference(TrainedNetwork& one, TrainedNetwork& other) {
   return worst;
 }
 
-std::vector<float> images(TrainedNetwork& network, const GenerationSettings& settings) {
+std::vector<float> images(TrainedNetwork& network, const GenerationSettings& settings, int count = 40) {
   std::vector<std::int32_t> labels;
-  for (int i = 0; i < 40; ++i) labels.push_back(i % 10);
+  for (int i = 0; i < count; ++i) labels.push_back(i % 10);
   return ImageGenerator(network).generate(labels, settings).images;
 }
 
@@ -79,6 +82,37 @@ BOOST_AUTO_TEST_CASE(bfloat16_agrees_roughly_with_float32) {
   BOOST_TEST(difference > 1e-7);  // it did compute in bfloat16
   const GenerationSettings settings{6, SamplerKind::euler, 1, 7};
   BOOST_TEST(distance(images(on_cpu, settings), images(on_gpu, settings)) < 0.1);
+}
+
+BOOST_AUTO_TEST_CASE(ranks_that_share_a_gpu_find_the_same) {
+  const TemporaryFolder folder;
+  const GenerationSettings settings{4, SamplerKind::euler, 1, 7};
+  for (const std::string& run : {small_run(), copy_trained_in_bfloat16(folder, "run")}) {
+    const std::vector<std::string> overrides{gpu, "eval.batch=4"};
+    TrainedNetwork alone(run, overrides);
+    const DenoisingLosses expected = measure_denoising(alone, alone.open_data(), alone.config(), 4);
+    const std::vector<float> made = images(alone, settings, 10);
+    DenoisingLosses losses;
+    std::vector<float> together;
+    comm::run_local_world(2, [&](comm::Communicator& world) {
+      EvaluationRanks ranks(world, std::chrono::minutes(1));
+      TrainedNetwork network(ranks, run, overrides);
+      const DenoisingLosses mine = measure_denoising(network, network.open_data(), network.config(), 4);
+      std::vector<float> my_images = images(network, settings, 10);
+      if (ranks.leads()) {
+        losses = mine;
+        together = std::move(my_images);
+      }
+      ranks.finish();
+    });
+    BOOST_TEST(together == made);
+    BOOST_TEST(losses.loss == expected.loss);
+    BOOST_TEST(losses.mse == expected.mse);
+    BOOST_REQUIRE_EQUAL(losses.levels.size(), expected.levels.size());
+    for (std::size_t i = 0; i < expected.levels.size(); ++i) {
+      BOOST_TEST(losses.levels[i].loss == expected.levels[i].loss);
+    }
+  }
 }
 
 BOOST_AUTO_TEST_CASE(the_commands_compute_there) {

@@ -1,15 +1,18 @@
-// The small pure parts of a run: learning rate, plan, messages, units, run folder.
+// The small pure parts of a run: learning rate, plan, messages, what rank 0 shares, units, run folder.
 
+#include <atomic>
 #include <boost/test/unit_test.hpp>
 #include <filesystem>
 #include <fstream>
 
+#include "comm/local/local_world.hpp"
 #include "kernels/error.hpp"
 #include "support.hpp"
 #include "trainer/run/learning_rate.hpp"
 #include "trainer/run/messages.hpp"
 #include "trainer/run/plan.hpp"
 #include "trainer/run/run_folder.hpp"
+#include "trainer/run/share.hpp"
 #include "trainer/run/units.hpp"
 
 namespace blocktrain::trainer {
@@ -104,6 +107,29 @@ BOOST_AUTO_TEST_CASE(messages_survive_the_way) {
     BOOST_CHECK_THROW(decode_report(std::span(bytes).first(n)), RunError);
   }
   BOOST_TEST((decode_control(encode(Control{ControlKind::bye, 75})).code == 75));
+}
+
+BOOST_AUTO_TEST_CASE(what_rank_0_has_all_get) {
+  for (const int ranks : {1, 3}) {
+    std::atomic<int> right = 0;
+    comm::run_local_world(ranks, [&](comm::Communicator& world) {
+      const bool first = world.rank() == 0;
+      std::vector<double> numbers(first ? std::vector<double>{1.5, -2} : std::vector<double>{7, 8, 9});
+      std::vector<std::string> texts, none(first ? 0 : 2);
+      std::string text = "another";
+      if (first) {
+        texts = {"a", "", "two\nlines", ""};
+        text = std::string("b\0c", 3);
+      }
+      share(world, numbers);
+      share(world, texts);
+      share(world, none);
+      share(world, text);
+      right += numbers == std::vector<double>{1.5, -2} && none.empty() && text == std::string("b\0c", 3) &&
+               texts == std::vector<std::string>{"a", "", "two\nlines", ""};
+    });
+    BOOST_TEST(right == ranks);
+  }
 }
 
 BOOST_AUTO_TEST_CASE(numbers_for_people) {
