@@ -8,6 +8,8 @@
 
 #include "comm/launch.hpp"
 #include "comm/local/local_world.hpp"
+#include "comm/nccl/nccl_library.hpp"
+#include "kernels/device.hpp"
 #include "kernels/error.hpp"
 #include "trainer/commands/commands.hpp"
 #include "trainer/commands/under_mpi.hpp"
@@ -36,6 +38,8 @@ int train_under_mpi(const TrainRequest& request) {
 }
 
 int train_in_threads(const TrainRequest& request, int ranks) {
+  // It is set up through the environment, which nothing may read at the same time.
+  if (ranks > 1 && kernels::cuda_devices(nullptr) > 0) comm::nccl_library();
   std::vector<int> codes(static_cast<std::size_t>(ranks), 0);
   std::vector<std::exception_ptr> errors(static_cast<std::size_t>(ranks));
   comm::run_local_world(ranks, [&](comm::Communicator& world) {
