@@ -42,21 +42,9 @@ if(CCACHE)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${BLOCKTRAIN_CCACHE})
 endif()
 
-# Headers that many sources of trainer/ and its tests read, compiled once in the builds for tests under sanitizers. Not in
-# the others, where a source that forgets a header is not to compile.
-set(BLOCKTRAIN_COMMON_HEADERS "")
-if(BLOCKTRAIN_PCH AND BLOCKTRAIN_SANITIZE AND NOT BLOCKTRAIN_FUZZ)
-  set(BLOCKTRAIN_COMMON_HEADERS <algorithm> <chrono> <filesystem> <fstream> <functional> <map> <memory> <mutex> <optional>
-                                <sstream> <string> <thread> <vector> <nlohmann/json.hpp>)
-endif()
-
-# blocktrain_library(NAME SOURCES ... LINKS ...): a static library of one folder. Where BLOCKTRAIN_HEADERS_OF is set, it
-# uses the headers that target has compiled.
+# blocktrain_library(NAME SOURCES ... LINKS ...): a static library of one folder.
 function(blocktrain_library name)
   cmake_parse_arguments(ARG "" "" "SOURCES;LINKS" ${ARGN})
   add_library(${name} STATIC ${ARG_SOURCES})
   target_link_libraries(${name} PUBLIC blocktrain_settings ${ARG_LINKS})
-  if(BLOCKTRAIN_HEADERS_OF)
-    target_precompile_headers(${name} REUSE_FROM ${BLOCKTRAIN_HEADERS_OF})
-  endif()
 endfunction()
