@@ -89,6 +89,8 @@ class Denoiser {
   virtual const std::vector<Parameter>& parameters() const = 0;
   /// Elements of the flat parameter vector, padding included.
   virtual std::int64_t parameter_elements() const = 0;
+  /// Ranges of the flat parameters on which weight decay does not act, in order.
+  virtual const std::vector<kernels::ElementRange>& undecayed() const = 0;
   /// Targets predicted per sample (patches).
   virtual std::int64_t tokens_per_sample() const = 0;
   virtual Flops flops() const = 0;

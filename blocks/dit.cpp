@@ -54,6 +54,7 @@ class Dit final : public Denoiser {
   const BlockPlace& place() const override { return place_; }
   const std::vector<Parameter>& parameters() const override { return parameters_; }
   std::int64_t parameter_elements() const override { return elements_; }
+  const std::vector<kernels::ElementRange>& undecayed() const override { return undecayed_; }
   std::int64_t tokens_per_sample() const override { return config_.tokens(); }
   Flops flops() const override;
   double recomputed_flops(std::int64_t samples) const override;
@@ -112,8 +113,8 @@ class Dit final : public Denoiser {
   DitOutput output_;
   std::int64_t elements_ = 0;
   std::vector<Parameter> parameters_;
-  std::vector<Padding> padding_;  // between them
-  Tensor gradient_;               // flat
+  std::vector<kernels::ElementRange> padding_, undecayed_;  // between them; and among them
+  Tensor gradient_;                                         // flat
 
   TrainingMemory training_;
   InferenceMemory inference_;
@@ -136,7 +137,8 @@ Dit::Dit(const DitConfig& config, const BlockPlace& place, ParameterLayout layou
       output_(layout, config, prefix(place)),
       elements_(layout.elements()),
       parameters_(layout.take()),
-      padding_(padding_of(parameters_, elements_)) {}
+      padding_(padding_of(parameters_, elements_)),
+      undecayed_(undecayed_of(parameters_, elements_)) {}
 
 double Dit::attention_flops() const {
   const auto tokens = static_cast<double>(config_.tokens());
@@ -264,7 +266,7 @@ SampleLosses Dit::train(Ops& ops, const NoisyBatch& batch, kernels::LossWeightin
   objective_.loss(ops, losses, f, batch, f, weighting, loss_scale);
   ops.fill(condition.gradient, 0);
   if (write == GradientWrite::replace) {
-    for (const Padding& p : padding_) ops.fill(gradient_.rows(p.begin, p.end), 0);
+    for (const kernels::ElementRange& p : padding_) ops.fill(gradient_.rows(p.begin, p.end), 0);
   }
   for_each_chunk(samples, chunk, [&](std::int64_t begin, std::int64_t end) {
     backward(ops, batch, condition.out.rows(begin, end), condition.gradient.rows(begin, end), begin, end,

@@ -86,8 +86,8 @@ std::vector<Parameter> ParameterLayout::take() {
   return std::exchange(parameters_, {});
 }
 
-std::vector<Padding> padding_of(const std::vector<Parameter>& parameters, std::int64_t elements) {
-  std::vector<Padding> all;
+std::vector<kernels::ElementRange> padding_of(const std::vector<Parameter>& parameters, std::int64_t elements) {
+  std::vector<kernels::ElementRange> all;
   std::int64_t end = 0;
   const auto until = [&](std::int64_t next) {
     if (next > end) all.push_back({end, next});
@@ -97,6 +97,21 @@ std::vector<Padding> padding_of(const std::vector<Parameter>& parameters, std::i
     end = p.offset + p.size;
   }
   until(elements);
+  return all;
+}
+
+std::vector<kernels::ElementRange> undecayed_of(const std::vector<Parameter>& parameters, std::int64_t elements) {
+  std::vector<kernels::ElementRange> all;
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    if (parameters[i].decays) continue;
+    const std::int64_t begin = parameters[i].offset;
+    const std::int64_t end = i + 1 < parameters.size() ? parameters[i + 1].offset : elements;
+    if (!all.empty() && all.back().end == begin) {
+      all.back().end = end;
+    } else {
+      all.push_back({begin, end});
+    }
+  }
   return all;
 }
 

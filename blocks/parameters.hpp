@@ -40,11 +40,11 @@ class ParameterLayout {
   std::int64_t elements_ = 0;
 };
 
-/// Elements [begin, end) of the flat vector that belong to no parameter, in order.
-struct Padding {
-  std::int64_t begin = 0, end = 0;
-};
-std::vector<Padding> padding_of(const std::vector<Parameter>& parameters, std::int64_t elements);
+/// What of the flat vector belongs to no parameter, in order.
+std::vector<kernels::ElementRange> padding_of(const std::vector<Parameter>& parameters, std::int64_t elements);
+
+/// Where it does not decay, in order: parameters that do not, with the padding behind them, neighbours as one range.
+std::vector<kernels::ElementRange> undecayed_of(const std::vector<Parameter>& parameters, std::int64_t elements);
 
 /// The view of `parameter` (at most four dimensions) in the flat vector it belongs to; empty when `flat` is.
 kernels::Tensor view_of(const kernels::Tensor& flat, const Parameter& parameter);

@@ -14,6 +14,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 
 #include "kernels/random.hpp"
 #include "kernels/step_state.hpp"
@@ -32,10 +33,18 @@ enum class GradientWrite : std::uint8_t {
   replace,  ///< the new one takes its place, which may hold anything
 };
 
+/// Elements [begin, end) of a flat tensor.
+struct ElementRange {
+  std::int64_t begin = 0, end = 0;
+  bool operator==(const ElementRange&) const = default;
+};
+
 struct AdamWParameters {
   // Double, so that 1 - beta is rounded once: of 0.999f only 0.00099999 is left.
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
   double weight_decay = 0;  ///< decoupled: p -= lr * weight_decay * p
+  /// Where the weights do not decay: ascending, not empty, apart from each other. Not owned.
+  std::span<const ElementRange> undecayed;
 };
 
 class Ops {

@@ -25,7 +25,7 @@ for file in kernels/cuda/*.cu; do
 done
 count=0
 while read -r operation; do
-  case $operation in synchronize | add_column_sums) continue ;; esac  # not operations of the interface
+  case $operation in synchronize | sum_columns) continue ;; esac  # not operations of the interface
   count=$((count + 1))
   if ! grep -qE "void CpuOps::$operation\(" kernels/cpu/*.cpp; then
     echo "CudaOps::$operation has no CpuOps::$operation"

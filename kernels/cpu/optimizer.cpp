@@ -55,7 +55,7 @@ void CpuOps::adamw(const Tensor& p, const Tensor& m, const Tensor& v, const Tens
   // float32 would act in every step, in the same direction; so would that of the factor 1 - rate * decay.
   const float take1 = static_cast<float>(1 - parameters.beta1), take2 = static_cast<float>(1 - parameters.beta2);
   const float scale = state->gradient_scale;
-  const float shrink = static_cast<float>(rate * parameters.weight_decay);
+  const float decayed = static_cast<float>(rate * parameters.weight_decay);
   // Both bias corrections leave the loop: m/c1 / (sqrt(v/c2) + eps) = sqrt(c2)/c1 * m / (sqrt(v) + eps sqrt(c2)).
   const double root = std::sqrt(static_cast<double>(state->bias_correction2));
   const float step = static_cast<float>(rate * root / static_cast<double>(state->bias_correction1));
@@ -64,17 +64,28 @@ void CpuOps::adamw(const Tensor& p, const Tensor& m, const Tensor& v, const Tens
   float* const first = m.as<float>();
   float* const second = v.as<float>();
   const float* const gradients = g.as<float>();
-  parallel_ranges(threads_, p.size(), elementwise_piece, [=](std::int64_t begin, std::int64_t end) {
+  const auto update = [=, this](std::int64_t from, std::int64_t to, float shrink) {
+    parallel_ranges(threads_, to - from, elementwise_piece, [=](std::int64_t begin, std::int64_t end) {
 #pragma omp simd
-    for (std::int64_t i = begin; i < end; ++i) {
-      const float gradient = gradients[i] * scale;
-      const float m_new = first[i] + take1 * (gradient - first[i]);
-      const float v_new = second[i] + take2 * (gradient * gradient - second[i]);
-      first[i] = m_new;
-      second[i] = v_new;
-      weights[i] -= shrink * weights[i] + step * m_new / (std::sqrt(v_new) + epsilon);
+      for (std::int64_t i = from + begin; i < from + end; ++i) {
+        const float gradient = gradients[i] * scale;
+        const float m_new = first[i] + take1 * (gradient - first[i]);
+        const float v_new = second[i] + take2 * (gradient * gradient - second[i]);
+        first[i] = m_new;
+        second[i] = v_new;
+        weights[i] -= shrink * weights[i] + step * m_new / (std::sqrt(v_new) + epsilon);
+      }
+    });
+  };
+  std::int64_t done = 0;
+  if (parameters.weight_decay != 0) {
+    for (const ElementRange& r : parameters.undecayed) {
+      update(done, r.begin, decayed);
+      update(r.begin, r.end, 0);
+      done = r.end;
     }
-  });
+  }
+  update(done, p.size(), decayed);
 }
 
 void CpuOps::exponential_average(const Tensor& average, const Tensor& p, double decay, const StepState* state) {

@@ -27,6 +27,10 @@ void ReferenceOps::adamw(const Tensor& p, const Tensor& m, const Tensor& v, cons
   if (state->finite == 0) return;
   const double beta1 = parameters.beta1, beta2 = parameters.beta2, rate = state->learning_rate;
   for (Index i = 0; i < p.size(); ++i) {
+    double decay = parameters.weight_decay;
+    for (const ElementRange& r : parameters.undecayed) {
+      if (r.begin <= i && i < r.end) decay = 0;
+    }
     const double gradient = g.as<double>()[i] * state->gradient_scale;
     double& weight = p.as<double>()[i];
     double& first = m.as<double>()[i];
@@ -35,8 +39,7 @@ void ReferenceOps::adamw(const Tensor& p, const Tensor& m, const Tensor& v, cons
     second = beta2 * second + (1 - beta2) * gradient * gradient;
     const double first_unbiased = first / state->bias_correction1;
     const double second_unbiased = second / state->bias_correction2;
-    weight -= rate * parameters.weight_decay * weight +
-              rate * first_unbiased / (std::sqrt(second_unbiased) + parameters.epsilon);
+    weight -= rate * decay * weight + rate * first_unbiased / (std::sqrt(second_unbiased) + parameters.epsilon);
   }
 }
 

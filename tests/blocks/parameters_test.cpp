@@ -106,4 +106,19 @@ BOOST_AUTO_TEST_CASE(an_initial_value_is_the_word_its_place_names) {
   BOOST_TEST(rounded.at(name)[38] == static_cast<double>(static_cast<float>(values.at(name)[38])));
 }
 
+BOOST_AUTO_TEST_CASE(padding_and_what_does_not_decay_are_found) {
+  ParameterLayout layout;
+  layout.add_xavier("a.weight", 3, 5);          // 0 to 15, to 16
+  layout.add_zeros("a.bias", {3});              // 16 to 19, to 32
+  layout.add_normal("table", 4, 4, 0.1, true);  // 32 to 48
+  layout.add_zeros("b.weight", {2, 16});        // 48 to 80
+  layout.add_zeros("b.bias", {2});              // 80 to 82, to 96
+  const std::int64_t elements = layout.elements();
+  const std::vector<Parameter> parameters = layout.take();
+  const std::vector<kernels::ElementRange> padding{{15, 16}, {19, 32}, {82, 96}}, undecayed{{16, 48}, {80, 96}};
+  BOOST_TEST(elements == 96);
+  BOOST_TEST((padding_of(parameters, elements) == padding));
+  BOOST_TEST((undecayed_of(parameters, elements) == undecayed));
+}
+
 }  // namespace blocktrain::blocks

@@ -16,6 +16,8 @@
 #undef __shared__
 #define __shared__ static thread_local
 #define __launch_bounds__(...)
+#undef __grid_constant__
+#define __grid_constant__
 
 #define threadIdx (::emulated_gpu::here->thread)
 #define blockIdx (::emulated_gpu::here->block)

@@ -126,6 +126,37 @@ BOOST_AUTO_TEST_CASE(adamw_agrees_with_the_reference) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(adamw_decays_all_weights_but_some) {
+  // At odd places, at both ends, side by side in four weights, and more than a launch on a GPU takes at a time.
+  const std::vector<ElementRange> few{{0, 16}, {17, 18}, {19, 20}, {100, 103}, {400, 800}, {999, 1000}};
+  std::vector<ElementRange> many;
+  for (std::int64_t begin = 3; begin + 4 < 2999; begin += 10) many.push_back({begin, begin + 4});
+  for (const auto& [n, ranges] : {std::pair(std::int64_t{1000}, few), std::pair(std::int64_t{2999}, many)}) {
+    for (const std::int64_t offset : {0, 1}) {  // packed and not
+      check_parity(
+          "adamw, " + std::to_string(ranges.size()) + " ranges without decay", 1e-6,
+          [&](Ops& ops, Operands& o) {
+            prepare(o.state, 3, 1e-2f);
+            o.state.gradient_scale = 0.5f;
+            o.state.finite = 1;
+            const auto behind = [&](const Tensor& t) { return t.rows(offset, offset + n); };
+            AdamWParameters a = usual();
+            a.weight_decay = 5;  // not to be missed
+            a.undecayed = ranges;
+            const std::int64_t all = n + offset;
+            const Tensor p = o.precise_changed("p", {all}), m = o.precise_changed("m", {all}, normal(0.1));
+            const Tensor v = o.precise_changed("v", {all}, squares(0.01));
+            const Tensor working = o.changed("working", {all}, constant(0));
+            const bool other = ops.dtype() != precise(ops.dtype());
+            ops.adamw(behind(p), behind(m), behind(v), other ? behind(working) : Tensor(),
+                      behind(o.precise_input("g", {all})), &o.state, a);
+            if (!other) ops.copy(behind(working), behind(p));
+          },
+          BFloat16Tolerance{});
+    }
+  }
+}
+
 BOOST_AUTO_TEST_CASE(many_small_steps_of_adamw_do_not_drift) {
   check_parity("adamw, 200 steps", 1e-6, [&](Ops& ops, Operands& o) {
     const Tensor p = o.changed("p", {60}), m = o.changed("m", {60}, constant(0)), v = o.changed("v", {60}, constant(0));

@@ -26,27 +26,17 @@ kernels::StepState step_inputs(const BlockStepSettings& settings, std::int64_t s
   return s;
 }
 
-/// AdamW over runs of neighbouring parameters that share a weight decay.
+/// AdamW over all parameters, of which some do not decay.
 void update(kernels::Ops& ops, const blocks::Denoiser& denoiser, const BlockState& state, const Tensor& gradient,
             const OptimizerConfig& o) {
   kernels::AdamWParameters adamw;
   adamw.beta1 = o.betas[0];
   adamw.beta2 = o.betas[1];
   adamw.epsilon = o.epsilon;
-  const auto& parameters = denoiser.parameters();
-  const std::int64_t end_of_all = denoiser.parameter_elements();
-  std::size_t i = 0;
-  while (i < parameters.size()) {
-    const std::size_t first = i;
-    const bool uniform = o.weight_decay == 0;
-    while (i < parameters.size() && (uniform || parameters[i].decays == parameters[first].decays)) ++i;
-    const std::int64_t begin = parameters[first].offset;
-    const std::int64_t end = i < parameters.size() ? parameters[i].offset : end_of_all;
-    adamw.weight_decay = parameters[first].decays ? o.weight_decay : 0.0;
-    const Tensor working = state.working.empty() ? Tensor() : state.working.rows(begin, end);
-    ops.adamw(state.parameters.rows(begin, end), state.first_moment.rows(begin, end),
-              state.second_moment.rows(begin, end), working, gradient.rows(begin, end), state.step_state, adamw);
-  }
+  adamw.weight_decay = o.weight_decay;
+  adamw.undecayed = denoiser.undecayed();
+  ops.adamw(state.parameters, state.first_moment, state.second_moment, state.working, gradient, state.step_state,
+            adamw);
   if (!state.average.empty())
     ops.exponential_average(state.average, state.parameters, o.average_decay, state.step_state);
 }

@@ -66,7 +66,7 @@ bool said_once(const std::vector<std::string>& all, const std::string& part) {
          std::all_of(all.begin() + 1, all.end(), [](const std::string& text) { return text == "quiet 2"; });
 }
 
-Json results(const EvalResult& result) {
+[[maybe_unused]] Json results(const EvalResult& result) {
   Json j = Json::parse(to_json(result));
   for (const char* key : {"time", "seconds", "ranks"}) j.erase(key);
   for (const char* network : {"run", "twin"}) {
