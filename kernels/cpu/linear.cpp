@@ -64,14 +64,22 @@ void CpuOps::gelu_linear_backward(const Tensor& dpre, const Tensor& dweight, con
   // Both need the same exponential: the GELU's output goes where its gradient will be, its derivative over its input.
   float* in = pre.as<float>();
   float* active = dpre.as<float>();
-  parallel_ranges(threads_, pre.size(), elementwise_piece, [=](std::int64_t begin, std::int64_t end) {
+  // Two loops: one with the question inside is not vectorised, and cost a step of a block a fifth more.
+  if (kept) {
+    parallel_ranges(threads_, pre.size(), elementwise_piece, [=](std::int64_t begin, std::int64_t end) {
 #pragma omp simd
-    for (std::int64_t i = begin; i < end; ++i) {
-      const GeluPair g = gelu_pair(in[i]);
-      active[i] = kept ? active[i] : g.value;
-      in[i] = g.derivative;
-    }
-  });
+      for (std::int64_t i = begin; i < end; ++i) in[i] = gelu_derivative(in[i]);
+    });
+  } else {
+    parallel_ranges(threads_, pre.size(), elementwise_piece, [=](std::int64_t begin, std::int64_t end) {
+#pragma omp simd
+      for (std::int64_t i = begin; i < end; ++i) {
+        const GeluPair g = gelu_pair(in[i]);
+        active[i] = g.value;
+        in[i] = g.derivative;
+      }
+    });
+  }
   linear_backward({}, dweight, dbias, dy, dpre, weight, false, write);
   gemm(threads_, workspace_, rows, columns, weight.dim(0), {dy.as<float>(), dy.row_stride, false},
        {weight.as<float>(), columns, false}, active, columns, {false, nullptr, nullptr, in});
