@@ -148,9 +148,9 @@ BOOST_AUTO_TEST_CASE(a_rank_that_throws_ends_all) {
 BOOST_AUTO_TEST_CASE(a_rank_that_works_long_is_waited_for) {
   bool right = false;
   comm::run_local_world(2, [&](comm::Communicator& world) {
-    EvaluationRanks shared(world, milliseconds(1000));
+    EvaluationRanks shared(world, milliseconds(2500));
     const auto work = [&](std::int64_t piece) {
-      if (world.rank() == 1) std::this_thread::sleep_for(milliseconds(1500));
+      if (world.rank() == 1) std::this_thread::sleep_for(milliseconds(3500));
       return result_of(0, piece);
     };
     const std::vector<Bytes> results = shared.run(2, work);
@@ -187,7 +187,7 @@ BOOST_AUTO_TEST_CASE(a_rank_that_falls_silent_later_is_named_alone) {
   std::string error;
   comm::run_local_world(3, [&](comm::Communicator& world) {
     {
-      EvaluationRanks shared(world, milliseconds(1000));
+      EvaluationRanks shared(world, milliseconds(2500));
       const auto work = [](std::int64_t piece) { return result_of(0, piece); };
       if (world.rank() == 1) shared.run(1, work);  // of which it has no piece
       if (world.rank() == 0) {
@@ -207,7 +207,7 @@ BOOST_AUTO_TEST_CASE(a_rank_that_falls_silent_later_is_named_alone) {
     }
     end.wait();
   });
-  BOOST_TEST(contains(error, "nothing was heard of rank 1 for 1 s"));
+  BOOST_TEST(contains(error, "nothing was heard of rank 1 for 2.5 s"));
 }
 
 }  // namespace blocktrain::trainer
