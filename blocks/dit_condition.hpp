@@ -41,7 +41,7 @@ class Condition {
 
   /// kept.out from sigma [N] and kept.index.
   void forward(kernels::Ops& ops, const ConditionActivations& kept, const kernels::Tensor& sigma) const;
-  /// Adds into the parameters' gradients, from kept.gradient. Destroys kept.gradient and kept.out.
+  /// Writes the parameters' gradients, from kept.gradient. Destroys kept.gradient and kept.out.
   void backward(kernels::Ops& ops, const ConditionActivations& kept, kernels::GradientWrite write) const;
 
   double flops_per_sample() const { return input_.flops_per_row() + output_.flops_per_row(); }

@@ -24,7 +24,7 @@ class PatchEmbedding {
   /// x[n,T,C] from z[n,channels,height,width] and sigma[n]. Uses scratch.wide.
   void forward(kernels::Ops& ops, const kernels::Tensor& x, const kernels::Tensor& z, const kernels::Tensor& sigma,
                const kernels::Tensor& positions, const DitScratch& scratch) const;
-  /// Adds into the parameters' gradients, from dx[n,T,C]; the patches are cut again. Uses scratch.wide.
+  /// Writes the parameters' gradients, from dx[n,T,C]; the patches are cut again. Uses scratch.wide.
   void backward(kernels::Ops& ops, const kernels::Tensor& dx, const kernels::Tensor& z, const kernels::Tensor& sigma,
                 const DitScratch& scratch, kernels::GradientWrite write) const;
 

@@ -19,11 +19,11 @@ class DitOutput {
   void bind_gradient(const kernels::Tensor& flat, const std::vector<Parameter>& list);
 
   /// f[n,channels,height,width] from x[n,T,C] and conditioning SiLU(c) [n,C]; modulation [n,2C] is kept.
-  /// Uses scratch.narrow and scratch.wide.
+  /// Uses scratch.narrow and, in the memory of scratch.flow, scratch.patches; leaves scratch.wide alone.
   void forward(kernels::Ops& ops, const kernels::Tensor& f, const kernels::Tensor& modulation, const kernels::Tensor& x,
                const kernels::Tensor& conditioning, const DitScratch& scratch) const;
-  /// scratch.flow = gradient of x from df; adds into dconditioning [n,C] and the parameters' gradients.
-  /// Uses all of scratch.
+  /// scratch.flow = gradient of x from df; adds into dconditioning [n,C] and writes the parameters' gradients.
+  /// Uses all of scratch but scratch.wide.
   void backward(kernels::Ops& ops, const kernels::Tensor& dconditioning, const kernels::Tensor& df,
                 const kernels::Tensor& modulation, const kernels::Tensor& x, const kernels::Tensor& conditioning,
                 const DitScratch& scratch, kernels::GradientWrite write) const;

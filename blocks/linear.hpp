@@ -45,7 +45,7 @@ class Linear {
   /// input until then. Destroys pre.
   void backward_gelu(kernels::Ops& ops, const kernels::Tensor& dpre, const kernels::Tensor& dy,
                      const kernels::Tensor& pre, bool kept, kernels::GradientWrite write) const;
-  /// The gradients of weight and bias.
+  /// Writes the gradients of weight and bias.
   void backward_parameters(kernels::Ops& ops, const kernels::Tensor& dy, const kernels::Tensor& x,
                            kernels::GradientWrite write) const;
   /// dx = dy weight, or dx += with `accumulate`. Apart from backward_parameters, so that dx may take the place of x.

@@ -23,6 +23,11 @@ HostIdentity this_host() {
   return host;
 }
 
+int HostMap::ranks_beside(int rank) const {
+  const int host = host_of_rank.at(static_cast<std::size_t>(rank));
+  return static_cast<int>(ranks_of_host.at(static_cast<std::size_t>(host)).size());
+}
+
 int HostMap::local_rank(int rank) const {
   const std::vector<int>& ranks =
       ranks_of_host.at(static_cast<std::size_t>(host_of_rank.at(static_cast<std::size_t>(rank))));

@@ -25,6 +25,8 @@ struct HostMap {
 
   /// Place of `rank` among the ranks of its host, from 0: the usual choice of a GPU.
   int local_rank(int rank) const;
+  /// Ranks on the host of `rank`, itself among them.
+  int ranks_beside(int rank) const;
 };
 
 /// Collective: every rank tells who it is (control traffic).

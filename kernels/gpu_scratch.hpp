@@ -18,18 +18,24 @@ inline constexpr std::size_t ops_scratch_bytes = shared_scratch_bytes + most_col
 /// Most that attention's deterministic gradient takes; larger batches go through it in parts, with the same bits.
 inline constexpr std::size_t most_attention_scratch = std::size_t{256} << 20;
 
-/// What that gradient takes for `samples` samples: a matrix of bfloat16 numbers between rounded-up tokens for every
-/// head, a float32 sum of every row, and 256 bytes (of cuDNN up to 9.24, as its frontend computes it).
-constexpr std::int64_t attention_scratch(std::int64_t samples, std::int64_t heads, std::int64_t tokens) {
+/// What that gradient takes for one sample: a matrix of bfloat16 numbers between rounded-up tokens for every head, and
+/// a float32 sum of every row (of cuDNN up to 9.24, as its frontend computes it).
+constexpr std::int64_t attention_scratch_of_sample(std::int64_t heads, std::int64_t tokens) {
   const auto round_up = [](std::int64_t n, std::int64_t unit) { return (n + unit - 1) / unit * unit; };
-  return samples * heads * (round_up(tokens, 64) * round_up(tokens, 128) * 2 + tokens * 4) + 256;
+  return heads * (round_up(tokens, 64) * round_up(tokens, 128) * 2 + tokens * 4);
+}
+/// And besides.
+inline constexpr std::int64_t attention_scratch_of_call = 256;
+
+/// For `samples` samples.
+constexpr std::int64_t attention_scratch(std::int64_t samples, std::int64_t heads, std::int64_t tokens) {
+  return samples * attention_scratch_of_sample(heads, tokens) + attention_scratch_of_call;
 }
 
 /// Samples of `samples` that it takes at a time: parts of one size, or nearly.
 constexpr std::int64_t attention_samples_at_once(std::int64_t samples, std::int64_t heads, std::int64_t tokens) {
-  const std::int64_t one = attention_scratch(1, heads, tokens) - 256;
-  const std::int64_t most =
-      std::clamp<std::int64_t>((static_cast<std::int64_t>(most_attention_scratch) - 256) / one, 1, samples);
+  constexpr std::int64_t room = static_cast<std::int64_t>(most_attention_scratch) - attention_scratch_of_call;
+  const std::int64_t most = std::clamp<std::int64_t>(room / attention_scratch_of_sample(heads, tokens), 1, samples);
   const std::int64_t parts = (samples + most - 1) / most;
   return (samples + parts - 1) / parts;
 }

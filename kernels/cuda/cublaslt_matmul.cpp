@@ -175,6 +175,11 @@ bool CublasLtMatmul::multiply(cudaStream_t stream, const Workspace& workspace, c
                 alignment(end.kept.data),
                 alignment(end.bias.data)};
   std::unique_ptr<Product>& product = products_[key];
+  const auto none = [&](cublasStatus_t status) {
+    product->found = false;
+    if (proposal_ == 0) complain(rows, columns, depth, a.dtype, end.kind, status);
+    return false;
+  };
   if (product == nullptr) {
     product = std::make_unique<Product>(c, a, transpose_a, b, transpose_b, end);
     Preference preference;
@@ -197,7 +202,7 @@ bool CublasLtMatmul::multiply(cudaStream_t stream, const Workspace& workspace, c
     product->found = status == CUBLAS_STATUS_SUCCESS && count == static_cast<int>(proposals.size()) &&
                      taken.state == CUBLAS_STATUS_SUCCESS;
     product->algorithm = taken.algo;
-    if (!product->found && proposal_ == 0) complain(rows, columns, depth, a.dtype, end.kind, status);
+    if (!product->found) return none(status);
   }
   if (!product->found) return false;
   product->point_at(end);
@@ -207,11 +212,7 @@ bool CublasLtMatmul::multiply(cudaStream_t stream, const Workspace& workspace, c
                      product->a_layout.value, &beta, c.data, product->c_layout.value, c.data, product->c_layout.value,
                      &product->algorithm, workspace.data(), workspace.bytes(), stream);
   const bool refused = status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE;
-  if (refused) {
-    complain(rows, columns, depth, a.dtype, end.kind, status);
-    product->found = false;
-    return false;
-  }
+  if (refused) return none(status);
   BLOCKTRAIN_CUBLAS(status);
   return true;
 }

@@ -3,6 +3,7 @@
 /// unit and its accepted values stand in describe.cpp, from which the loader, `plan --show-config` and
 /// docs/config.md are made.
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -134,6 +135,10 @@ struct ParallelConfig {
   /// of the weights, and keys of this section are not part of the experiment's identity.
   ActivationCheckpointing activation_checkpointing = ActivationCheckpointing::none;
 
+  /// timeout_seconds, as waits take it.
+  std::chrono::milliseconds timeout() const {
+    return std::chrono::milliseconds(static_cast<std::int64_t>(timeout_seconds * 1000));
+  }
   bool operator==(const ParallelConfig&) const = default;
 };
 

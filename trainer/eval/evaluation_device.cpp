@@ -19,9 +19,7 @@ std::unique_ptr<kernels::Device> make_evaluation_device(EvaluationRanks& ranks, 
   resolved.parallel.device = choose_device(
       ranks.world(), config, ". A run trained anywhere is computed on the CPU with --set parallel.device=cpu");
   const comm::HostMap hosts = comm::map_hosts(ranks.world());
-  const int host = hosts.host_of_rank[static_cast<std::size_t>(ranks.rank())];
-  const auto ranks_here = static_cast<int>(hosts.ranks_of_host[static_cast<std::size_t>(host)].size());
-  const int threads = config.parallel.threads > 0 ? config.parallel.threads : automatic_threads(ranks_here);
+  const int threads = compute_threads(config.parallel.threads, hosts.ranks_beside(ranks.rank()));
   std::unique_ptr<kernels::Device> device;
   ranks.together([&] { device = make_device(ranks.world(), hosts, resolved, threads); });
   return device;

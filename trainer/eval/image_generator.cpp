@@ -37,11 +37,9 @@ GeneratedImages ImageGenerator::generate(const std::vector<std::int32_t>& labels
   // What is sent of a batch: its operations, then its images.
   const auto piece = [&](std::int64_t number) {
     const std::int64_t begin = number * batch, count = std::min(batch, total - begin);
-    std::vector<float> images(static_cast<std::size_t>(count * size));
-    const double flops = make_batch(images.data(), labels.data() + begin, begin, count, settings);
-    EvaluationRanks::Bytes bytes(sizeof(flops) + images.size() * sizeof(float));
+    EvaluationRanks::Bytes bytes(sizeof(double) + static_cast<std::size_t>(count * size) * sizeof(float));
+    const double flops = make_batch(bytes.data() + sizeof(flops), labels.data() + begin, begin, count, settings);
     std::memcpy(bytes.data(), &flops, sizeof(flops));
-    std::memcpy(bytes.data() + sizeof(flops), images.data(), images.size() * sizeof(float));
     return bytes;
   };
   const auto tell = [&](std::int64_t done, std::int64_t) {
@@ -52,6 +50,7 @@ GeneratedImages ImageGenerator::generate(const std::vector<std::int32_t>& labels
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
 
   GeneratedImages result;
+  if (!batches.empty()) result.images.reserve(static_cast<std::size_t>(total * size));
   double flops = 0;
   for (const EvaluationRanks::Bytes& bytes : batches) {
     double of_batch = 0;
@@ -66,7 +65,7 @@ GeneratedImages ImageGenerator::generate(const std::vector<std::int32_t>& labels
   return result;
 }
 
-double ImageGenerator::make_batch(float* images, const std::int32_t* labels, std::int64_t begin, std::int64_t count,
+double ImageGenerator::make_batch(std::byte* images, const std::int32_t* labels, std::int64_t begin, std::int64_t count,
                                   const GenerationSettings& settings) {
   blocks::AssembledNetwork& network = network_.network();
   kernels::Device& device = network_.device();

@@ -49,8 +49,8 @@ class ImageGenerator {
     void bind(kernels::Arena& arena, const ImageShape& shape, std::int64_t batch);
   };
 
-  /// Images [begin, begin + count) into `images`; returns the operations they took.
-  double make_batch(float* images, const std::int32_t* labels, std::int64_t begin, std::int64_t count,
+  /// The numbers (float32) of images [begin, begin + count) to `images`; returns the operations they took.
+  double make_batch(std::byte* images, const std::int32_t* labels, std::int64_t begin, std::int64_t count,
                     const GenerationSettings& settings);
 
   TrainedNetwork& network_;

@@ -71,12 +71,12 @@ DataFacts load_facts(const std::string& folder) {
 
 std::chrono::milliseconds evaluation_timeout(comm::Communicator& world, const std::string& folder,
                                              const std::vector<std::string>& overrides) {
-  std::vector<double> seconds;
+  std::vector<std::int64_t> milliseconds;
   all_or_none(world, [&] {
-    if (world.rank() == 0) seconds.push_back(load_config_of(folder, overrides).parallel.timeout_seconds);
+    if (world.rank() == 0) milliseconds.push_back(load_config_of(folder, overrides).parallel.timeout().count());
   });
-  share(world, seconds);
-  return std::chrono::milliseconds(static_cast<std::int64_t>(seconds.front() * 1000));
+  share(world, milliseconds);
+  return std::chrono::milliseconds(milliseconds.front());
 }
 
 TrainedNetwork::TrainedNetwork(const std::string& folder, const std::vector<std::string>& overrides,

@@ -68,10 +68,7 @@ DeviceChoice resolve_device(comm::Communicator& world, const Config& config) {
 std::unique_ptr<kernels::Device> make_device(const comm::Communicator& world, const comm::HostMap& hosts,
                                              const Config& config, int threads) {
   if (!on_gpu(config)) return kernels::make_cpu_device(threads);
-  const auto host = static_cast<std::size_t>(hosts.host_of_rank[static_cast<std::size_t>(world.rank())]);
-  const std::vector<int>& ranks = hosts.ranks_of_host[host];
-  const auto place = std::find(ranks.begin(), ranks.end(), world.rank()) - ranks.begin();
-  const int index = static_cast<int>(place) % std::max(kernels::cuda_devices(nullptr), 1);
+  const int index = hosts.local_rank(world.rank()) % std::max(kernels::cuda_devices(nullptr), 1);
   return kernels::make_cuda_device(index, computed_in(config), true, config.parallel.cuda_graphs);
 }
 

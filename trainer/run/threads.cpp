@@ -17,4 +17,8 @@ int automatic_threads(int ranks_on_host) {
   return std::max(1, online / std::max(1, ranks_on_host));
 }
 
+int compute_threads(int configured, int ranks_on_host) {
+  return configured > 0 ? configured : automatic_threads(ranks_on_host);
+}
+
 }  // namespace blocktrain::trainer

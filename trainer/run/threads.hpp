@@ -7,4 +7,7 @@ namespace blocktrain::trainer {
 /// those; unbound ranks share the machine's cores evenly. At least one.
 int automatic_threads(int ranks_on_host);
 
+/// `configured` (parallel.threads), or automatic_threads() where that is 0.
+int compute_threads(int configured, int ranks_on_host);
+
 }  // namespace blocktrain::trainer

@@ -167,7 +167,7 @@ int train(comm::Communicator& world, const TrainRequest& request) {
   // 1. The config, read by rank 0; nothing is created before everything has been checked.
   RunFolderState folder_state = RunFolderState::fresh;
   Config config = share_config(world, request, folder_state);
-  const auto timeout = std::chrono::milliseconds(static_cast<std::int64_t>(config.parallel.timeout_seconds * 1000));
+  const auto timeout = config.parallel.timeout();
   world.set_deadline(timeout);
   config.parallel.device = resolve_device(world, config);
   const RunPaths paths{config.log.directory};
@@ -202,8 +202,7 @@ int train(comm::Communicator& world, const TrainRequest& request) {
   // 4. The device; memory, weights, batches.
   const RankPlan& mine = plan.ranks[static_cast<std::size_t>(world.rank())];
   const int host = hosts.host_of_rank[static_cast<std::size_t>(world.rank())];
-  const auto ranks_here = static_cast<int>(hosts.ranks_of_host[static_cast<std::size_t>(host)].size());
-  const int threads = config.parallel.threads > 0 ? config.parallel.threads : automatic_threads(ranks_here);
+  const int threads = compute_threads(config.parallel.threads, hosts.ranks_beside(world.rank()));
   std::unique_ptr<kernels::Device> device;
   all_or_none(world, [&] { device = make_device(world, hosts, config, threads); });
   require_device_memory(world, config, facts.shape, plan, *device);

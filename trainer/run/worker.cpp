@@ -160,8 +160,7 @@ bool Worker::rests_after(std::int64_t steps) const {
 void Worker::be_patient_with_replicas(bool patient) {
   if (patient == patient_) return;
   patient_ = patient;
-  const auto timeout =
-      std::chrono::milliseconds(static_cast<std::int64_t>(parts_.config.parallel.timeout_seconds * 1000));
+  const auto timeout = parts_.config.parallel.timeout();
   const auto deadline = patient ? most_timeouts_of_save * timeout : timeout;
   if (parts_.replicas.host != nullptr) parts_.replicas.host->set_deadline(deadline);
   if (parts_.replicas.device != nullptr) parts_.replicas.device->set_deadline(deadline);
