@@ -44,7 +44,7 @@ double cdf(const SigmaInterval& i, SigmaCoordinate coordinate, double sigma) {
 
 std::vector<double> draw(Ops& ops, const SigmaInterval& i, std::int64_t n = draws, std::uint32_t first_sample = 0,
                          std::uint32_t step = 7, const RandomKey& k = key) {
-  Operands o(ops.dtype());
+  Operands o(ops);
   o.state.step = step;
   ops.draw_sigma(o.output("sigma", {n}), o.interval(i), k, &o.state, first_sample);
   return o.read("sigma");
