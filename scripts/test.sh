@@ -9,7 +9,8 @@ usage() {
   cat <<'TEXT'
 usage: scripts/test.sh [OPTIONS]
 
-Builds and runs the tests as users build the program (release) and under the address, undefined-behaviour and thread
+Installs what is missing (as root on Debian or Ubuntu; elsewhere it says what to ask for, before anything is built), then
+builds and runs the tests as users build the program (release) and under the address, undefined-behaviour and thread
 sanitizers, then every fuzz target for a short while. Ends with what was skipped and why, what failed, and a line
 `N passed, N failed, N skipped`.
 
@@ -17,12 +18,13 @@ sanitizers, then every fuzz target for a short while. Ends with what was skipped
   --presets "A B"    these presets of CMakePresets.json (default: "release asan tsan")
   --cuda             release with the CUDA kernels (needs a toolkit); what needs a GPU is skipped without one
   --fuzz-seconds N   seconds per fuzz target, 0 for none (default: 10)
+  --skip-install     installs nothing
   -j N               jobs at a time (default: as many as there are cores)
   -h, --help         this text
 
 Logs: build/PRESET/Testing/Temporary/LastTest.log (a sanitizer's report is in its test's output), build/fuzz/*.log.
 With CI=true in the environment, warnings are errors.
-Exit codes: 0 all passed, 1 something failed, 2 wrong arguments.
+Exit codes: 0 all passed, 1 something failed, 2 something is missing or wrong arguments.
 TEXT
 }
 
@@ -35,10 +37,12 @@ presets="release asan tsan"
 fuzz_seconds=10
 jobs=$(nproc)
 cuda=OFF
+install=1
 while [ $# -gt 0 ]; do
   case $1 in
     -h | --help) usage; exit 0 ;;
     --cuda) cuda=ON ;;
+    --skip-install) install=0 ;;
     --quick) presets=release fuzz_seconds=0 ;;
     --presets | --fuzz-seconds | -j)
       [ $# -ge 2 ] || fail "$1 needs a value; see --help"
@@ -145,6 +149,10 @@ fuzz_one() {
   fi
 }
 
+if [ "$install" = 1 ]; then
+  printf '== what blocktrain and its tests need\n'
+  scripts/install-dependencies.sh --tests
+fi
 rm -rf build/results
 mkdir -p build/results
 for preset in $presets; do test_preset "$preset"; done
