@@ -12,8 +12,9 @@ Makes the smallest Debian there is (debootstrap --variant=minbase; bookworm, Deb
 into it, which leaves out what is not committed, and runs the README's two commands there: scripts/quickstart.sh and
 scripts/test.sh. Needs root, debootstrap and a mirror of Debian: the one that apt uses here, else debootstrap's own.
 
-  --steps N       scripts/quickstart.sh --steps N
-  --quick         scripts/test.sh --quick
+  --quickstart OPTIONS   options for scripts/quickstart.sh, divided by blanks
+  --test OPTIONS  options for scripts/test.sh
+  --quick         the same as --quickstart "--steps 100 --set optimizer.warmup_steps=10 --end-to-end" --test "--quick"
   --folder DIR    makes the root in DIR, which must not exist (default: a new folder in TMPDIR, else in /tmp)
   --keep          leaves it there; `chroot DIR` enters it
   --packages DIR  keeps the packages that are fetched in DIR, for the next time
@@ -36,17 +37,21 @@ skip() {
   exit 77
 }
 
-release="" steps=() quick=() folder="" keep=0 packages=""
+release="" quickstart_options="" test_options="" folder="" keep=0 packages=""
 ccache=$(ccache --get-config cache_dir 2>/dev/null) || ccache=
 while [ $# -gt 0 ]; do
   case $1 in
     -h | --help) usage; exit 0 ;;
-    --quick) quick=(--quick) ;;
+    --quick)
+      quickstart_options="--steps 100 --set optimizer.warmup_steps=10 --end-to-end"
+      test_options="--quick"
+      ;;
     --keep) keep=1 ;;
-    --steps | --folder | --packages | --ccache)
+    --quickstart | --test | --folder | --packages | --ccache)
       [ $# -ge 2 ] || fail 2 "$1 needs a value; see --help"
       case $1 in
-        --steps) steps=(--steps "$2") ;;
+        --quickstart) quickstart_options=$2 ;;
+        --test) test_options=$2 ;;
         --folder) folder=$2 ;;
         --packages) packages=$2 ;;
         --ccache) ccache=$2 ;;
@@ -62,7 +67,6 @@ while [ $# -gt 0 ]; do
   shift
 done
 release=${release:-bookworm}
-[ ${#steps[@]} -eq 0 ] || [[ ${steps[1]} =~ ^[1-9][0-9]{0,8}$ ]] || fail 2 "--steps ${steps[1]}: accepted is a number of steps from 1"
 [ -z "$folder" ] || [ ! -e "$folder" ] || fail 2 "--folder $folder: is there already"
 
 [ "$(id -u)" -eq 0 ] || skip "only root can make one"
@@ -89,8 +93,7 @@ if [ -n "$ccache" ]; then
   ccache=$(cd "$ccache" && pwd)
 fi
 
-export root release folder mirror packages ccache keep
-export quickstart_options="${steps[*]}" test_options="${quick[*]}"
+export root release folder mirror packages ccache quickstart_options test_options
 child=
 # Nothing is mounted in the folder as seen from here.
 # shellcheck disable=SC2317  # the trap calls it

@@ -57,6 +57,7 @@ libfuzzer:            | more   | clang-14 libclang-rt-14-dev / clang libclang-rt
 command:slurmctld     | checks | slurmctld          | slurm          | (the cluster has it)
 command:slurmd        | checks | slurmd             | slurm          | (the cluster has it)
 command:munged        | checks | munge              | munge          | (the cluster has it)
+command:debootstrap   | checks | debootstrap        | debootstrap    | (not needed on a cluster)
 command:clang-format  | checks | clang-format       | llvm           | llvm
 command:shellcheck    | checks | shellcheck         | shellcheck     | shellcheck
 '

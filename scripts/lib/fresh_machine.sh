@@ -21,6 +21,8 @@ options=()
 [[ $mirror != https:* ]] || options+=(--include=ca-certificates)
 [ -z "$packages" ] || options+=(--cache-dir="$packages")
 debootstrap --variant=minbase "${options[@]}" "$release" "$folder" ${mirror:+"$mirror"} >/dev/null
+# Nobody needs this root after a crash: dpkg may write without waiting for the disk.
+echo force-unsafe-io >"$folder/etc/dpkg/dpkg.cfg.d/unsafe-io"
 # The same repositories and the same way to them as here.
 # shellcheck disable=SC2016  # apt expands them
 repositories=$(apt-get indextargets --format '$(ORIGIN) $(RELEASE) $(REPO_URI)' 'Created-By: Packages' 2>/dev/null |
