@@ -1,8 +1,5 @@
 # Every library the product needs, found once, with a message that says what to install.
 find_package(Threads REQUIRED)
-if(POLICY CMP0167)
-  cmake_policy(SET CMP0167 NEW)  # Boost by its own package files
-endif()
 
 macro(blocktrain_require found what)
   if(NOT ${found})
