@@ -17,6 +17,7 @@ sanitizers, then every fuzz target for a short while. Ends with what was skipped
   --quick            release only, no fuzzing
   --presets "A B"    these presets of CMakePresets.json (default: "release asan tsan")
   --cuda             release with the CUDA kernels (needs a toolkit); what needs a GPU is skipped without one
+  --labels REGEX     of release, only tests that have such a label, as for ctest -L (default: all)
   --fuzz-seconds N   seconds per fuzz target, 0 for none (default: 10)
   --skip-install     installs nothing
   -j N               jobs at a time (default: as many as there are cores)
@@ -37,6 +38,7 @@ presets="release asan tsan"
 fuzz_seconds=10
 jobs=$(nproc)
 cuda=OFF
+labels=()
 install=1
 while [ $# -gt 0 ]; do
   case $1 in
@@ -44,10 +46,11 @@ while [ $# -gt 0 ]; do
     --cuda) cuda=ON ;;
     --skip-install) install=0 ;;
     --quick) presets=release fuzz_seconds=0 ;;
-    --presets | --fuzz-seconds | -j)
+    --presets | --labels | --fuzz-seconds | -j)
       [ $# -ge 2 ] || fail "$1 needs a value; see --help"
       case $1 in
         --presets) presets=$2 ;;
+        --labels) labels=(-L "$2") ;;
         --fuzz-seconds) fuzz_seconds=$2 ;;
         -j) jobs=$2 ;;
       esac
@@ -72,11 +75,12 @@ record() {
 test_preset() {
   local preset=$1 began=$SECONDS
   printf '\n== %s: build\n' "$preset"
-  local options=("${configure[@]}")
+  local options=("${configure[@]}") chosen=()
   local target=blocktrain_tests
   if [ "$preset" = release ]; then
     options+=("-DBLOCKTRAIN_CUDA=$cuda")
     target=all
+    chosen=("${labels[@]}")
   fi
   if ! cmake --preset "$preset" "${options[@]}" || ! cmake --build "build/$preset" -j "$jobs" --target "$target"; then
     record "$preset" build failed "see above"
@@ -84,7 +88,7 @@ test_preset() {
   fi
   printf '== %s: built after %s s; tests\n' "$preset" "$((SECONDS - began))"
   # Messages, so that a test which leaves out a part says so.
-  BOOST_TEST_LOG_LEVEL=message ctest --preset "$preset" -j "$jobs" --output-junit "$root/build/results/$preset.xml" \
+  BOOST_TEST_LOG_LEVEL=message ctest --preset "$preset" "${chosen[@]}" -j "$jobs" --output-junit "$root/build/results/$preset.xml" \
     --test-output-size-passed 1000000 --test-output-size-failed 1000000 || true
   [ -s "build/results/$preset.xml" ] || record "$preset" ctest failed "it wrote no results"
   printf '== %s: done after %s s; log: build/%s/Testing/Temporary/LastTest.log\n' "$preset" "$((SECONDS - began))" "$preset"
