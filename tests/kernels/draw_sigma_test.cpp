@@ -67,8 +67,6 @@ std::vector<SigmaInterval> intervals() {
   return all;
 }
 
-}  // namespace
-
 BOOST_AUTO_TEST_CASE(draws_agree_with_the_reference) {
   const auto reference = make_reference_ops(), one = make_cpu_ops(1), three = make_cpu_ops(3);
   for (const SigmaInterval& i : intervals()) {
@@ -172,3 +170,5 @@ BOOST_AUTO_TEST_CASE(by_hand) {
     BOOST_TEST(draw(ops, interval(2, 2, SigmaCoordinate::normal), 1)[0] == 2);
   });
 }
+
+}  // namespace

@@ -40,8 +40,6 @@ void backward(Ops& ops, Operands& o, const Tensor& pre, bool kept, const Fill& s
   ops.fill(work, 0);
 }
 
-}  // namespace
-
 BOOST_AUTO_TEST_CASE(linear_gelu_forward_agrees_with_the_reference) {
   for (const Shape& s : shapes) {
     for (const bool in_place : {false, true}) {
@@ -123,3 +121,5 @@ BOOST_AUTO_TEST_CASE(by_hand) {
     check_values(ops, o, "dbias", {4});
   });
 }
+
+}  // namespace

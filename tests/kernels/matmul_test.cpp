@@ -49,8 +49,6 @@ void check_linear_backward(const Shape& s, std::int64_t gap, int variant) {
       in_bfloat16);
 }
 
-}  // namespace
-
 BOOST_AUTO_TEST_CASE(matmul_agrees_with_the_reference) {
   for (const Shape& s : shapes) {
     for (const bool ta : {false, true}) {
@@ -219,3 +217,5 @@ BOOST_AUTO_TEST_CASE(shapes_that_do_not_fit_are_refused) {
         std::logic_error);
   });
 }
+
+}  // namespace

@@ -20,8 +20,6 @@ std::vector<double> normals(Ops& ops, const RandomKey& k, std::int64_t rows, std
   return o.read("out");
 }
 
-}  // namespace
-
 BOOST_AUTO_TEST_CASE(random_normal_agrees_with_the_reference) {
   for (const auto& [n, p] : std::vector<std::array<std::int64_t, 2>>{{1, 1}, {3, 17}, {20, 64}, {5, 3072}, {2, 9001}}) {
     check_parity("random_normal", tolerance, [&, n = n, p = p](Ops& ops, Operands& o) {
@@ -116,3 +114,5 @@ BOOST_AUTO_TEST_CASE(philox_in_lanes_gives_the_words_of_random123) {
     }
   }
 }
+
+}  // namespace
