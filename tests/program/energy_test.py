@@ -185,10 +185,10 @@ class EnergyTest(ProgramTest):
 
         self.folder.chmod(0o777)
         binary = pathlib.Path(shutil.copy(program.BINARY, self.folder))
-        shutil.copytree(program.DIGITS, self.folder / "digits")
-        for path in self.folder.rglob("*"):
-            path.chmod(path.stat().st_mode | (0o755 if path.is_dir() or path == binary else 0o644))
-        experiment.set(data__path=str(self.folder / "digits"))
+        data = pathlib.Path(shutil.copytree(program.DIGITS, self.folder / "digits"))
+        for path in (binary, data, *data.iterdir()):
+            path.chmod(path.stat().st_mode | (0o644 if path.parent == data else 0o755))
+        experiment.set(data__path=str(data))
         options = {"preexec": nobody, "cwd": self.folder, "binary": binary}
         if subprocess.run(["test", "-x", binary], preexec_fn=nobody, cwd="/").returncode != 0:
             self.skipTest(f"other users cannot enter {self.folder.parent}, where temporary files go: see TMPDIR")
