@@ -4,6 +4,7 @@
 
 #include "tests/trainer/config/support.hpp"
 #include "trainer/config/describe.hpp"
+#include "trainer/config/experiment.hpp"
 
 using namespace blocktrain::trainer;
 using namespace blocktrain::trainer::test;
