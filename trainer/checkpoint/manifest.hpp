@@ -21,8 +21,8 @@
 /// block_file_name(block, step), which leaves no way out of the folder.
 ///
 /// "experiment" is the identity that the run got when it was started; its block files carry it too. "keys" are the keys
-/// that count for it, with their values as YAML (trainer/config/experiment.hpp): by them a config is compared, so that a
-/// refusal names what differs. {} where they are not known.
+/// that count for it, with their values as YAML (trainer/config/experiment.hpp): by them a config is compared, so that
+/// a refusal names what differs. {} where they are not known.
 ///
 /// Version 1 has no "keys", and stays readable: the keys of such a run are those of its config.yaml.
 
@@ -43,7 +43,7 @@ inline constexpr const char* manifest_name = "manifest.json";
 inline constexpr const char* previous_manifest_name = "manifest.previous.json";
 
 struct Manifest {
-  Experiment experiment;  ///< keys have names and values alone
+  Experiment experiment;                           ///< keys have names and values alone
   std::vector<std::vector<CommittedFile>> blocks;  ///< by block; newest first
 
   bool operator==(const Manifest&) const = default;
@@ -66,9 +66,9 @@ struct LoadedManifest {
 /// Loads RUN/checkpoints/manifest.json, or manifest.previous.json when the first is damaged (its digest is wrong) or
 /// missing, and checks that it is of `experiment`, by its identity or its keys, with `blocks` blocks. `recorded` is the
 /// experiment of RUN/config.yaml: the keys of a manifest of version 1 are taken from there, if its identity is that of
-/// the manifest. Nullopt when there is no manifest and no block file: nothing was ever saved. Throws InputError: neither
-/// is usable; both are missing beside block files; another experiment (what differs is named); a later version or
-/// impossible contents under a right digest; a link instead of a file or folder.
+/// the manifest. Nullopt when there is no manifest and no block file: nothing was ever saved. Throws InputError:
+/// neither is usable; both are missing beside block files; another experiment (what differs is named); a later version
+/// or impossible contents under a right digest; a link instead of a file or folder.
 std::optional<LoadedManifest> load_manifest(const std::filesystem::path& run_directory, const Experiment& experiment,
                                             int blocks, const Experiment& recorded = {});
 

@@ -36,8 +36,8 @@ class ManifestWriter {
   /// blocks start, by find_resume_points: what the manifest names beyond that is forgotten, for those steps are trained
   /// again. Saves the manifest, then removes what it does not name: orphaned block files and files aside of a crash.
   /// Files of a block that starts over at step 0 stay until they are overwritten or the next start, and nothing else in
-  /// the folder is touched. A file that cannot be removed stays, with a warning. Throws InputError as load_manifest does
-  /// and when another process is writing there, RunError when the system refuses otherwise.
+  /// the folder is touched. A file that cannot be removed stays, with a warning. Throws InputError as load_manifest
+  /// does and when another process is writing there, RunError when the system refuses otherwise.
   ManifestWriter(std::filesystem::path run_directory, Experiment experiment, const ResumePlan& start,
                  RemoveFile remove_file = ::unlink);
 

@@ -66,9 +66,8 @@ void describe_data_and_model(std::vector<Field>& fields, Config& c) {
                     true});
 
   // That the data are the same is checked by their digest.
-  fields.push_back(
-      not_training({"data", "path", PathField{&c.data.path},
-                    "Folder with the data set's files. Relative to the current directory.", true}));
+  fields.push_back(not_training({"data", "path", PathField{&c.data.path},
+                                 "Folder with the data set's files. Relative to the current directory.", true}));
   fields.push_back(not_training({"data", "format", names(c.data.format, DataFormat::cifar100, kFormats),
                                  "Format of the files; auto goes by their names: idx is that of MNIST."}));
   fields.push_back({"data", "batch", integer(c.data.batch, 1, kMostImages), "Images per step and block."});

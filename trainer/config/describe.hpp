@@ -84,18 +84,19 @@ struct Field {
   FieldValue value;
   std::string_view doc;  ///< what it means, with its unit
   bool required = false;
-  std::string_view since{};      ///< the version that brought the key; empty: the first one had it (see added())
-  std::string_view as_before{};  ///< of a key with `since`: the value, as YAML, that means what was done without the key
-  bool trains = true;            ///< false: other values train the same weights, whatever the section (see not_training())
+  std::string_view since{};  ///< the version that brought the key; empty: the first one had it (see added())
+  std::string_view
+      as_before{};     ///< of a key with `since`: the value, as YAML, that means what was done without the key
+  bool trains = true;  ///< false: other values train the same weights, whatever the section (see not_training())
 
   /// "section.key", as in messages and `--set`.
   std::string name() const;
 };
 
-/// A key that the first version did not have. `since` names the version that brings it, `as_before` the value with which
-/// the program does what it did without the key, spelt as to_yaml writes it. A run folder that lacks the key was written
-/// before it came and is read with that value, whatever the default; and with that value the key does not count for the
-/// identity of an experiment, so that runs from before stay the same experiment.
+/// A key that the first version did not have. `since` names the version that brings it, `as_before` the value with
+/// which the program does what it did without the key, spelt as to_yaml writes it. A run folder that lacks the key was
+/// written before it came and is read with that value, whatever the default; and with that value the key does not count
+/// for the identity of an experiment, so that runs from before stay the same experiment.
 Field added(std::string_view since, std::string_view as_before, Field field);
 
 /// A key whose value says nothing about the weights, in a section whose other keys do: where the data lie, say.

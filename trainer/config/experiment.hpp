@@ -17,9 +17,10 @@
 namespace blocktrain::trainer {
 
 struct ExperimentKey {
-  std::string name;       ///< "model.width"
-  std::string value;      ///< as YAML, as the author chose it; blocks.layers and blocks.seeds written out
-  std::string comes_to;   ///< where the value stands for another key's (optimizer.decay_steps -1): that one's; else empty
+  std::string name;   ///< "model.width"
+  std::string value;  ///< as YAML, as the author chose it; blocks.layers and blocks.seeds written out
+  std::string
+      comes_to;  ///< where the value stands for another key's (optimizer.decay_steps -1): that one's; else empty
   std::string as_before;  ///< Field::as_before; empty for a key that was there from the start
 
   /// Whether the key is part of the identity, and kept in manifests.

@@ -126,8 +126,8 @@ std::vector<KeyDifference> differing_keys(const Experiment& run, const Experimen
   };
   std::vector<KeyDifference> named;
   for (const KeyDifference& difference : all) {
-    const auto derived = std::find_if(kDerived.begin(), kDerived.end(),
-                                      [&](const Derived& d) { return d.key == difference.name; });
+    const auto derived =
+        std::find_if(kDerived.begin(), kDerived.end(), [&](const Derived& d) { return d.key == difference.name; });
     if (derived == kDerived.end() || std::none_of(derived->from.begin(), derived->from.end(), differs)) {
       named.push_back(difference);
     }
@@ -137,7 +137,8 @@ std::vector<KeyDifference> differing_keys(const Experiment& run, const Experimen
 
 std::string to_text(const std::vector<KeyDifference>& differences) {
   std::string text;
-  for (const KeyDifference& d : differences) text += "\n  " + d.name + ": " + d.in_run + " in the run, " + d.now + " now";
+  for (const KeyDifference& d : differences)
+    text += "\n  " + d.name + ": " + d.in_run + " in the run, " + d.now + " now";
   return text;
 }
 

@@ -56,8 +56,8 @@ Config load_config_of(const std::string& folder, const std::vector<std::string>&
 
 DataFacts load_facts(const std::string& folder, const Config& config, std::vector<std::string>& warnings) {
   const std::string path = RunPaths{folder}.data();
-  DataFacts facts =
-      facts_of_run(RunPaths{folder}, [&config] { return data_facts(config, open_data(config)); }, warnings);
+  DataFacts facts = facts_of_run(
+      RunPaths{folder}, [&config] { return data_facts(config, open_data(config)); }, warnings);
   constexpr std::int64_t most_elements = std::int64_t{1} << 26;
   if (facts.shape.channels * facts.shape.height > most_elements / facts.shape.width) {
     throw InputError(fmt::format("{}: images of {}x{}x{} numbers are more than blocktrain takes", path,

@@ -40,8 +40,8 @@ enum class RunFolderState { fresh, resumable };
 /// Creates nothing.
 RunFolderState inspect_run_folder(const Config& config, bool resume);
 
-/// Loads RUN/config.yaml of an existing run, log.directory being `root` (load_run_folder_config). Throws InputError when
-/// `root` is not a RUN folder.
+/// Loads RUN/config.yaml of an existing run, log.directory being `root` (load_run_folder_config). Throws InputError
+/// when `root` is not a RUN folder.
 Config load_run_config(const std::string& root, const std::vector<std::string>& overrides = {});
 
 /// Creates what is missing of the folder and writes config.yaml and data.json (`data_json`), each whole or not at all.

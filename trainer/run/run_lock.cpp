@@ -31,16 +31,15 @@ constexpr const char* format_name = "blocktrain-lock";
 [[noreturn]] void refuse_writing(const std::string& path, int error) {
   std::string message = "log.directory: cannot write '" + path + "': " + std::strerror(error);
   if (error == EACCES || error == EPERM) {
-    message += "; to go on with a run of somebody else, have its owner allow it (chmod -R g+w RUN, and umask 002 before "
-               "the next training), or copy the folder";
+    message +=
+        "; to go on with a run of somebody else, have its owner allow it (chmod -R g+w RUN, and umask 002 before "
+        "the next training), or copy the folder";
   }
   throw InputError(message);
 }
 
 /// Whether the error says that this file system has no locks, rather than that this one cannot be had.
-bool has_no_locks(int error) {
-  return error == ENOLCK || error == EOPNOTSUPP || error == ENOTSUP || error == ENOSYS;
-}
+bool has_no_locks(int error) { return error == ENOLCK || error == EOPNOTSUPP || error == ENOTSUP || error == ENOSYS; }
 
 /// Start of a process in clock ticks since boot, field 22 of /proc/PID/stat; nullopt: there is no such process.
 std::optional<unsigned long long> start_of(long pid) {
@@ -67,9 +66,14 @@ std::string random_token() {
 }
 
 std::string to_json(const LockHolder& h) {
-  const nlohmann::ordered_json j = {{"format", format_name}, {"version", 1},  {"host", h.host},
-                                    {"boot", h.boot},        {"pid_namespace", h.pid_namespace},
-                                    {"pid", h.pid},          {"start", h.start}, {"token", h.token}};
+  const nlohmann::ordered_json j = {{"format", format_name},
+                                    {"version", 1},
+                                    {"host", h.host},
+                                    {"boot", h.boot},
+                                    {"pid_namespace", h.pid_namespace},
+                                    {"pid", h.pid},
+                                    {"start", h.start},
+                                    {"token", h.token}};
   return j.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 
@@ -127,12 +131,13 @@ bool create_file(const std::string& path, const std::string& text) {
   const std::string who =
       h ? fmt::format("process {} on {}", h->pid, printable(h->host)) : std::string("a process that it does not name");
   throw InputError("log.directory: '" + paths.root + "' is being trained in by " + who + ", says " +
-                   paths.lock_holder() + ". Wait for it to end or choose another folder; when it is certain that the "
+                   paths.lock_holder() +
+                   ". Wait for it to end or choose another folder; when it is certain that the "
                    "process is gone (a host that was lost, say), remove that file");
 }
 
-/// Removes lock.holder of a process that is gone, and puts `text` in its place unless that is empty. Nobody else does so
-/// at the same time.
+/// Removes lock.holder of a process that is gone, and puts `text` in its place unless that is empty. Nobody else does
+/// so at the same time.
 void take_over(const RunPaths& paths, const LockHolder& gone, const std::string& text) {
   const std::string right = paths.root + "/lock.takeover-" + gone.token;
   if (!create_file(right, "")) {

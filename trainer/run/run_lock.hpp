@@ -1,9 +1,10 @@
 #pragma once
 /// Keeps a second training out of a RUN folder.
 ///
-/// RUN/lock is locked by flock(2), which the system ends with the process, however it ends. Where the file system has no
-/// such locks (Lustre mounted without `flock`, NFS without a lock service), RUN/lock.holder stands in: created only if it
-/// was not there, which every file system does for one process alone, and removed at the end. It names its process:
+/// RUN/lock is locked by flock(2), which the system ends with the process, however it ends. Where the file system has
+/// no such locks (Lustre mounted without `flock`, NFS without a lock service), RUN/lock.holder stands in: created only
+/// if it was not there, which every file system does for one process alone, and removed at the end. It names its
+/// process:
 ///
 ///   {"format": "blocktrain-lock", "version": 1, "host": .., "boot": .., "pid_namespace": .., "pid": .., "start": ..,
 ///    "token": ..}

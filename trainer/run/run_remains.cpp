@@ -101,15 +101,15 @@ std::vector<std::string> changed_budget(const Config& before, const Config& now,
     if (p.step > now.budget.steps) beyond += fmt::format("{}{} ({})", beyond.empty() ? "" : ", ", p.block, p.step);
   }
   if (!beyond.empty()) {
-    sentences.push_back(fmt::format("blocks beyond budget.steps {} stay as they are, by block (step): {}",
-                                    now.budget.steps, beyond));
+    sentences.push_back(
+        fmt::format("blocks beyond budget.steps {} stay as they are, by block (step): {}", now.budget.steps, beyond));
   }
   const std::int64_t was = resolved_decay_steps(before), is = resolved_decay_steps(now);
   if (began && goes_on && was != is) {
-    sentences.push_back(
-        fmt::format("optimizer.decay_steps -1 follows budget.steps: the learning rate now falls until step {}, and fell "
-                    "until step {} in the steps so far. To keep to that, give --set optimizer.decay_steps={}",
-                    is, was, was));
+    sentences.push_back(fmt::format(
+        "optimizer.decay_steps -1 follows budget.steps: the learning rate now falls until step {}, and fell "
+        "until step {} in the steps so far. To keep to that, give --set optimizer.decay_steps={}",
+        is, was, was));
   }
   return sentences;
 }

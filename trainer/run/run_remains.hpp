@@ -12,9 +12,10 @@
 
 namespace blocktrain::trainer {
 
-/// What the run in a RUN folder was trained on: data.json, or where that is missing or empty what `now` says of the data
-/// at hand, with a sentence in `warnings`. The digest in the ledger then tells whether they are the same data. Throws
-/// InputError: data.json is damaged; it is missing, and the data at hand are others or (`now` throws) cannot be read.
+/// What the run in a RUN folder was trained on: data.json, or where that is missing or empty what `now` says of the
+/// data at hand, with a sentence in `warnings`. The digest in the ledger then tells whether they are the same data.
+/// Throws InputError: data.json is damaged; it is missing, and the data at hand are others or (`now` throws) cannot be
+/// read.
 DataFacts facts_of_run(const RunPaths& paths, const std::function<DataFacts()>& now,
                        std::vector<std::string>& warnings);
 

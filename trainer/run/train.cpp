@@ -92,7 +92,8 @@ std::unique_ptr<RunLock> open_run_folder(comm::Communicator& world, const RunPat
     if (world.rank() != 0) return;
     std::vector<std::string> warnings;
     if (state == RunFolderState::resumable) {
-      const DataFacts before = facts_of_run(paths, [&data] { return data; }, warnings);
+      const DataFacts before = facts_of_run(
+          paths, [&data] { return data; }, warnings);
       if (before.digest != data.digest) {
         throw InputError("data.path: '" + data.path + "' holds other data than the run in '" + paths.root +
                          "' was trained on ('" + before.path + "'); nothing was changed. Give the same data to resume");
@@ -285,8 +286,8 @@ int train(comm::Communicator& world, const TrainRequest& request) {
     coordinator =
         std::make_unique<Coordinator>(world, CoordinatorSettings{config, plan, paths, experiment, facts, hosts,
                                                                  host_facts, boards.places, resume, request.progress});
-    // Behind the manifest, which has the keys of this config now: a manifest without keys is known by the config.yaml of
-    // before.
+    // Behind the manifest, which has the keys of this config now: a manifest without keys is known by the config.yaml
+    // of before.
     if (folder_state == RunFolderState::resumable) create_run_folder(paths, config, to_json(facts));
   });
 
