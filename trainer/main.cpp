@@ -100,6 +100,7 @@ int main(int argc, char** argv) {
       "eval", "Measure the quality of the assembled network, per sigma and overall; mpirun -np N shares the work");
   eval_app->add_option("RUN", eval.run, "Folder of a run")->required();
   eval_app->add_option("--twin", eval.twin, "Folder of the end-to-end run to show beside it");
+  eval_app->add_option("-o,--out", eval.out, "JSON file to write (default: RUN/eval.json)");
   eval_app->add_option("--set", eval.overrides, "Override a key of eval.*, parallel.* or data.path; repeat for more")
       ->allow_extra_args(false);
   eval_app->callback([&] { exit_code = eval_command(eval); });

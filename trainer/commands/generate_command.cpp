@@ -103,7 +103,7 @@ int generate(comm::Communicator& world, const GenerateArguments& arguments) {
   Grid grid;
   Picture picture;
   ranks.together([&] {
-    if (ranks.leads()) require_writable(out, "--out");
+    if (ranks.leads()) require_writable(out, "--out", picture_kind());
     settings = settings_of(arguments, network.config());
     labels = labels_of(arguments, network.data().shape.classes);
     if (!ranks.leads()) return;
@@ -131,7 +131,7 @@ int generate(comm::Communicator& world, const GenerateArguments& arguments) {
                     sampler_names[static_cast<std::size_t>(settings.sampler)], settings.guidance, settings.seed);
     const std::vector<std::uint8_t> png = to_png(picture, {{"Software", std::string("blocktrain ") + version()},
                                                            {"Description", network.summary() + "; " + how}});
-    WholeFile file(out, "--out");
+    WholeFile file(out, "--out", picture_kind());
     file.write(std::as_bytes(std::span(png)));
     file.commit();
 

@@ -65,10 +65,11 @@ void describe_data_and_model(std::vector<Field>& fields, Config& c) {
                     "rank must see it.",
                     true});
 
-  fields.push_back({"data", "path", PathField{&c.data.path},
-                    "Folder with the data set's files. Relative to the current directory.", true});
-  fields.push_back({"data", "format", names(c.data.format, DataFormat::cifar100, kFormats),
-                    "Format of the files; auto goes by their names: idx is that of MNIST."});
+  // That the data are the same is checked by their digest.
+  fields.push_back(not_training({"data", "path", PathField{&c.data.path},
+                                 "Folder with the data set's files. Relative to the current directory.", true}));
+  fields.push_back(not_training({"data", "format", names(c.data.format, DataFormat::cifar100, kFormats),
+                                 "Format of the files; auto goes by their names: idx is that of MNIST."}));
   fields.push_back({"data", "batch", integer(c.data.batch, 1, kMostImages), "Images per step and block."});
   fields.push_back({"data", "micro_batch", integer(c.data.micro_batch, 0, kMostImages),
                     "Images per forward and backward pass; less needs less memory and more passes. 0: chosen by the "
@@ -239,11 +240,22 @@ std::vector<Field> describe(Config& config) {
 
 std::span<const Section> sections() { return kSections; }
 
-bool part_of_identity(std::string_view section) {
+Field added(std::string_view since, std::string_view as_before, Field field) {
+  field.since = since;
+  field.as_before = as_before;
+  return field;
+}
+
+Field not_training(Field field) {
+  field.trains = false;
+  return field;
+}
+
+bool part_of_identity(const Field& field) {
   for (const std::string_view other : {"log", "budget", "eval", "checkpoint", "parallel", "energy"}) {
-    if (section == other) return false;
+    if (field.section == other) return false;
   }
-  return true;
+  return field.trains;
 }
 
 }  // namespace blocktrain::trainer

@@ -54,7 +54,8 @@ Coordinator::Coordinator(comm::Communicator& world, CoordinatorSettings settings
     for (const double j : before.measured) joules_before_ += j;
     seconds_before_ = before.wall_seconds;
   }
-  manifest_ = std::make_unique<ManifestWriter>(settings_.paths.root, settings_.identity, settings_.resume);
+  manifest_ = std::make_unique<ManifestWriter>(settings_.paths.root, settings_.experiment, settings_.resume);
+  for (const std::string& warning : manifest_->warnings()) say("warning: " + warning);
 
   RunLedgerOptions options;
   options.directory = settings_.paths.root;
@@ -74,7 +75,8 @@ Coordinator::Coordinator(comm::Communicator& world, CoordinatorSettings settings
   start.transport = world.transport();
   start.training = config.blocks.training == TrainingMode::end_to_end ? "end_to_end" : "block_local";
   start.hosts = settings_.host_facts;
-  start.extra = {{"experiment", settings_.identity}, {"data_digest", settings_.data.digest}, {"device", "cpu"}};
+  start.extra = {
+      {"experiment", settings_.experiment.identity}, {"data_digest", settings_.data.digest}, {"device", "cpu"}};
   ledger_->start(start);
   if (recovered.existed) ledger_->resumed(note);
 

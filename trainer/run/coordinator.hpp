@@ -18,6 +18,7 @@
 #include "trainer/checkpoint/manifest_writer.hpp"
 #include "trainer/checkpoint/resume.hpp"
 #include "trainer/config/config.hpp"
+#include "trainer/config/experiment.hpp"
 #include "trainer/ledger/run_ledger.hpp"
 #include "trainer/run/data_facts.hpp"
 #include "trainer/run/messages.hpp"
@@ -33,7 +34,7 @@ struct CoordinatorSettings {
   const Config& config;
   const Plan& plan;
   RunPaths paths;
-  std::string identity;
+  Experiment experiment;  ///< with the identity that the run got when it was started
   DataFacts data;
   comm::HostMap hosts;
   std::vector<HostFacts> host_facts;

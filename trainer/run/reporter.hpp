@@ -30,7 +30,7 @@ namespace blocktrain::trainer {
 
 struct ReporterSettings {
   std::string run_folder;
-  std::string experiment;  ///< experiment_identity()
+  std::string experiment;  ///< identity of the run (ResumePlan::experiment)
   TrainingMode training = TrainingMode::block_local;
   std::chrono::milliseconds timeout{120000};
   int host = 0;
