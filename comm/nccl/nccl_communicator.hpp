@@ -75,7 +75,7 @@ class NcclCommunicator final : public DeviceCommunicator {
   void* stream_ = nullptr;        ///< that of what is pending
   bool pending_ = false;
   const char* call_ = "";     ///< that is under way
-  Clock::time_point end_;     ///< of its time
+  RunningClock::time_point end_;     ///< of its time
   std::string failure_;       ///< why no operation is possible any more
   bool left_behind_ = false;  ///< NCCL did not return from its abort
   TrafficCounters traffic_;

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "comm/communicator.hpp"
+#include "kernels/running_clock.hpp"
 #include "trainer/checkpoint/commit.hpp"
 #include "trainer/ledger/energy/gpu_boards.hpp"
 #include "trainer/ledger/energy/host_sampler.hpp"
@@ -124,7 +125,8 @@ class Reporter {
   // of the service thread alone
   LedgerPacket packet_;
   std::vector<std::byte> bytes_;
-  std::chrono::steady_clock::time_point last_post_{}, last_heard_{}, last_measure_{};
+  std::chrono::steady_clock::time_point last_post_{}, last_measure_{};
+  RunningClock::time_point last_heard_{};
   bool signal_told_ = false;
 
   std::thread thread_;
