@@ -1,7 +1,7 @@
 #pragma once
 /// The clock of every wait that has a deadline: it counts the time in which this process itself ran. A process that was
-/// stopped (Ctrl-Z, a debugger, a virtual machine that paused) heard nothing meanwhile, but neither was it listening, so
-/// that time is no silence of others, and all processes of a run that were stopped together go on together.
+/// stopped (Ctrl-Z, a debugger, a virtual machine that paused) heard nothing meanwhile, but neither was it listening,
+/// so that time is no silence of others, and all processes of a run that were stopped together go on together.
 ///
 /// Where a process is being stopped the system does not tell it; but somebody who waits looks at the clock again and
 /// again, and what lies between two looks beyond RunningTime::longest_gap is taken to be such a stop. On a machine so

@@ -28,6 +28,7 @@ constexpr microseconds longest_sleep_idle{2000};
 constexpr int sleep_share = 16;
 
 constexpr std::chrono::seconds abort_patience{5};
+constexpr std::chrono::seconds launcher_patience{3};
 // What was posted before abort() has this long to leave, for there may be ranks that do not take theirs.
 constexpr std::chrono::milliseconds abort_drain{200};
 
@@ -303,10 +304,12 @@ void Engine::abort(int exit_code) {
       // Whoever does not take what was posted is not waited for.
     }
   }
-  // After MPI_Abort mpirun would wait for hosts that it cannot reach; ended like this it always says 1.
-  if (exit_code == 1 && end_launcher()) {
-    std::this_thread::sleep_for(abort_patience);
-    _exit(exit_code);
+  // After MPI_Abort mpirun would wait for hosts that it cannot reach; ended by one of its own host it always says 1. A
+  // rank of another host gives those there the time to do so, who have noticed, too, if a rank is lost.
+  if (exit_code == 1 && job_has_several_hosts()) {
+    const bool ending = end_launcher();
+    std::this_thread::sleep_for(ending ? abort_patience : launcher_patience);
+    if (ending) _exit(exit_code);
   }
   {
     std::unique_lock lock(mutex_);

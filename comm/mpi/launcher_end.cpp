@@ -66,11 +66,14 @@ bool start_script(pid_t launcher) {
 
 }  // namespace
 
+bool job_has_several_hosts() noexcept {
+  const int here = number_in_environment("OMPI_COMM_WORLD_LOCAL_SIZE");
+  return here > 0 && here < number_in_environment("OMPI_COMM_WORLD_SIZE");
+}
+
 bool end_launcher() noexcept {
+  if (!job_has_several_hosts()) return false;
   try {
-    const int ranks = number_in_environment("OMPI_COMM_WORLD_SIZE");
-    const int here = number_in_environment("OMPI_COMM_WORLD_LOCAL_SIZE");
-    if (ranks == 0 || here == 0 || here >= ranks) return false;
     const pid_t launcher = getppid();
     return is_launcher(launcher) && start_script(launcher);
   } catch (const std::exception&) {

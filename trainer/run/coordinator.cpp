@@ -362,8 +362,9 @@ void Coordinator::watch_ranks() {
 
 void Coordinator::give_up(int rank, double silent_seconds) {
   const int host = settings_.hosts.host_of_rank[static_cast<std::size_t>(rank)];
-  const std::string text = fmt::format("rank {} on {} was not heard for {:.0f} s (parallel.timeout_seconds) and is given up",
-                                       rank, settings_.hosts.hostnames[static_cast<std::size_t>(host)], silent_seconds);
+  const std::string text =
+      fmt::format("rank {} on {} was not heard for {:.0f} s (parallel.timeout_seconds) and is given up", rank,
+                  settings_.hosts.hostnames[static_cast<std::size_t>(host)], silent_seconds);
   say(text + "; the others save and end. What is committed is safe: continue with --resume");
   if (message_.empty()) message_ = text;
   failed_ = true;
@@ -373,8 +374,8 @@ void Coordinator::give_up(int rank, double silent_seconds) {
   for (int block = 0; block < static_cast<int>(blocks_.size()); ++block) {
     BlockEnding& b = blocks_[static_cast<std::size_t>(block)];
     const std::vector<int>& ranks = settings_.plan.placement.ranks_of_block[static_cast<std::size_t>(block)];
-    const bool there = rebalancer_ ? rebalancer_->owner(block) == rank
-                                   : std::find(ranks.begin(), ranks.end(), rank) != ranks.end();
+    const bool there =
+        rebalancer_ ? rebalancer_->owner(block) == rank : std::find(ranks.begin(), ranks.end(), rank) != ranks.end();
     if (!there || b.ranks_left == 0) continue;
     --b.ranks_left;
     fail_block(block, b.step, rank, text + "; its last checkpoint stands: continue with --resume");

@@ -41,11 +41,6 @@ std::int64_t resident_bytes() {
   _exit(code);
 }
 
-std::span<const float> values(const kernels::Tensor& t) {
-  if (t.empty()) return {};
-  return {t.as<float>(), static_cast<std::size_t>(t.size())};
-}
-
 }  // namespace
 
 Reporter::Reporter(comm::Communicator& world, const ReporterSettings& settings)
@@ -192,8 +187,8 @@ void Reporter::run() {
   }
   answered_.notify_all();
   if (!failure_) return;
-  // The training thread ends after its step, and says why. One that is held up for long, perhaps by a rank that is lost,
-  // is not waited for: this rank could tell nobody any more that it lives.
+  // The training thread ends after its step, and says why. One that is held up for long, perhaps by a rank that is
+  // lost, is not waited for: this rank could tell nobody any more that it lives.
   if (wait_running(wake_, lock, RunningClock::now() + settings_.timeout / 2, [this] { return quit_; })) return;
   try {
     std::rethrow_exception(failure_);
@@ -278,14 +273,8 @@ void Reporter::write_checkpoint(const SaveRequest& request) {
   header.training = settings_.training;
   header.first_layer = place.first_layer;
   header.layers = place.layers;
-  BlockTensors<const float> tensors;
-  tensors.parameters = values(b.state.parameters);
-  tensors.first_moment = values(b.state.first_moment);
-  tensors.second_moment = values(b.state.second_moment);
-  tensors.average = values(b.state.average);
-
   const Clock::time_point begin = Clock::now();
-  const CommittedFile file = commit_block(settings_.run_folder, header, b.network->parameters(), tensors);
+  const CommittedFile file = commit_block(settings_.run_folder, header, b.network->parameters(), checkpoint_tensors(b));
   Report r;
   r.kind = ReportKind::checkpoint;
   r.block = file.block;
@@ -323,7 +312,7 @@ void Reporter::hear() {
         break;
       }
       case ControlKind::leave:
-        be_ended(c.code);
+        be_ended(c.code);  // does not return
       case ControlKind::give: {
         const std::lock_guard lock(mutex_);
         wish_ = c;

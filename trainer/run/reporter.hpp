@@ -63,8 +63,8 @@ class Reporter {
   DeviceRuntime device_runtime() const {
     return settings_.gpu_memory == nullptr ? DeviceRuntime{} : settings_.gpu_memory->latest();
   }
-  /// Writes the state of `block` as a block file and tells the coordinator, behind all records pushed so far.
-  /// Returns when the file is durable; throws what the service thread met.
+  /// Writes the state of `block`, where find_unusable() finds nothing, as a block file and tells the coordinator,
+  /// behind all records pushed so far. Returns when the file is durable; throws what the service thread met.
   void save(const OwnedBlock& block, std::uint64_t seed);
   /// This block takes no more steps on this rank.
   void block_ended(int block, std::int64_t step, BlockEnd how, const std::string& why);
