@@ -4,6 +4,7 @@ were suspended together go on together.
 The test of a cut link makes hosts of its own, network namespaces on a bridge: it needs root and the command ip.
 """
 
+import json
 import os
 import pathlib
 import shutil
@@ -36,13 +37,14 @@ class SilenceTest(ProgramTest):
             self.assertIn("was not heard", row["reason"])
             self.assertIn("--resume", row["reason"])
         steps = {b: sum(row["type"] == "step" and row["block"] == b for row in ledger) for b in range(program.BLOCKS)}
-        for row in failed:
-            self.assertEqual(row["step"], steps[row["block"]])
+        for row in failed:  # of a step that not all replicas have told of there is no row
+            self.assertGreaterEqual(row["step"], steps[row["block"]])
         # The others saved before they left.
         unharmed = set(steps) - {row["block"] for row in failed}
-        saved = newest_files(tiny.run)
+        manifest = json.loads((tiny.run / "checkpoints" / "manifest.json").read_text())
+        saved = {block["block"]: block["files"][0]["step"] for block in manifest["blocks"] if block["files"]}
         for block in unharmed:
-            self.assertEqual(saved[block][0], steps[block], str(result))
+            self.assertEqual(saved[block], steps[block], str(result))
         end = max(steps.values()) + 5
         self.assertCode(tiny.train("--resume", "--quiet", "--set", f"budget.steps={end}"), 0)
         self.assertEveryStepOnce(tiny.run, end)
@@ -62,8 +64,8 @@ class StoppedRankTest(SilenceTest):
         return tiny, result
 
     def test_one_of_three(self):
-        unharmed = self.assertLost(*self.reorder(self.stop(3, 2), [2]))
-        self.assertTrue(unharmed)
+        tiny, result = self.stop(3, 2)
+        self.assertTrue(self.assertLost(tiny, [2], result))
 
     def test_a_replica_of_eight(self):
         # The other replica of its block may find out first: then the run ends by that one's error.
@@ -77,10 +79,6 @@ class StoppedRankTest(SilenceTest):
         self.assertIn("nothing was heard from the coordinator (rank 0)", result.err)
         self.assertCode(tiny.train("--resume", "--quiet", "--set", "budget.steps=5"), 0)
         self.assertTrue(newest_files(tiny.run))
-
-    @staticmethod
-    def reorder(stopped, lost):
-        return stopped[0], lost, stopped[1]
 
 
 class SuspendedTest(SilenceTest):
