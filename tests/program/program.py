@@ -83,10 +83,11 @@ class Result:
 class Process:
     """blocktrain, or mpirun with `ranks` of it, in a session of its own. Nothing of it outlives `with`."""
 
-    def __init__(self, *arguments, ranks=0, env=None, preexec=None, cwd=None, forward=(), binary=BINARY):
+    def __init__(self, *arguments, ranks=0, env=None, preexec=None, cwd=None, forward=(), inside=(), binary=BINARY):
         command = [str(binary), *map(str, arguments)]
         if ranks:
             command = [MPIRUN, "-np", str(ranks), "--oversubscribe", "--bind-to", "none", *forward, *command]
+        command = [*inside, *command]
         environment = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1",
                            OMPI_MCA_mpi_yield_when_idle="1", **(env or {}))
         if ranks:  # MPI libraries keep memory to the end

@@ -118,7 +118,7 @@ void Coordinator::join() {
 void Coordinator::run() {
   int code = 1;
   try {
-    for (Rank& r : ranks_) r.last_heard = Clock::now();
+    for (Rank& r : ranks_) r.last_heard = RunningClock::now();
     gather();
     code = finish();
   } catch (const std::exception& e) {
@@ -126,7 +126,15 @@ void Coordinator::run() {
     say(std::string("the run ends: ") + e.what());
     code = 1;
   }
+  if (leave_by_) leave();
   tell(ControlKind::bye, code);
+}
+
+void Coordinator::leave() {
+  // MPI cannot end in order without all of its ranks.
+  tell(ControlKind::leave, 1);
+  std::fflush(stdout);
+  world_.abort(1);
 }
 
 /// Until every rank has ended and has nothing more to report.
@@ -157,12 +165,14 @@ void Coordinator::gather() {
       tell(ControlKind::close, 0);
     }
     if (closing && all(&Rank::closed)) return;
+    if (leave_by_ && RunningClock::now() >= *leave_by_) return;
   }
 }
 
 void Coordinator::handle(int source, const Report& report) {
   Rank& rank = ranks_[static_cast<std::size_t>(source)];
-  rank.last_heard = Clock::now();
+  if (leave_by_ && rank.closed) return;  // it was given up, and is late
+  rank.last_heard = RunningClock::now();
   switch (report.kind) {
     case ReportKind::alive:
       if (report.code == 1) {
@@ -239,6 +249,10 @@ void Coordinator::take_packet(const Report& report) {
   if (rebalancer_) {
     for (const StepRecord& r : packet.steps) rebalancer_->progressed(r.block, r.step + 1);
   }
+  for (const StepRecord& r : packet.steps) {
+    BlockEnding& b = blocks_.at(static_cast<std::size_t>(r.block));
+    b.step = std::max(b.step, r.step + 1);
+  }
   if (first_step_seconds_ < 0 && !packet.steps.empty()) first_step_seconds_ = seconds_since(started_);
   ledger_->add(packet, monotonic_ns());
 }
@@ -247,19 +261,27 @@ void Coordinator::end_block(int source, const Report& report) {
   BlockEnding& b = blocks_.at(static_cast<std::size_t>(report.block));
   --b.ranks_left;
   b.step = report.step;
-  b.how = static_cast<BlockEnd>(report.code);
+  const auto how = static_cast<BlockEnd>(report.code);
+  if (how == BlockEnd::failed && b.how != BlockEnd::failed) {
+    const std::string text = fmt::format("block {} stopped: {}", report.block, report.text);
+    say(text + "; the other blocks go on");
+    if (message_.empty()) message_ = text;
+    fail_block(report.block, report.step, source, report.text);
+  }
+  if (b.how != BlockEnd::failed) b.how = how;
   if (b.ranks_left > 0) return;
   if (rebalancer_) rebalancer_->ended(report.block);
   const char* state = b.how == BlockEnd::done ? "done" : b.how == BlockEnd::stopped ? "saved" : "FAILED";
   if (progress_) progress_->set_state(report.block, state);
-  if (b.how == BlockEnd::failed) {
-    failed_ = true;
-    failure_code_ = std::max(failure_code_, 1);
-    const std::string text = fmt::format("block {} stopped: {}", report.block, report.text);
-    if (message_.empty()) message_ = text;
-    say(text + "; the other blocks go on");
-    ledger_->failed(report.block, report.step, source, report.text);
-  }
+}
+
+void Coordinator::fail_block(int block, std::int64_t step, int rank, const std::string& why) {
+  BlockEnding& b = blocks_.at(static_cast<std::size_t>(block));
+  if (b.how == BlockEnd::failed) return;
+  b.how = BlockEnd::failed;
+  failed_ = true;
+  failure_code_ = std::max(failure_code_, 1);
+  ledger_->failed(block, step, rank, why);
 }
 
 /// An owner's answer to the wish for one of its blocks.
@@ -334,13 +356,37 @@ void Coordinator::watch_budget() {
 
 void Coordinator::watch_ranks() {
   for (std::size_t r = 0; r < ranks_.size(); ++r) {
-    if (ranks_[r].closed || seconds_since(ranks_[r].last_heard) < settings_.config.parallel.timeout_seconds) continue;
-    const int host = settings_.hosts.host_of_rank[r];
-    throw RunError(
-        fmt::format("rank {} on {} was not heard for {:.0f} s (parallel.timeout_seconds) and is given up; what is "
-                    "committed is safe, continue with --resume",
-                    r, settings_.hosts.hostnames[static_cast<std::size_t>(host)], seconds_since(ranks_[r].last_heard)));
+    const std::chrono::duration<double> silent = RunningClock::now() - ranks_[r].last_heard;
+    if (ranks_[r].closed || silent.count() < settings_.config.parallel.timeout_seconds) continue;
+    give_up(static_cast<int>(r), silent.count());
   }
+}
+
+void Coordinator::give_up(int rank, double silent_seconds) {
+  const int host = settings_.hosts.host_of_rank[static_cast<std::size_t>(rank)];
+  const std::string text =
+      fmt::format("rank {} on {} was not heard for {:.0f} s (parallel.timeout_seconds) and is given up", rank,
+                  settings_.hosts.hostnames[static_cast<std::size_t>(host)], silent_seconds);
+  say(text + "; the others save and end. What is committed is safe: continue with --resume");
+  if (message_.empty()) message_ = text;
+  failed_ = true;
+  failure_code_ = std::max(failure_code_, 1);
+  Rank& lost = ranks_[static_cast<std::size_t>(rank)];
+  lost.ended = lost.closed = true;
+  for (int block = 0; block < static_cast<int>(blocks_.size()); ++block) {
+    BlockEnding& b = blocks_[static_cast<std::size_t>(block)];
+    const std::vector<int>& ranks = settings_.plan.placement.ranks_of_block[static_cast<std::size_t>(block)];
+    const bool there =
+        rebalancer_ ? rebalancer_->owner(block) == rank : std::find(ranks.begin(), ranks.end(), rank) != ranks.end();
+    if (!there || b.ranks_left == 0) continue;
+    --b.ranks_left;
+    fail_block(block, b.step, rank, text + "; its last checkpoint stands: continue with --resume");
+    if (progress_) progress_->set_state(block, "FAILED");
+  }
+  if (rebalancer_) rebalancer_->gone(rank);
+  ledger_->rank_done(rank);
+  if (!leave_by_) leave_by_ = RunningClock::now() + settings_.config.parallel.timeout() / 2;
+  ask_to_stop("a rank is lost: the others save and end");
 }
 
 std::string Coordinator::energy_text() const {
