@@ -10,7 +10,7 @@
 namespace blocktrain::comm {
 namespace {
 
-std::unique_ptr<MpiWorld> mpi;
+std::unique_ptr<MpiWorld> started;
 
 struct World {
   void setup() {
@@ -18,17 +18,17 @@ struct World {
     options.deadline = std::chrono::seconds(60);
     options.finish_deadline = std::chrono::seconds(60);
     if (const char* bytes = std::getenv("BLOCKTRAIN_TEST_CHUNK_BYTES")) options.chunk_bytes = std::stoul(bytes);
-    mpi = MpiWorld::start(options);
+    started = MpiWorld::start(options);
   }
   void teardown() {
-    if (mpi) mpi->finish();
-    mpi.reset();
+    if (started) started->finish();
+    started.reset();
   }
 };
 BOOST_TEST_GLOBAL_FIXTURE(World);
 
 }  // namespace
 
-Communicator& test::mpi_world() { return mpi->world(); }
+Communicator& test::mpi_world() { return started->world(); }
 
 }  // namespace blocktrain::comm
