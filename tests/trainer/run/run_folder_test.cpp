@@ -172,7 +172,8 @@ BOOST_AUTO_TEST_CASE(what_differs_is_named_and_nothing_else) {
   BOOST_REQUIRE_EQUAL(train_small(run, 1), 0);
   const auto check = [&](const std::vector<std::string>& overrides, const std::string& list) {
     BOOST_CHECK_EXCEPTION(train_small(run, 1, overrides, true), InputError, [&](const InputError& e) {
-      const std::string text = e.what(), head = "What differs:";
+      const std::string text = e.what();
+      const std::string head = "What differs:";
       BOOST_TEST_MESSAGE(text);
       return text.find(head) != std::string::npos && text.substr(text.find(head) + head.size()) == list;
     });
