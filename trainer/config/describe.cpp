@@ -204,9 +204,10 @@ void describe_running(std::vector<Field>& fields, Config& c) {
       {"parallel", "rebalance", BooleanField{&c.parallel.rebalance},
        "Whether a rank whose blocks are done takes over a block of a rank that has several left. Changes no "
        "weights."});
-  fields.push_back({"parallel", "timeout_seconds", number(c.parallel.timeout_seconds, 0.1, 86400),
-                    "Longest wait for another rank, in seconds, before the run ends with an error. Time in which the rank that "
-                    "waits was suspended itself does not count."});
+  fields.push_back(
+      {"parallel", "timeout_seconds", number(c.parallel.timeout_seconds, 0.1, 86400),
+       "Longest wait for another rank, in seconds, before the run ends with an error. Time in which the rank that "
+       "waits was suspended itself does not count."});
   fields.push_back({"parallel", "cuda_graphs", BooleanField{&c.parallel.cuda_graphs},
                     "Whether a training step on a GPU is captured once as a CUDA graph and then replayed. false: each "
                     "operation is asked for by itself, for profilers and debuggers. Changes no weights."});

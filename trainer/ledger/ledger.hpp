@@ -35,8 +35,8 @@
 ///             the counter lags by up to update_seconds at each end of the interval; null: not known). Joules of step
 ///             rows are shares of these.
 /// eval        block (null: the assembled network), step, time, samples, seconds, metrics: {name: number}.
-/// failed      block, step, rank, time, reason: the block stopped before update `step`; or its rank was given up, of which
-///             `step` updates were heard.
+/// failed      block, step, rank, time, reason: the block stopped before update `step`; or its rank was given up, and
+///             `step` of its updates were heard of.
 /// checkpoint  block, step, time, file, sha256, bytes, seconds.
 /// lost        Written by recovery, see recovery.hpp: rows of steps that a resumed run repeats were moved to
 ///             ledger.lost.jsonl, this row keeps what they cost: time, blocks: [{block, from, to (the last), steps,
