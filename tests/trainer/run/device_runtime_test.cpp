@@ -139,9 +139,7 @@ BOOST_AUTO_TEST_CASE(on_a_cpu_there_is_no_gpu_to_measure) {
   const testing::TemporaryFolder folder;
   BOOST_REQUIRE_EQUAL(testing::train_small(folder.path("run"), 1, {"parallel.device=cpu", "budget.steps=2"}), 0);
   int steps = 0;
-  for (const std::string& line : testing::lines(folder.path("run") + "/ledger.jsonl")) {
-    const auto row = nlohmann::json::parse(line);
-    if (row.at("type") != "step") continue;
+  for (const auto& row : testing::step_rows(folder.path("run"))) {
     const auto& memory = row.at("memory");
     BOOST_TEST(memory.at("device_runtime").is_null());
     BOOST_TEST(memory.at("device_runtime_scope").is_null());

@@ -84,9 +84,7 @@ BOOST_FIXTURE_TEST_CASE(the_ledger_has_what_the_arenas_do_not_explain, CostlyCud
     // Ranks in one process share its context and libraries; each has scratch of its own.
     const std::size_t least = context + library + static_cast<std::size_t>(ranks) * kernels::ops_scratch_bytes;
     int steps = 0;
-    for (const std::string& line : testing::lines(folder.path("run") + "/ledger.jsonl")) {
-      const json row = json::parse(line);
-      if (row.at("type") != "step") continue;
+    for (const json& row : testing::step_rows(folder.path("run"))) {
       const json& memory = row.at("memory");
       const auto found = memory.at("device_runtime").get<std::size_t>();
       BOOST_TEST(found >= least);
