@@ -385,7 +385,9 @@ BOOST_AUTO_TEST_CASE(forged_numbers_end_in_an_error_not_in_an_overflow) {
 
 BOOST_AUTO_TEST_CASE(random_damage_ends_in_an_error_or_a_sum) {
   std::string sound = start();
-  for (int i = 0; i < 6; ++i) sound += step(i % 2, i) + energy(i);
+  for (int i = 0; i < 3; ++i) sound += step(i % 2, i) + energy(i);
+  sound += start("blocktrain-ledger/2.0") + change(0, 3) + change(1, 3);
+  for (int i = 3; i < 6; ++i) sound += new_step(i % 2, i) + energy(i);
   Dice dice(3);
   int refused = 0;
   for (int round = 0; round < 400; ++round) {

@@ -1,6 +1,5 @@
 // Budgets besides budget.steps: that the end by one is said, and that a spent one is spent.
 #include <boost/test/unit_test.hpp>
-#include <numeric>
 
 #include "support.hpp"
 #include "trainer/ledger/totals.hpp"
