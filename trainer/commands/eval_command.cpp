@@ -39,7 +39,7 @@ void note_in_ledger(const EvalResult& result) {
   row.step = *std::min_element(result.run.steps.begin(), result.run.steps.end());
   row.samples = result.run.denoising.images;
   row.seconds = result.seconds;
-  row.metrics = {{"heldout_loss", result.run.denoising.loss}, {"heldout_mse", result.run.denoising.mse}};
+  row.metrics = {{"heldout_loss", result.run.denoising.loss}, {"heldout_unweighted", result.run.denoising.mse}};
   for (const GenerationResult& g : result.run.generation) {
     row.metrics.emplace_back(fmt::format("agreement_{}_steps", g.steps), g.agreement);
     row.metrics.emplace_back(fmt::format("frechet_pixels_training_{}_steps", g.steps), g.frechet.pixels_training);

@@ -38,6 +38,7 @@ Coordinator::Coordinator(comm::Communicator& world, CoordinatorSettings settings
     : world_(world),
       settings_(std::move(settings)),
       ranks_(static_cast<std::size_t>(world.size())),
+      budget_(settings_.config.budget, settings_.config.energy.price_usd_per_kwh),
       started_(Clock::now()) {
   const Config& config = settings_.config;
   const Plan& plan = settings_.plan;
@@ -47,12 +48,8 @@ Coordinator::Coordinator(comm::Communicator& world, CoordinatorSettings settings
   const RecoveryReport recovered = recover_ledger(settings_.paths.root, start_steps(settings_.resume));
   const std::string note = describe(recovered);
   if (recovered.existed) {
-    const LedgerTotals before = read_totals(settings_.paths.ledger());
-    StepCost spent = before.kept_cost();
-    spent.add(before.lost_cost());
-    tokens_before_ = static_cast<double>(spent.tokens);
-    for (const double j : before.measured) joules_before_ += j;
-    seconds_before_ = before.wall_seconds;
+    budget_.count_before(read_totals(settings_.paths.ledger()));
+    budget_spent_ = budget_.spent({});
   }
   manifest_ = std::make_unique<ManifestWriter>(settings_.paths.root, settings_.experiment, settings_.resume);
   for (const std::string& warning : manifest_->warnings()) say("warning: " + warning);
@@ -76,7 +73,7 @@ Coordinator::Coordinator(comm::Communicator& world, CoordinatorSettings settings
   start.training = config.blocks.training == TrainingMode::end_to_end ? "end_to_end" : "block_local";
   start.hosts = settings_.host_facts;
   start.extra = {
-      {"experiment", settings_.experiment.identity}, {"data_digest", settings_.data.digest}, {"device", "cpu"}};
+      {"experiment", settings_.experiment.identity}, {"data_digest", settings_.data.digest}, {"device", settings_.device}};
   ledger_->start(start);
   if (recovered.existed) ledger_->resumed(note);
 
@@ -189,7 +186,7 @@ void Coordinator::handle(int source, const Report& report) {
       row.step = report.step;
       row.samples = report.size;
       row.seconds = report.seconds;
-      row.metrics = {{"heldout_loss", values[0]}, {"heldout_mse", values[1]}};
+      row.metrics = {{"heldout_loss", values[0]}, {"heldout_unweighted", values[1]}};
       ledger_->eval(row);
       break;
     }
@@ -331,20 +328,13 @@ void Coordinator::ask_to_stop(const std::string& why) {
 }
 
 void Coordinator::watch_budget() {
-  const BudgetConfig& budget = settings_.config.budget;
-  double joules = joules_before_;
-  for (const double j : ledger_->energy().measured) joules += j;
-  const double tokens = tokens_before_ + static_cast<double>(ledger_->tokens());
-  const double seconds = seconds_before_ + seconds_since(started_);
-  const double cost = dollars(joules, settings_.config.energy.price_usd_per_kwh);
-  const auto spent = [this](double limit, double value, const char* what) {
-    if (limit > 0 && value >= limit)
-      ask_to_stop(fmt::format("budget.{} is spent ({:.6g} of {:.6g}): saving", what, value, limit));
-  };
-  spent(budget.tokens, tokens, "tokens");
-  spent(budget.joules, joules, "joules");
-  spent(budget.dollars, cost, "dollars");
-  spent(budget.seconds, seconds, "seconds");
+  if (!budget_spent_.empty()) return;
+  Spending session;
+  for (const double j : ledger_->energy().measured) session.joules += j;
+  session.tokens = static_cast<double>(ledger_->tokens());
+  session.seconds = seconds_since(started_);
+  budget_spent_ = budget_.spent(session);
+  if (!budget_spent_.empty()) ask_to_stop(budget_spent_ + ": saving");
 }
 
 std::string Coordinator::energy_text() const {
@@ -361,17 +351,25 @@ std::string Coordinator::energy_text() const {
 
 int Coordinator::exit_code() const {
   if (failed_) return std::max(1, failure_code_);
-  const bool all_done =
-      std::all_of(blocks_.begin(), blocks_.end(), [](const BlockEnding& b) { return b.how == BlockEnd::done; });
-  return interrupted_ && !all_done ? exit_interrupted : 0;
+  return interrupted_ && !all_done() ? exit_interrupted : 0;
+}
+
+bool Coordinator::all_done() const {
+  return std::all_of(blocks_.begin(), blocks_.end(), [](const BlockEnding& b) { return b.how == BlockEnd::done; });
 }
 
 int Coordinator::finish() {
   commit_checkpoints();
   const int code = exit_code();
   SessionEnd end;
-  end.status = failed_ ? "failed" : code == exit_interrupted ? "interrupted" : "finished";
+  const bool by_budget = code == 0 && !all_done() && budget_is_spent();
+  end.status = failed_ ? "failed" : code == exit_interrupted ? "interrupted" : by_budget ? "budget_spent" : "finished";
   end.message = message_;
+  if (by_budget) {
+    std::vector<std::int64_t> steps;
+    for (const BlockEnding& b : blocks_) steps.push_back(b.step);
+    end.message = budget_spent_ + "; " + progress_of_blocks(steps, settings_.config.budget.steps);
+  }
   end.seconds = seconds_since(started_);
   std::int64_t furthest = 0;
   for (const BlockEnding& b : blocks_) furthest = std::max(furthest, b.step);
@@ -386,6 +384,10 @@ int Coordinator::finish() {
     progress_->set_energy(energy_text());
     progress_->draw(Clock::now(), true);
     print_end(settings_.config, settings_.plan, settings_.data, settings_.paths, end.status, first_step_seconds_);
+  }
+  if (by_budget) {
+    const char* const what = first_step_seconds_ < 0 ? "no step was taken: " : "ended by a budget: ";
+    say(what + end.message + ". To go on, raise that budget and give the same command with --resume");
   }
   if (code == exit_interrupted) {
     say("interrupted and saved in '" + settings_.paths.root + "'; to go on, give the same command again with --resume");

@@ -22,6 +22,7 @@
 #include "trainer/config/config.hpp"
 #include "trainer/config/experiment.hpp"
 #include "trainer/ledger/run_ledger.hpp"
+#include "trainer/run/budget_watch.hpp"
 #include "trainer/run/data_facts.hpp"
 #include "trainer/run/messages.hpp"
 #include "trainer/run/plan.hpp"
@@ -41,6 +42,7 @@ struct CoordinatorSettings {
   comm::HostMap hosts;
   std::vector<HostFacts> host_facts;
   std::vector<RankPlace> places;  ///< by rank: whose energy is whose
+  std::string device;             ///< what the ranks compute on, for the ledger: device_names()
   ResumePlan resume;
   ProgressStyle progress = ProgressStyle::plain;
 };
@@ -58,6 +60,9 @@ class Coordinator {
   /// half of parallel.timeout_seconds later at the latest.
   void start();
   void join();
+
+  /// Earlier sessions have spent a budget: no step may be taken. Known before start().
+  bool budget_is_spent() const { return !budget_spent_.empty(); }
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -91,6 +96,7 @@ class Coordinator {
   std::string energy_text() const;
   int finish();
   int exit_code() const;
+  bool all_done() const;
   void print_summary(const std::string& status) const;
 
   comm::Communicator& world_;
@@ -107,7 +113,8 @@ class Coordinator {
   };
   std::deque<Checkpoint> checkpoints_;  ///< committed by their ranks, not yet named by the manifest
   std::string energy_missing_;          ///< why a source is not measured
-  double tokens_before_ = 0, joules_before_ = 0, seconds_before_ = 0;  ///< of earlier sessions, for budgets
+  BudgetWatch budget_;
+  std::string budget_spent_;  ///< which budget ends the run, in words; empty: none
   Clock::time_point started_, last_heartbeat_{}, last_tick_{};
   bool interrupted_ = false;  ///< a signal asked for the end
   bool stopping_ = false;

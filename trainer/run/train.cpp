@@ -281,15 +281,18 @@ int train(comm::Communicator& world, const TrainRequest& request) {
   // 6. The coordinator, on rank 0.
   std::unique_ptr<Coordinator> coordinator;
   const std::vector<HostFacts> host_facts = gather_host_facts(world, hosts, threads);
+  const std::string device_name = device_names(world, device->facts());
   all_or_none(world, [&] {
     if (world.rank() != 0) return;
-    coordinator =
-        std::make_unique<Coordinator>(world, CoordinatorSettings{config, plan, paths, experiment, facts, hosts,
-                                                                 host_facts, boards.places, resume, request.progress});
+    coordinator = std::make_unique<Coordinator>(
+        world, CoordinatorSettings{config, plan, paths, experiment, facts, hosts, host_facts, boards.places, device_name,
+                                   resume, request.progress});
     // Behind the manifest, which has the keys of this config now: a manifest without keys is known by the config.yaml
     // of before.
     if (folder_state == RunFolderState::resumable) create_run_folder(paths, config, to_json(facts));
   });
+  std::vector<std::uint8_t> budget_is_spent{coordinator != nullptr && coordinator->budget_is_spent()};
+  share(world, budget_is_spent);
 
   // 7. Training: this thread computes, another reports.
   ReporterSettings settings;
@@ -315,9 +318,16 @@ int train(comm::Communicator& world, const TrainRequest& request) {
   int code = 0;
   std::string message;
   try {
-    Worker worker({config, plan, world, replicas.get(), *device, *arenas, owned, *transport, facts.shape, *loader,
-                   *data, config.eval.every_steps > 0 ? &heldout : nullptr, *reporter, host, request.after_step});
-    worker.run();
+    if (budget_is_spent.front() != 0) {
+      for (const OwnedBlock& b : owned) {
+        const bool done = b.state.step >= config.budget.steps;
+        reporter->block_ended(b.block, b.state.step, done ? BlockEnd::done : BlockEnd::stopped, "");
+      }
+    } else {
+      Worker worker({config, plan, world, replicas.get(), *device, *arenas, owned, *transport, facts.shape, *loader,
+                     *data, config.eval.every_steps > 0 ? &heldout : nullptr, *reporter, host, request.after_step});
+      worker.run();
+    }
   } catch (const QuietExit& e) {
     code = e.code();
   } catch (const InputError& e) {

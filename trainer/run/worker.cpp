@@ -191,7 +191,7 @@ void Worker::record(const OwnedBlock& block, const StepOutcome& outcome, std::in
   r.tokens = outcome.samples * block.network->tokens_per_sample();
   r.samples = outcome.samples;
   r.loss = outcome.loss_sum / samples;
-  r.mse = outcome.mse_sum / samples;
+  r.unweighted = outcome.mse_sum / samples;
   r.sigma_lo = plan.blocks[static_cast<std::size_t>(block.block)].trained.lo;
   r.sigma_hi = plan.blocks[static_cast<std::size_t>(block.block)].trained.hi;
   r.learning_rate = outcome.learning_rate;

@@ -152,7 +152,7 @@ BOOST_AUTO_TEST_CASE(a_spent_budget_saves_and_ends_well) {
   BOOST_TEST(
       train_small(folder.path("run"), 2, {"budget.steps=100000", "budget.seconds=2", "optimizer.decay_steps=0"}) == 0);
   const LedgerTotals totals = read_totals(folder.path("run") + "/ledger.jsonl");
-  BOOST_TEST(totals.status == "finished");
+  BOOST_TEST(totals.status == "budget_spent");
   BOOST_TEST(totals.kept_cost().steps > 0);
   BOOST_TEST(totals.kept_cost().steps < 400000);
 }
