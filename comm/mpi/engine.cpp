@@ -11,6 +11,7 @@
 
 #include "comm/wording.hpp"
 #include "kernels/error.hpp"
+#include "kernels/start_thread.hpp"
 
 namespace blocktrain::comm::mpi {
 namespace {
@@ -45,7 +46,7 @@ std::shared_ptr<Engine> Engine::start(const MpiOptions& options) {
   std::shared_ptr<Engine> engine(new Engine(options));
   engine->requests_.reserve(64);
   engine->taken_.reserve(64);
-  engine->thread_ = std::thread([engine] { engine->thread_main(); });
+  engine->thread_ = start_thread_with_signals("MPI", [engine] { engine->thread_main(); });
   std::unique_lock lock(engine->mutex_);
   if (!engine->state_changed_.wait_until(lock, deadline_after(options.start_deadline),
                                          [&] { return engine->state_ != State::starting; })) {

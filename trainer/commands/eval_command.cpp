@@ -10,6 +10,7 @@
 
 #include "comm/launch.hpp"
 #include "comm/local/local_world.hpp"
+#include "kernels/error.hpp"
 #include "trainer/commands/commands.hpp"
 #include "trainer/commands/under_mpi.hpp"
 #include "trainer/eval/eval_file.hpp"
@@ -17,6 +18,7 @@
 #include "trainer/eval/evaluation.hpp"
 #include "trainer/eval/whole_file.hpp"
 #include "trainer/ledger/ledger.hpp"
+#include "trainer/run/output.hpp"
 #include "trainer/run/run_folder.hpp"
 
 namespace blocktrain::trainer {
@@ -41,7 +43,7 @@ void note_in_ledger(const EvalResult& result) {
     writer.eval(row);
     writer.sync();
   } catch (const std::exception& e) {
-    std::fprintf(stderr, "blocktrain: no row was added to the ledger: %s\n", e.what());
+    complain("no row was added to the ledger: " + message_of(e));
   }
 }
 
@@ -74,7 +76,7 @@ int evaluate(comm::Communicator& world, const EvalArguments& arguments) {
     file.write(to_json(result));
     file.commit();
     note_in_ledger(result);
-    fmt::print("{}\n{}\n", to_table(result), path);
+    show("{}\n{}\n", to_table(result), path);
   });
   return 0;
 }

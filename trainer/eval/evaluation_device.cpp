@@ -19,7 +19,7 @@ std::unique_ptr<kernels::Device> make_evaluation_device(EvaluationRanks& ranks, 
   resolved.parallel.device = choose_device(
       ranks.world(), config, ". A run trained anywhere is computed on the CPU with --set parallel.device=cpu");
   const comm::HostMap hosts = comm::map_hosts(ranks.world());
-  const int threads = compute_threads(config.parallel.threads, hosts.ranks_beside(ranks.rank()));
+  const int threads = choose_threads(ranks.world(), hosts, config.parallel.threads).threads;
   std::unique_ptr<kernels::Device> device;
   ranks.together([&] { device = make_device(ranks.world(), hosts, resolved, threads); });
   return device;

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <numeric>
 #include <span>
 #include <utility>
@@ -19,6 +18,7 @@
 #include "trainer/eval/image_generator.hpp"
 #include "trainer/run/exit_status.hpp"
 #include "trainer/run/network.hpp"
+#include "trainer/run/output.hpp"
 #include "trainer/run/rank_devices.hpp"
 #include "trainer/run/run_folder.hpp"
 #include "trainer/run/share.hpp"
@@ -341,7 +341,7 @@ ImageDataset TrainedNetwork::open_data() const {
 
 void print_warnings(const TrainedNetwork& network) {
   for (const std::string& w : network.warnings()) {
-    std::fprintf(stderr, "blocktrain: %s: %s\n", network.folder().c_str(), w.c_str());
+    complain(network.folder() + ": " + w);
   }
 }
 
