@@ -16,6 +16,7 @@
 #include "trainer/eval/eval_file.hpp"
 #include "trainer/eval/eval_table.hpp"
 #include "trainer/eval/evaluation.hpp"
+#include "trainer/eval/lapack.hpp"
 #include "trainer/eval/whole_file.hpp"
 #include "trainer/ledger/ledger.hpp"
 #include "trainer/run/output.hpp"
@@ -84,6 +85,7 @@ int evaluate(comm::Communicator& world, const EvalArguments& arguments) {
 }  // namespace
 
 int eval_command(const EvalArguments& arguments) {
+  lapack();  // it is set up through the environment, which MPI's threads read
   if (comm::launched_by_mpirun()) {
     return under_mpi([&](comm::Communicator& world) { return evaluate(world, arguments); });
   }
