@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <climits>
 #include <csignal>
@@ -48,10 +49,8 @@ bool ready(int descriptor, Clock::time_point end) noexcept {
   }
 }
 
-}  // namespace
-
-bool write_output(std::FILE* out, std::string_view text, std::chrono::milliseconds patience) noexcept {
-  const int descriptor = fileno(out);
+/// write_output() without its memory of the last text.
+bool write_within(std::FILE* out, int descriptor, std::string_view text, std::chrono::milliseconds patience) noexcept {
   if (descriptor < 0) return std::fwrite(text.data(), 1, text.size(), out) == text.size();  // in memory
   if (!launcher_is_read(descriptor)) return false;
   const auto end = Clock::now() + patience;
@@ -69,6 +68,20 @@ bool write_output(std::FILE* out, std::string_view text, std::chrono::millisecon
     if (n < 0 && Clock::now() > end) return false;
   }
   return true;
+}
+
+}  // namespace
+
+bool write_output(std::FILE* out, std::string_view text, std::chrono::milliseconds patience) noexcept {
+  // A reader that let the last text wait in vain gets no time for this one.
+  static std::atomic<bool> is_waited_for[2] = {true, true};
+  const int descriptor = fileno(out);
+  std::atomic<bool>* const waited_for =
+      descriptor == STDOUT_FILENO || descriptor == STDERR_FILENO ? &is_waited_for[descriptor - 1] : nullptr;
+  if (waited_for != nullptr && !waited_for->load(std::memory_order_relaxed)) patience = std::chrono::milliseconds(0);
+  const bool taken = write_within(out, descriptor, text, patience);
+  if (waited_for != nullptr) waited_for->store(taken, std::memory_order_relaxed);
+  return taken;
 }
 
 void complain(std::string_view text) noexcept {
