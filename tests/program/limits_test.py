@@ -156,7 +156,7 @@ class ControlGroupTest(ProgramTest):
     def test_a_limit_of_memory(self):
         folder = self.group("memory", [("memory.limit_in_bytes", str(40 * MIB))])
         inside = self.inside(folder)
-        self.assertIn("allows 40.0 MiB", self.finding("memory", preexec=inside))
+        self.assertIn("allows 40.00 MiB", self.finding("memory", preexec=inside))
         big = self.experiment(model__width=512, model__heads=8, budget__steps=2)
         result = self.assertCode(big.train(preexec=inside), 2)
         self.assertRegex(result.err, r"control group /blocktrain-test-\d+ \(40.0 MiB in all\) leaves ")

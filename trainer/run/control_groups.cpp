@@ -156,7 +156,8 @@ void climb(const std::string& root, const Mount& mount, const std::string& path,
       if (group.cpus || group.memory) groups.push_back(std::move(group));
     }
     if (below.empty()) return;
-    below.resize(std::min(below.rfind('/'), below.size()));
+    const std::size_t slash = below.rfind('/');
+    below.resize(slash == std::string::npos ? 0 : slash);
   }
 }
 

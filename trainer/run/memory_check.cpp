@@ -118,9 +118,9 @@ std::vector<MemoryBound> memory_bounds(int threads, int ranks_in_process, const 
     const auto most = static_cast<std::int64_t>(std::min<rlim_t>(limit.rlim_cur, std::numeric_limits<std::int64_t>::max()));
     const auto scratch = static_cast<std::int64_t>(kernels::cpu_scratch_bytes(threads));
     bounds.push_back({"process " + std::to_string(getpid()), std::max<std::int64_t>(0, most - mapped),
-                      libraries_mapped_bytes / ranks_in_process + scratch + (threads + service_threads) * stack_bytes(),
+                      libraries_mapped_bytes / ranks_in_process + (threads > 0 ? scratch : 0) + (threads + service_threads) * stack_bytes(),
                       fmt::format("the limit of address space (ulimit -v, {} in all)", bytes(static_cast<double>(most))),
-                      "raise it (ulimit -v unlimited), or: "});
+                      "raise it (ulimit -v unlimited), or: ", true});
   }
   return bounds;
 }

@@ -221,8 +221,8 @@ BOOST_AUTO_TEST_CASE(memory_of_a_control_group_is_shared_by_the_ranks_in_it) {
   BOOST_TEST(refusal(1, {machine, group(60 * mib)}).empty());
   BOOST_TEST(refusal(4, {machine, group(200 * mib)}).empty());
   const std::string said = refusal(4, {machine, group(60 * mib)});
-  BOOST_TEST(said.find("the program itself about 80.0 MiB") != std::string::npos, said);
-  BOOST_TEST(said.find("(4 ranks), where control group /job (100.0 MiB in all) leaves 60.0 MiB: give it more, or: ") !=
+  BOOST_TEST(said.find("the program itself about 80.00 MiB") != std::string::npos, said);
+  BOOST_TEST(said.find("(4 ranks), where control group /job (100.0 MiB in all) leaves 60.00 MiB: give it more, or: ") !=
                  std::string::npos,
              said);
   BOOST_TEST(refusal(1, {{"machine", 1000, 0, "the machine", ""}}).find("where 1000 B are available: ") !=
@@ -242,7 +242,7 @@ BOOST_AUTO_TEST_CASE(bounds_of_this_process_are_found) {
   BOOST_TEST(bounds[0].id == "machine");
   BOOST_TEST(bounds[0].available > 0);
   BOOST_TEST(bounds[1].available == 70 * mib);
-  BOOST_TEST(bounds[1].what == "control group /job (100.0 MiB in all)");
+  BOOST_TEST(bounds[1].what == "control group /job (100.00 MiB in all)");
   BOOST_TEST(available_in_groups({group}) == 70 * mib);
   BOOST_TEST(available_in_groups({}) == -1);
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // they need address space of their own
@@ -252,7 +252,7 @@ BOOST_AUTO_TEST_CASE(bounds_of_this_process_are_found) {
   bounds = memory_bounds(2, 1, {});
   BOOST_REQUIRE_EQUAL(setrlimit(RLIMIT_AS, &before), 0);
   BOOST_REQUIRE_EQUAL(bounds.size(), 2u);
-  BOOST_TEST(bounds[1].what == "the limit of address space (ulimit -v, 64.0 GiB in all)");
+  BOOST_TEST(bounds[1].what == "the limit of address space (ulimit -v, 64.00 GiB in all)");
   BOOST_TEST(bounds[1].available < (std::int64_t{64} << 30));
   BOOST_TEST(bounds[1].available > (std::int64_t{32} << 30));
 #endif
