@@ -2,9 +2,10 @@
 // 0 success, 1 the run failed, 2 the input is wrong, 75 interrupted and saved.
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <csignal>
-#include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <exception>
 #include <iostream>
 #include <string>
@@ -16,6 +17,8 @@
 #include "trainer/config/config.hpp"
 #include "trainer/config/suggest.hpp"
 #include "trainer/run/exit_status.hpp"
+#include "trainer/run/output.hpp"
+#include "trainer/run/threads.hpp"
 #include "trainer/version.hpp"
 
 namespace {
@@ -32,11 +35,6 @@ bool speaks() {
     if (const char* rank = std::getenv(name)) return std::string(rank) == "0";
   }
   return true;
-}
-
-void complain(const std::string& what) {
-  std::fflush(stdout);
-  std::fprintf(stderr, "blocktrain: %s\n", what.c_str());
 }
 
 /// What is wrong with the command line, and what is accepted. The parser says of a misspelt command only that one is
@@ -63,6 +61,8 @@ std::string describe(const CLI::App& app, const CLI::ParseError& error, int argc
 }  // namespace
 
 int main(int argc, char** argv) {
+  use_cpus_at_start();
+  set_unread_output(UnreadOutput::ends_the_program);
   // A file that reaches the limit of its size (ulimit -f) is to be an error of that write, with a message.
   std::signal(SIGXFSZ, SIG_IGN);
   CLI::App app{
@@ -75,6 +75,13 @@ int main(int argc, char** argv) {
       "Run one command with --help for its options. Exit codes: 0 success, 1 the run failed, 2 the input is wrong, 75 "
       "interrupted and saved (continue with --resume).");
   int exit_code = 0;
+  // Commands whose work is elsewhere: nobody has to read what they say.
+  bool prints_by_the_way = false;
+  const auto more_than_print = [&](const auto& command) {
+    prints_by_the_way = true;
+    set_unread_output(UnreadOutput::is_dropped);
+    return command();
+  };
 
   PlanArguments plan;
   auto* plan_app = app.add_subcommand(
@@ -93,7 +100,7 @@ int main(int argc, char** argv) {
   train_app->add_option("--set", train.overrides, set_help)->allow_extra_args(false);
   train_app->add_flag("--resume", train.resume, "Continue the run in log.directory; starts fresh when there is none");
   train_app->add_flag("--quiet", train.quiet, "No progress, only the result and errors");
-  train_app->callback([&] { exit_code = train_command(train); });
+  train_app->callback([&] { exit_code = more_than_print([&] { return train_command(train); }); });
 
   EvalArguments eval;
   auto* eval_app = app.add_subcommand(
@@ -103,7 +110,7 @@ int main(int argc, char** argv) {
   eval_app->add_option("-o,--out", eval.out, "JSON file to write (default: RUN/eval.json)");
   eval_app->add_option("--set", eval.overrides, "Override a key of eval.*, parallel.* or data.path; repeat for more")
       ->allow_extra_args(false);
-  eval_app->callback([&] { exit_code = eval_command(eval); });
+  eval_app->callback([&] { exit_code = more_than_print([&] { return eval_command(eval); }); });
 
   GenerateArguments generate;
   auto* generate_app =
@@ -125,14 +132,14 @@ int main(int argc, char** argv) {
   generate_app->add_option("--scale", generate.scale, "Screen pixels per image pixel")->check(CLI::Range(1, 64));
   generate_app->add_option("--set", generate.overrides, "Override a key of parallel.* or data.path; repeat for more")
       ->allow_extra_args(false);
-  generate_app->callback([&] { exit_code = generate_command(generate); });
+  generate_app->callback([&] { exit_code = more_than_print([&] { return generate_command(generate); }); });
 
   ExportArguments exported;
   auto* export_app = app.add_subcommand("export", "Write the weights as safetensors, with a standalone PyTorch loader");
   export_app->add_option("RUN", exported.run, "Folder of a run")->required();
   export_app->add_option("-o,--out", exported.out, "Folder to write (default: RUN/export)");
   export_app->add_flag("--weights-only", exported.weights_only, "Leave out the PyTorch loader");
-  export_app->callback([&] { exit_code = export_command(exported); });
+  export_app->callback([&] { exit_code = more_than_print([&] { return export_command(exported); }); });
 
   DoctorArguments doctor;
   auto* doctor_app = app.add_subcommand("doctor", "Show what this machine offers and what is missing");
@@ -154,11 +161,12 @@ int main(int argc, char** argv) {
   } catch (const InputError& e) {
     if (speaks()) complain(e.what());  // every rank has read the same
     return 2;
-  } catch (const std::bad_alloc&) {
-    complain("out of memory");
-    return 1;
   } catch (const std::exception& e) {
-    complain(e.what());
+    complain(message_of(e));
+    return 1;
+  }
+  if (!prints_by_the_way && !output_is_written()) {
+    complain(std::string("the output could not be written: ") + std::strerror(errno));
     return 1;
   }
   return exit_code;

@@ -12,6 +12,7 @@
 #include "comm/mpi/launcher_end.hpp"
 #include "comm/wording.hpp"
 #include "kernels/error.hpp"
+#include "kernels/start_thread.hpp"
 
 namespace blocktrain::comm::mpi {
 namespace {
@@ -51,7 +52,7 @@ std::shared_ptr<Engine> Engine::start(const MpiOptions& options) {
   std::shared_ptr<Engine> engine(new Engine(options));
   engine->requests_.reserve(64);
   engine->taken_.reserve(64);
-  engine->thread_ = std::thread([engine] { engine->thread_main(); });
+  engine->thread_ = start_thread_with_signals("MPI", [engine] { engine->thread_main(); });
   std::unique_lock lock(engine->mutex_);
   if (!wait_running(engine->state_changed_, lock, deadline_after(options.start_deadline),
                     [&] { return engine->state_ != State::starting; })) {

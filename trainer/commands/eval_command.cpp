@@ -16,8 +16,10 @@
 #include "trainer/eval/eval_file.hpp"
 #include "trainer/eval/eval_table.hpp"
 #include "trainer/eval/evaluation.hpp"
+#include "trainer/eval/lapack.hpp"
 #include "trainer/eval/whole_file.hpp"
 #include "trainer/ledger/ledger.hpp"
+#include "trainer/run/output.hpp"
 #include "trainer/run/run_folder.hpp"
 
 namespace blocktrain::trainer {
@@ -30,7 +32,7 @@ void note_in_ledger(const EvalResult& result) {
   // One that was emptied: with this row at its beginning it would be no ledger.
   if (!std::filesystem::exists(ledger, error) || std::filesystem::file_size(ledger, error) == 0) return;
   const auto no_row = [](const std::string& why) {
-    std::fprintf(stderr, "blocktrain: no row was added to the ledger: %s\n", why.c_str());
+    complain("no row was added to the ledger: " + why);
   };
   if (const std::string holder = RunPaths{folder}.lock_holder(); std::filesystem::exists(holder, error)) {
     return no_row(holder + " says that a training is going on");
@@ -50,7 +52,7 @@ void note_in_ledger(const EvalResult& result) {
     writer.eval(row);
     writer.sync();
   } catch (const std::exception& e) {
-    no_row(e.what());
+    no_row(message_of(e));
   }
 }
 
@@ -92,7 +94,7 @@ int evaluate(comm::Communicator& world, const EvalArguments& arguments) {
     file.write(to_json(result));
     file.commit();
     note_in_ledger(result);
-    fmt::print("{}\n{}\n", to_table(result), path);
+    show("{}\n{}\n", to_table(result), path);
   });
   return 0;
 }
@@ -100,6 +102,7 @@ int evaluate(comm::Communicator& world, const EvalArguments& arguments) {
 }  // namespace
 
 int eval_command(const EvalArguments& arguments) {
+  lapack();  // it is set up through the environment, which MPI's threads read
   if (comm::launched_by_mpirun()) {
     return under_mpi([&](comm::Communicator& world) { return evaluate(world, arguments); });
   }

@@ -4,7 +4,6 @@
 
 #include <array>
 #include <cmath>
-#include <cstdio>
 #include <optional>
 #include <span>
 
@@ -19,6 +18,7 @@
 #include "trainer/eval/picture.hpp"
 #include "trainer/eval/trained_network.hpp"
 #include "trainer/eval/whole_file.hpp"
+#include "trainer/run/output.hpp"
 #include "trainer/run/units.hpp"
 #include "trainer/version.hpp"
 
@@ -135,9 +135,9 @@ int generate(comm::Communicator& world, const GenerateArguments& arguments) {
     file.write(std::as_bytes(std::span(png)));
     file.commit();
 
-    fmt::print("{}: {} images by {}{}\n", out, arguments.count, network.summary(),
+    show("{}: {} images by {}{}\n", out, arguments.count, network.summary(),
                arguments.beside_real ? "; left: real training images, right: generated" : "");
-    fmt::print("{}; {} FLOPs and {:.3g} s per image on {}{}\n", how, count(made.flops_per_image),
+    show("{}; {} FLOPs and {:.3g} s per image on {}{}\n", how, count(made.flops_per_image),
                made.seconds_per_image, network.computed_on(),
                ranks.size() > 1 ? fmt::format(", {} ranks", ranks.size()) : std::string());
   });

@@ -1,14 +1,13 @@
 #include "trainer/eval/eval_progress.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
+
+#include "trainer/run/output.hpp"
 
 namespace blocktrain::trainer {
 
 void EvalProgress::draw(const std::string& text) {
-  fmt::print(out_, "\r{:<{}}", text, drawn_);
-  std::fflush(out_);
+  show(out_, "\r{:<{}}", text, drawn_);
   drawn_ = text.size();
 }
 
@@ -16,9 +15,8 @@ ReportProgress EvalProgress::phase(const std::string& name) {
   name_ = name;
   if (out_ == nullptr) return {};
   if (!terminal_) {
-    fmt::print(out_, "{} ...\n", name);
-    std::fflush(out_);
-    return {};
+    show(out_, "{} ...\n", name);
+      return {};
   }
   draw(name);
   return [this](std::int64_t done, std::int64_t total) {
@@ -32,8 +30,7 @@ ReportProgress EvalProgress::phase(const std::string& name) {
 void EvalProgress::end() {
   if (out_ == nullptr || !terminal_) return;
   draw("");
-  fmt::print(out_, "\r");
-  std::fflush(out_);
+  show(out_, "\r");
 }
 
 }  // namespace blocktrain::trainer

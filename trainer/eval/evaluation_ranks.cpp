@@ -8,6 +8,7 @@
 #include "comm/local/local_world.hpp"
 #include "comm/wording.hpp"
 #include "kernels/error.hpp"
+#include "kernels/start_thread.hpp"
 #include "trainer/run/exit_status.hpp"
 
 namespace blocktrain::trainer {
@@ -38,7 +39,7 @@ EvaluationRanks::EvaluationRanks() : alone_(comm::make_single()), world_(*alone_
 EvaluationRanks::EvaluationRanks(comm::Communicator& world, std::chrono::milliseconds timeout)
     : world_(world), timeout_(timeout), heard_(static_cast<std::size_t>(world.size()), RunningClock::now()) {
   world.set_deadline(timeout);
-  if (size() > 1) thread_ = std::thread([this] { serve(); });
+  if (size() > 1) thread_ = start_thread("the sharing of an evaluation", [this] { serve(); });
 }
 
 EvaluationRanks::~EvaluationRanks() {

@@ -4,12 +4,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <numeric>
 #include <span>
 #include <utility>
 
 #include "comm/block_exchange.hpp"
+#include "comm/host.hpp"
 #include "comm/staged/staged_communicator.hpp"
 #include "kernels/error.hpp"
 #include "trainer/checkpoint/resume.hpp"
@@ -19,6 +19,7 @@
 #include "trainer/eval/image_generator.hpp"
 #include "trainer/run/exit_status.hpp"
 #include "trainer/run/network.hpp"
+#include "trainer/run/output.hpp"
 #include "trainer/run/rank_devices.hpp"
 #include "trainer/run/run_folder.hpp"
 #include "trainer/run/run_remains.hpp"
@@ -109,8 +110,9 @@ TrainedNetwork::TrainedNetwork(EvaluationRanks& ranks, const std::string& folder
       return d.gpu_uuid == device_->facts().uuid;
     }));
   }
+  const int ranks_beside = ranks.size() > 1 ? comm::map_hosts(ranks.world()).ranks_beside(ranks.rank()) : 1;
   // Memory is looked at on all ranks before any takes it.
-  ranks.together([&] { price_memory(places, sharing); });
+  ranks.together([&] { price_memory(places, sharing, ranks_beside); });
   ranks.together([&] {
     take_memory();
     load_blocks(places, files);
@@ -186,7 +188,7 @@ std::size_t TrainedNetwork::activation_bytes(std::int64_t batch) {
   return sizing.peak();
 }
 
-void TrainedNetwork::price_memory(const std::vector<blocks::BlockPlace>& places, int sharing) {
+void TrainedNetwork::price_memory(const std::vector<blocks::BlockPlace>& places, int sharing, int ranks_beside) {
   Arena weights = Arena::measuring("weights");
   std::vector<blocks::Denoiser*> all;
   for (const blocks::BlockPlace& place : places) {
@@ -198,11 +200,16 @@ void TrainedNetwork::price_memory(const std::vector<blocks::BlockPlace>& places,
   weight_bytes_ = weights.peak();
   network_.emplace(noise_schedule(config_), std::move(all));
   batch_ = evaluation_batch(config_, *device_, block(0).tokens_per_sample());
-  require_device_memory(*device_, sharing, batch_, [&](std::int64_t batch) {
+  const auto planned = [&](std::int64_t batch) {
     const std::size_t images =
         std::max(ImageGenerator::device_bytes(image_shape(), batch), held_out_device_bytes(image_shape(), batch));
     return weight_bytes_ + activation_bytes(batch) + images;
-  });
+  };
+  require_device_memory(*device_, sharing, batch_, planned);
+  if (device_->shares_host_memory()) {
+    // The ops' scratch has been taken with the device.
+    require_host_memory(memory_bounds(0, 1), ranks_beside, batch_, planned);
+  }
 }
 
 void TrainedNetwork::take_memory() {
@@ -346,7 +353,7 @@ ImageDataset TrainedNetwork::open_data() const {
 
 void print_warnings(const TrainedNetwork& network) {
   for (const std::string& w : network.warnings()) {
-    std::fprintf(stderr, "blocktrain: %s: %s\n", network.folder().c_str(), w.c_str());
+    complain(network.folder() + ": " + w);
   }
 }
 

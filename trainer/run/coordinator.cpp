@@ -3,13 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <cstring>
 #include <span>
 
 #include "kernels/error.hpp"
+#include "kernels/start_thread.hpp"
 #include "trainer/ledger/recovery.hpp"
 #include "trainer/ledger/totals.hpp"
+#include "trainer/run/output.hpp"
 #include "trainer/run/stop_signal.hpp"
 #include "trainer/run/summary.hpp"
 #include "trainer/version.hpp"
@@ -21,10 +22,7 @@ double seconds_since(std::chrono::steady_clock::time_point t) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - t).count();
 }
 
-void say(const std::string& text) {
-  std::fflush(stdout);
-  std::fprintf(stderr, "blocktrain: %s\n", text.c_str());
-}
+void say(const std::string& text) { complain(text); }
 
 std::vector<std::int64_t> start_steps(const ResumePlan& resume) {
   std::vector<std::int64_t> steps;
@@ -105,7 +103,7 @@ Coordinator::Coordinator(comm::Communicator& world, CoordinatorSettings settings
 Coordinator::~Coordinator() { join(); }
 
 void Coordinator::start() {
-  thread_ = std::thread([this] { run(); });
+  thread_ = start_thread("the coordinator", [this] { run(); });
 }
 
 void Coordinator::join() {
@@ -120,7 +118,7 @@ void Coordinator::run() {
     code = finish();
   } catch (const std::exception& e) {
     if (progress_) progress_->draw(Clock::now(), true);
-    say(std::string("the run ends: ") + e.what());
+    say("the run ends: " + message_of(e));
     code = 1;
   }
   if (leave_by_) leave();
@@ -283,8 +281,8 @@ void Coordinator::hand_over(int source, const Report& report) {
     return;
   }
   if (progress_) {
-    std::fprintf(stdout, "rank %d takes block %d over from rank %d at step %lld\n", rebalancer_->owner(report.block),
-                 report.block, source, static_cast<long long>(report.step));
+    show("rank {} takes block {} over from rank {} at step {}\n", rebalancer_->owner(report.block), report.block, source,
+         report.step);
   }
 }
 
@@ -322,7 +320,7 @@ void Coordinator::tell(ControlKind kind, int code) {
 void Coordinator::ask_to_stop(const std::string& why) {
   if (stopping_) return;
   stopping_ = true;
-  if (progress_) std::fprintf(stdout, "%s\n", why.c_str());
+  if (progress_) show("{}\n", why);
   if (rebalancer_) rebalancer_->stop();
   tell(ControlKind::stop, 0);
 }

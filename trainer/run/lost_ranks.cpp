@@ -4,11 +4,11 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdio>
 #include <string>
 #include <vector>
 
 #include "trainer/run/coordinator.hpp"
+#include "trainer/run/output.hpp"
 
 namespace blocktrain::trainer {
 
@@ -25,9 +25,7 @@ void Coordinator::give_up(int rank, double silent_seconds) {
   const std::string text =
       fmt::format("rank {} on {} was not heard for {:.0f} s (parallel.timeout_seconds) and is given up", rank,
                   settings_.hosts.hostnames[static_cast<std::size_t>(host)], silent_seconds);
-  std::fflush(stdout);
-  std::fprintf(stderr, "blocktrain: %s; the others save and end. What is committed is safe: continue with --resume\n",
-               text.c_str());
+  complain(text + "; the others save and end. What is committed is safe: continue with --resume");
   if (message_.empty()) message_ = text;
   failed_ = true;
   failure_code_ = std::max(failure_code_, 1);

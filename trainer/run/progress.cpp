@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "trainer/run/output.hpp"
 #include "trainer/run/units.hpp"
 
 namespace blocktrain::trainer {
@@ -96,8 +97,8 @@ void Progress::draw(Clock::time_point now, bool force) {
   const char* clear = terminal_ ? "\x1b[2K" : "";
   for (int b = 0; b < static_cast<int>(blocks_.size()); ++b) text += clear + line(b) + "\n";
   text += fmt::format("{}elapsed {}{}; {}\n", clear, duration(seconds(now - started_)), time_left(), energy_);
-  std::fwrite(text.data(), 1, text.size(), out_);
-  std::fflush(out_);
+  // A frame that is not taken at once is left out; the next one comes soon.
+  write_output(out_, text, std::chrono::milliseconds(0));
   drawn_lines_ = static_cast<int>(blocks_.size()) + 1;
 }
 

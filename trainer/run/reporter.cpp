@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "kernels/error.hpp"
+#include "kernels/start_thread.hpp"
 #include "trainer/ledger/energy/host_sensors.hpp"
 #include "trainer/run/exit_status.hpp"
 #include "trainer/run/stop_signal.hpp"
@@ -62,7 +63,7 @@ Reporter::Reporter(comm::Communicator& world, const ReporterSettings& settings)
   }
   last_heard_ = RunningClock::now();
   measure_runtime();
-  thread_ = std::thread([this] { run(); });
+  thread_ = start_thread("reports and checkpoints", [this] { run(); });
 }
 
 Reporter::~Reporter() {

@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <cstdio>
 #include <cstring>
 #include <exception>
 #include <filesystem>
@@ -27,6 +26,7 @@
 #include "trainer/run/exit_status.hpp"
 #include "trainer/run/gather_host_facts.hpp"
 #include "trainer/run/memory_check.hpp"
+#include "trainer/run/output.hpp"
 #include "trainer/run/replica_transport.hpp"
 #include "trainer/run/run_folder.hpp"
 #include "trainer/run/run_lock.hpp"
@@ -200,7 +200,9 @@ int train(comm::Communicator& world, const TrainRequest& request) {
   require_same_data(world, facts);
 
   const comm::HostMap hosts = comm::map_hosts(world);
-  require_memory(world, hosts, config, facts.shape, plan, available_memory_bytes());
+  const ThreadChoice threads = choose_threads(world, hosts, config.parallel.threads);
+  const int ranks_in_process = std::string(world.transport()) == "mpi" ? 1 : world.size();
+  require_memory(world, hosts, config, facts.shape, plan, memory_bounds(threads.threads, ranks_in_process));
 
   // 3. The RUN folder, and where each block goes on.
   ResumePlan resume;
@@ -220,9 +222,8 @@ int train(comm::Communicator& world, const TrainRequest& request) {
   // 4. The device; memory, weights, batches.
   const RankPlan& mine = plan.ranks[static_cast<std::size_t>(world.rank())];
   const int host = hosts.host_of_rank[static_cast<std::size_t>(world.rank())];
-  const int threads = compute_threads(config.parallel.threads, hosts.ranks_beside(world.rank()));
   std::unique_ptr<kernels::Device> device;
-  all_or_none(world, [&] { device = make_device(world, hosts, config, threads); });
+  all_or_none(world, [&] { device = make_device(world, hosts, config, threads.threads); });
   require_device_memory(world, config, facts.shape, plan, *device);
   std::optional<RankArenas> arenas;
   std::vector<OwnedBlock> owned;
@@ -335,7 +336,7 @@ int train(comm::Communicator& world, const TrainRequest& request) {
     message = e.what();
   } catch (const std::exception& e) {
     code = 1;
-    message = e.what();
+    message = message_of(e);
   }
   bool all_left = true;
   const auto leave_connections = [&] {
@@ -350,7 +351,7 @@ int train(comm::Communicator& world, const TrainRequest& request) {
   if (!all_left) {
     // Something of the transport is stuck on the device, and to free memory there would wait for it. The ledger is
     // whole.
-    std::fprintf(stderr, "blocktrain: rank %d: NCCL could not be ended and is left behind\n", world.rank());
+    complain(fmt::format("rank {}: NCCL could not be ended and is left behind", world.rank()));
     world.abort(run_code);
   }
   return run_code;
