@@ -3,6 +3,7 @@
 /// exceptions, turned into messages and exit codes in main.cpp.
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -42,7 +43,7 @@ struct GenerateArguments {
   std::vector<int> labels;  ///< classes asked for; empty: all in turn
   int count = 64;
   int steps = 0;        ///< 0: the last of eval.steps
-  double guidance = 0;  ///< 0: eval.guidance
+  std::optional<double> guidance;  ///< none: eval.guidance
   std::string sampler;  ///< empty: eval.sampler
   std::uint64_t seed = 0;
   bool beside_real = false;  ///< draw real images of the same classes to the left

@@ -13,12 +13,15 @@ namespace {
 
 constexpr std::uint64_t steps_end = std::uint64_t{1} << 32;
 
-/// Starts a thread that receives no signals, so that those the program handles (USR1, TERM) go to its main thread.
+/// Starts a thread that receives no signals, so that those the program handles (USR1, TERM) go to its main thread. The
+/// signals of its own faults excepted: blocked, they would end the process, and one of them has a remedy
+/// (trainer/data/mapping_guard.hpp).
 template <class Function>
 std::thread start_without_signals(Function function) {
   sigset_t all;
   sigset_t before;
   sigfillset(&all);
+  for (const int fault : {SIGBUS, SIGSEGV, SIGFPE, SIGILL}) sigdelset(&all, fault);
   if (const int rc = pthread_sigmask(SIG_SETMASK, &all, &before); rc != 0) {
     throw RunError("cannot block signals for the data thread: error " + std::to_string(rc));
   }

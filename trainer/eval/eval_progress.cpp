@@ -2,14 +2,14 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
+#include "trainer/run/terminal.hpp"
 
 namespace blocktrain::trainer {
 
 void EvalProgress::draw(const std::string& text) {
-  fmt::print(out_, "\r{:<{}}", text, drawn_);
+  // The cursor rests where the line begins: the place survives a change of the terminal's size.
+  fmt::print(out_, "\r\x1b[J{}\r", fitted(text, usable_columns(terminal_size(fileno(out_)))));
   std::fflush(out_);
-  drawn_ = text.size();
 }
 
 ReportProgress EvalProgress::phase(const std::string& name) {
@@ -32,8 +32,6 @@ ReportProgress EvalProgress::phase(const std::string& name) {
 void EvalProgress::end() {
   if (out_ == nullptr || !terminal_) return;
   draw("");
-  fmt::print(out_, "\r");
-  std::fflush(out_);
 }
 
 }  // namespace blocktrain::trainer
