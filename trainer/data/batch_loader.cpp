@@ -35,9 +35,9 @@ BatchLoader::BatchLoader(const ImageDataset& data, const SampleOrder& order, con
       image += batch.images.row_stride;
     }
     // After it was read: no step is made of what was not there in the beginning.
-    for (const std::string& note : data.require_unchanged()) {
-      if (options.warn) options.warn(note);
-    }
+    data.require_unchanged();
+    if (!options.warn) return;
+    for (const std::string& note : data.touched()) options.warn(note);
   };
   prefetcher_ = std::make_unique<Prefetcher>(std::move(ring), fill, options.first_step, options.deadline);
 }

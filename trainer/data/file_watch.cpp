@@ -52,7 +52,7 @@ void FileWatch::remember() {
   remembered_ = std::move(now);
 }
 
-std::optional<std::string> FileWatch::check() {
+void FileWatch::check() {
   struct stat status {};
   if (fstat(file_, &status) != 0) {
     throw changed(name_, std::string("became unreadable (") + std::strerror(errno) + ")");
@@ -67,11 +67,18 @@ std::optional<std::string> FileWatch::check() {
       status.st_mtim.tv_sec != modified_.tv_sec || status.st_mtim.tv_nsec != modified_.tv_nsec;
   const Clock::time_point now = Clock::now();
   if (touched) compare_until_ = now + std::chrono::seconds(2);
-  if (!compare_until_) return std::nullopt;
+  if (!compare_until_) return;
   if (pieces() != remembered_ || guard_.lost()) throw changed(name_, "was written to, with other contents,");
   modified_ = status.st_mtim;
   if (now > *compare_until_) compare_until_.reset();
-  if (!touched) return std::nullopt;
+  touched_ = touched_ || touched;
+}
+
+std::optional<std::string> FileWatch::touched() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!std::exchange(touched_, false)) return std::nullopt;
+  }
   return "data file " + name_ + " was touched while it is in use: its time of modification is new, " +
          (bytes_.size() <= piece_count * piece_bytes ? "its contents are the same"
                                                      : "what was compared of its contents is the same");

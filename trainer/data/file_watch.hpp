@@ -31,9 +31,10 @@ class FileWatch {
   void remember();
 
   /// Throws RunError when the file is shorter or longer than it was, cannot be read any more, or was written to so that
-  /// the pieces differ. Returns a sentence for people when it was touched since the last call. Allocates nothing while
-  /// the file rests. Any thread may call.
-  std::optional<std::string> check();
+  /// the pieces differ. Allocates nothing while the file rests. Any thread may call.
+  void check();
+  /// A sentence for people when a check found the file touched, once for each time.
+  std::optional<std::string> touched();
 
  private:
   std::vector<std::uint8_t> pieces() const;
@@ -46,6 +47,7 @@ class FileWatch {
   std::mutex mutex_;
   struct timespec modified_;  ///< as accepted last
   std::vector<std::uint8_t> remembered_;
+  bool touched_ = false;
   /// While somebody writes, the time of modification may stand still for moments: so long it is compared every time.
   std::optional<std::chrono::steady_clock::time_point> compare_until_;
 };

@@ -35,10 +35,14 @@ ImageDataset ImageDataset::open(const std::filesystem::path& path, DataFormat fo
   return DatasetReader(folder, format, open_file).read();
 }
 
-std::vector<std::string> ImageDataset::require_unchanged() const {
+void ImageDataset::require_unchanged() const {
+  for (const MappedBytes& file : files_) file.check_unchanged();
+}
+
+std::vector<std::string> ImageDataset::touched() const {
   std::vector<std::string> notes;
   for (const MappedBytes& file : files_) {
-    if (auto note = file.check_unchanged()) notes.push_back(std::move(*note));
+    if (auto note = file.touched()) notes.push_back(std::move(*note));
   }
   return notes;
 }

@@ -62,9 +62,11 @@ class ImageDataset {
   /// Sentences for people about what was skipped though it has the name of a data file.
   const std::vector<std::string>& notes() const { return notes_; }
   /// Looks whether the mapped files are still what they were when they were opened: what was read of them before counts
-  /// once this did not throw. Throws RunError that names the file. Returns sentences about files that were merely
-  /// touched since the last call. Costs a system call per file; any thread may call.
-  std::vector<std::string> require_unchanged() const;
+  /// once this did not throw. Throws RunError that names the file. Costs a system call per file and no memory; any
+  /// thread may call.
+  void require_unchanged() const;
+  /// Sentences about files that this found merely touched (a new time of modification), once for each time.
+  std::vector<std::string> touched() const;
   /// Memory taken by decoded files.
   std::uint64_t decoded_bytes() const;
   /// One line for people: format, counts, shape, classes, what was skipped or cut.

@@ -96,8 +96,12 @@ void MappedBytes::remember() const {
   if (watch_ != nullptr) watch_->remember();
 }
 
-std::optional<std::string> MappedBytes::check_unchanged() const {
-  return watch_ != nullptr ? watch_->check() : std::nullopt;
+void MappedBytes::check_unchanged() const {
+  if (watch_ != nullptr) watch_->check();
+}
+
+std::optional<std::string> MappedBytes::touched() const {
+  return watch_ != nullptr ? watch_->touched() : std::nullopt;
 }
 
 std::span<std::uint8_t> MappedBytes::writable() {

@@ -36,10 +36,11 @@ class MappedBytes {
   /// True for own memory: what these bytes cost in RAM. A mapped file's pages belong to the page cache.
   bool is_anonymous() const { return anonymous_; }
 
-  /// A mapped file only, for own memory does nothing: FileWatch::remember() and FileWatch::check(). What was read of
-  /// the bytes counts once a later check_unchanged() did not throw.
+  /// A mapped file only, for own memory do nothing: FileWatch::remember(), check() and touched(). What was read of the
+  /// bytes counts once a later check_unchanged() did not throw.
   void remember() const;
-  std::optional<std::string> check_unchanged() const;
+  void check_unchanged() const;
+  std::optional<std::string> touched() const;
 
   /// Own memory only: the bytes to write to.
   std::span<std::uint8_t> writable();
