@@ -54,23 +54,27 @@ void on_bus_error(int signal, siginfo_t* info, void* context) {
   sigaction(SIGBUS, &end_process, nullptr);
 }
 
+/// Makes ours the handler, where another library has put in its own since. Called under the mutex.
 void install_handler() {
-  page_bytes = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
-  struct sigaction action {};
-  action.sa_sigaction = on_bus_error;
-  action.sa_flags = SA_SIGINFO;
-  sigemptyset(&action.sa_mask);
-  if (sigaction(SIGBUS, nullptr, &earlier) != 0 || sigaction(SIGBUS, &action, nullptr) != 0) {
-    throw RunError(std::string("cannot watch for data files that are cut short: ") + std::strerror(errno));
+  struct sigaction now {};
+  if (sigaction(SIGBUS, nullptr, &now) == 0) {
+    if ((now.sa_flags & SA_SIGINFO) != 0 && now.sa_sigaction == on_bus_error) return;
+    page_bytes = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
+    earlier = now;
+    struct sigaction action {};
+    action.sa_sigaction = on_bus_error;
+    action.sa_flags = SA_SIGINFO;
+    sigemptyset(&action.sa_mask);
+    if (sigaction(SIGBUS, &action, nullptr) == 0) return;
   }
+  throw RunError(std::string("cannot watch for data files that are cut short: ") + std::strerror(errno));
 }
 
 }  // namespace
 
 MappingGuard::MappingGuard(const void* begin, std::size_t size) : entry_(nullptr) {
-  static std::once_flag installed;
-  std::call_once(installed, install_handler);
   const std::lock_guard lock(entries_mutex);
+  install_handler();
   for (Entry* e = entries.load(); e != nullptr && entry_ == nullptr; e = e->next) {
     if (e->end.load() == 0) entry_ = e;
   }

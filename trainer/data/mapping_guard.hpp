@@ -9,8 +9,8 @@ namespace blocktrain::trainer {
 /// Watches over one mapping. Where a page of it cannot be read any more, the reader finds zeros there and at all later
 /// places of the mapping, and lost() says so: what was read has to be asked about afterwards, and thrown away.
 ///
-/// The first guard installs a handler of SIGBUS, which the threads that read must not block; what is not about a guarded
-/// mapping goes on to the handler that was there before. Neither readers nor the handler jump or lock.
+/// A guard sees to it that a handler of ours stands for SIGBUS, which the threads that read must not block; what is not
+/// about a guarded mapping goes on to the handler that was there before. Neither readers nor the handler jump or lock.
 class MappingGuard {
  public:
   /// `begin` is where a mapping of `size` bytes begins; it outlives the guard. Throws RunError when the handler cannot
