@@ -54,9 +54,7 @@ ordered_json to_json(const CudaRuntime& cuda) {
 struct PlannedData {
   DataProbe probe;
   std::string absent;  ///< why the config's word is taken for them; empty where they are there
-  DataShape shape() const {
-    return {probe.shape.channels, probe.shape.height, probe.shape.width, probe.shape.classes};
-  }
+  DataShape shape() const { return {probe.shape.channels, probe.shape.height, probe.shape.width, probe.shape.classes}; }
 };
 
 PlannedData look_at_data(const Config& config) {
@@ -68,9 +66,9 @@ PlannedData look_at_data(const Config& config) {
     const DataConfig& d = config.data;
     if (d.shape.empty() || d.classes == 0) {
       throw InputError(why + ". With data.shape and data.classes in the config, plan does without the data; found " +
-                       (!d.shape.empty()    ? "data.shape alone"
+                       (!d.shape.empty() ? "data.shape alone"
                         : d.classes != 0 ? "data.classes alone"
-                                            : "neither"));
+                                         : "neither"));
     }
     data.absent = why.substr(0, why.find("; "));
     data.probe.shape = {d.shape[0], d.shape[1], d.shape[2], d.classes};
@@ -193,8 +191,8 @@ void print_data(const PlannedData& data, bool local) {
   if (p.contents_unread) fmt::print("By the sizes of the data's files; what is in them is checked by train.\n");
 }
 
-void print_table(const Config& config, const PlannedData& data, const Plan& plan, const Choice& choice, const Plan& twin,
-                 const Plan& twin_alone, const CudaRuntime& cuda) {
+void print_table(const Config& config, const PlannedData& data, const Plan& plan, const Choice& choice,
+                 const Plan& twin, const Plan& twin_alone, const CudaRuntime& cuda) {
   const bool local = plan.training == TrainingMode::block_local;
   print_data(data, local);
   fmt::print(

@@ -55,7 +55,7 @@ int train_command(const TrainArguments& arguments) {
   request.config_path = arguments.config;
   request.overrides = arguments.overrides;
   request.resume = arguments.resume;
-  request.progress = arguments.quiet                  ? ProgressStyle::none
+  request.progress = arguments.quiet                   ? ProgressStyle::none
                      : watched_terminal(STDOUT_FILENO) ? ProgressStyle::live
                                                        : ProgressStyle::plain;
   if (launched) return train_under_mpi(request);

@@ -33,9 +33,10 @@ ImageSegment parse_cifar_file(std::span<const std::uint8_t> bytes, const std::st
   for (std::int64_t i = 0; layout.coarse_classes > 0 && i < segment.count; ++i) {
     const std::uint8_t coarse = segment.labels[i * record - 1];
     if (coarse >= layout.coarse_classes) {
-      throw InputError("data file " + name + ": image " + std::to_string(i) + " has the coarse label " + std::to_string(coarse) +
-                       ", expected 0 to " + std::to_string(layout.coarse_classes - 1) + "; it is no CIFAR-" +
-                       std::to_string(layout.classes) + " file or damaged: check data.format, or fetch it again");
+      throw InputError("data file " + name + ": image " + std::to_string(i) + " has the coarse label " +
+                       std::to_string(coarse) + ", expected 0 to " + std::to_string(layout.coarse_classes - 1) +
+                       "; it is no CIFAR-" + std::to_string(layout.classes) +
+                       " file or damaged: check data.format, or fetch it again");
     }
   }
   return segment;

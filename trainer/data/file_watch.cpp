@@ -63,8 +63,7 @@ void FileWatch::check() {
   }
   if (guard_.lost()) throw changed(name_, "was cut short, or became unreadable,");
   const std::lock_guard lock(mutex_);
-  const bool touched =
-      status.st_mtim.tv_sec != modified_.tv_sec || status.st_mtim.tv_nsec != modified_.tv_nsec;
+  const bool touched = status.st_mtim.tv_sec != modified_.tv_sec || status.st_mtim.tv_nsec != modified_.tv_nsec;
   const Clock::time_point now = Clock::now();
   if (touched) compare_until_ = now + std::chrono::seconds(2);
   if (!compare_until_) return;

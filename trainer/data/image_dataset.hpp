@@ -39,9 +39,9 @@ std::string_view to_string(Split split);
 
 class ImageDataset {
  public:
-  /// Reads the data set in the folder `path`. Throws InputError naming the file, what was found and what is expected: nothing
-  /// there, unreadable, of two kinds, damaged, truncated, trailing bytes, labels out of range, counts that differ.
-  /// RunError when a file changes meanwhile.
+  /// Reads the data set in the folder `path`. Throws InputError naming the file, what was found and what is expected:
+  /// nothing there, unreadable, of two kinds, damaged, truncated, trailing bytes, labels out of range, counts that
+  /// differ. RunError when a file changes meanwhile.
   static ImageDataset open(const std::filesystem::path& path, DataFormat format = DataFormat::automatic);
 
   /// The bytes of the file of that name, as they are on disk.

@@ -100,9 +100,7 @@ void MappedBytes::check_unchanged() const {
   if (watch_ != nullptr) watch_->check();
 }
 
-std::optional<std::string> MappedBytes::touched() const {
-  return watch_ != nullptr ? watch_->touched() : std::nullopt;
-}
+std::optional<std::string> MappedBytes::touched() const { return watch_ != nullptr ? watch_->touched() : std::nullopt; }
 
 std::span<std::uint8_t> MappedBytes::writable() {
   BLOCKTRAIN_EXPECTS(anonymous_ && !sealed_);

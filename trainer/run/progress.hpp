@@ -35,8 +35,9 @@ class Progress {
   void set_energy(const std::string& text) { energy_ = text; }
 
   /// Draws when it is time to: twice a second on a terminal, every ten seconds otherwise. With `force` always, and what
-  /// is printed next stands below it. Otherwise the cursor rests on an empty line above the frame, which is where others'
-  /// lines go meanwhile, and from where the next frame is drawn: the place survives a change of the terminal's size.
+  /// is printed next stands below it. Otherwise the cursor rests on an empty line above the frame, which is where
+  /// others' lines go meanwhile, and from where the next frame is drawn: the place survives a change of the terminal's
+  /// size.
   void draw(std::chrono::steady_clock::time_point now, bool force = false);
 
  private:

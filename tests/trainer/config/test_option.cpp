@@ -37,8 +37,9 @@ BOOST_AUTO_TEST_CASE(integers_are_decimal_and_in_range) {
 
   int count = 5;
   for (const char* wrong : {"0", "65537", "007", "1_000", "99999999999999999999"}) {
-    BOOST_TEST(contains(refusal("--count", wrong, IntField{&count, {1, 65536}}), "accepted: an integer from 1 to 65536"),
-               wrong);
+    BOOST_TEST(
+        contains(refusal("--count", wrong, IntField{&count, {1, 65536}}), "accepted: an integer from 1 to 65536"),
+        wrong);
   }
   BOOST_TEST(count == 5);
   BOOST_TEST(refusal("--count", "65536", IntField{&count, {1, 65536}}) == "");
@@ -48,7 +49,8 @@ BOOST_AUTO_TEST_CASE(integers_are_decimal_and_in_range) {
 BOOST_AUTO_TEST_CASE(numbers_are_finite_and_decimal) {
   double guidance = 5;
   for (const char* wrong : {"nan", "inf", "0x3", "1e400", "-0.5", "100.5", "", "one"}) {
-    BOOST_TEST(contains(refusal("--guidance", wrong, NumberField{&guidance, {0, 100}}), "a number from 0 to 100"), wrong);
+    BOOST_TEST(contains(refusal("--guidance", wrong, NumberField{&guidance, {0, 100}}), "a number from 0 to 100"),
+               wrong);
   }
   BOOST_TEST(guidance == 5);
   BOOST_TEST(refusal("--guidance", "0", NumberField{&guidance, {0, 100}}) == "");

@@ -156,9 +156,9 @@ BOOST_AUTO_TEST_CASE(links_that_are_skipped_are_named) {
   check_same(folder.path());
   const DataProbe probe = probe_data(folder.path().string(), DataFormat::automatic);
   BOOST_REQUIRE_EQUAL(probe.notes.size(), 1u);
-  for (const std::string& part : {std::string("t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte.gz"),
-                                  std::string("symbolic links"), std::string("the last 2 training images"),
-                                  folder.path().string()}) {
+  for (const std::string& part :
+       {std::string("t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte.gz"), std::string("symbolic links"),
+        std::string("the last 2 training images"), folder.path().string()}) {
     BOOST_TEST(probe.notes.front().find(part) != std::string::npos, part << " is not in: " << probe.notes.front());
   }
   BOOST_TEST(probe.notes.front().find("thesis") == std::string::npos);

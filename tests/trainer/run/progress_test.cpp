@@ -1,4 +1,7 @@
-// What the live display leaves on a terminal: one frame, as wide and high as there is room, whatever happens to the size.
+// What the live display leaves on a terminal: one frame, as wide and high as there is room, whatever happens to the
+// size.
+
+#include "trainer/run/progress.hpp"
 
 #include <unistd.h>
 
@@ -11,7 +14,6 @@
 #include <string>
 #include <vector>
 
-#include "trainer/run/progress.hpp"
 #include "trainer/run/terminal.hpp"
 
 namespace blocktrain::trainer {
@@ -95,7 +97,8 @@ class Display {
         screen(first),
         blocks(block_count),
         file_(std::tmpfile()),
-        progress(file_, [this] { return size; }, block_count) {
+        progress(
+            file_, [this] { return size; }, block_count) {
     progress.set_energy("joules: none (/sys/class/powercap holds no sensor; see blocktrain doctor)");
   }
   ~Display() { std::fclose(file_); }
@@ -146,9 +149,9 @@ BOOST_AUTO_TEST_CASE(frames_replace_each_other_at_every_width) {
       // What is printed next stands below the last frame.
       display.progress.set_state(2, "FAILED");
       display.draw(true);
-      display.screen.take("end\n");
+      display.screen.take("e\n");
       BOOST_TEST(display.screen.lines().size() == 6u);
-      if (columns >= 4) BOOST_TEST(display.screen.lines().back() == "end");
+      BOOST_TEST(display.screen.lines().back() == "e");
       if (columns >= 60) BOOST_TEST(display.screen.count("FAILED") == 1);
     }
   }
