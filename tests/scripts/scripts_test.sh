@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The scripts by themselves: their help and refusals, what install-dependencies.sh says and does not do, that digits are
-# fetched once, and that scripts/run.sh and scripts/quickstart.sh save when they are told to stop.
+# fetched once, what the batch script starts, and that scripts/run.sh and scripts/quickstart.sh save when they are told to stop.
 set -euo pipefail
 
 source_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -111,6 +111,37 @@ esac'
   stand_in "built here/tests/gpu_tests" "exit 0"
   expect 1 env PATH="$PWD/tools:$PATH" "$check" --bin "built here" --out "what came out" operations
   says "has no suite"
+}
+
+# scripts/slurm/train.sbatch without Slurm: what it starts, and that the line to continue with is the same command.
+batch_script() {
+  # shellcheck disable=SC2016  # the stand-ins expand them
+  stand_in job-tools/srun 'printf "%s\n" "$@" >srun.arguments; exit 75'
+  # shellcheck disable=SC2016
+  stand_in job-tools/sbatch 'printf "%s\n" "$@" >sbatch.arguments'
+  stand_in "a program" 'exit 0'
+  local job=(env PATH="$PWD/job-tools:$PATH" SLURM_JOB_ID=1 SLURM_NTASKS=2 BLOCKTRAIN_ROOT="$source_dir"
+    BLOCKTRAIN="$PWD/a program" BLOCKTRAIN_LAUNCHER=srun BLOCKTRAIN_REQUEUES=0)
+  local arguments=("my config.yaml" --set 'eval.steps=[4, 18]' --set "data.path=it's \"here\" \$HOME")
+
+  expect 75 "${job[@]}" SLURM_CPUS_PER_TASK=3 bash "$scripts/slurm/train.sbatch" "${arguments[@]}"
+  diff srun.arguments <(printf '%s\n' --mpi=pmix --cpus-per-task=3 "$PWD/a program" train "${arguments[@]}" --resume) ||
+    fail "srun was started with other arguments"
+  (PATH="$PWD/job-tools:$PATH" && eval "$(sed -n 's/.*continue it with: //p' log)")
+  diff sbatch.arguments <(printf '%s\n' "--chdir=$PWD" --ntasks=2 --cpus-per-task=3 "$scripts/slurm/train.sbatch" \
+    "${arguments[@]}") || fail "the line to continue with is another command"
+
+  # The config in the environment, once, also when the line to continue with is used under the same environment.
+  local without=("${arguments[@]:1}")
+  expect 75 "${job[@]}" BLOCKTRAIN_CONFIG="my config.yaml" bash "$scripts/slurm/train.sbatch" "${without[@]}"
+  diff srun.arguments <(printf '%s\n' --mpi=pmix "$PWD/a program" train "${arguments[@]}" --resume) ||
+    fail "with BLOCKTRAIN_CONFIG srun was started with other arguments"
+  expect 75 "${job[@]}" BLOCKTRAIN_CONFIG="my config.yaml" bash "$scripts/slurm/train.sbatch" "${arguments[@]}"
+  diff srun.arguments <(printf '%s\n' --mpi=pmix "$PWD/a program" train "${arguments[@]}" --resume) ||
+    fail "the config was given twice"
+  expect 2 "${job[@]}" bash "$scripts/slurm/train.sbatch" "${without[@]}"
+  says "which config?"
+  rm -r job-tools
 }
 
 dependencies() {
@@ -267,6 +298,7 @@ quickstart() {
 
 help_and_refusals
 gpu_check
+batch_script
 dependencies
 launching
 digits

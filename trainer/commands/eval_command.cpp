@@ -21,6 +21,7 @@
 #include "trainer/ledger/ledger.hpp"
 #include "trainer/run/output.hpp"
 #include "trainer/run/run_folder.hpp"
+#include "trainer/run/terminal.hpp"
 
 namespace blocktrain::trainer {
 namespace {
@@ -84,7 +85,7 @@ int evaluate(comm::Communicator& world, const EvalArguments& arguments) {
       require_comparable(run, *twin);
     });
   }
-  EvalProgress progress(ranks.leads() ? stderr : nullptr, isatty(STDERR_FILENO) != 0);
+  EvalProgress progress(ranks.leads() ? stderr : nullptr, ranks.leads() && watched_terminal(STDERR_FILENO));
   const EvalResult result = evaluate_run(run, twin ? &*twin : nullptr, progress);
   ranks.finish();
 

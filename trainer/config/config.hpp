@@ -13,6 +13,9 @@
 
 namespace blocktrain::trainer {
 
+/// Most classes that a data set may have (data.classes).
+inline constexpr std::int64_t most_classes = 65536;
+
 enum class Architecture : std::uint8_t { dit };
 enum class TrainingMode : std::uint8_t { block_local, end_to_end };
 enum class Partition : std::uint8_t { equal_probability, uniform, uniform_log };
@@ -34,6 +37,8 @@ struct LogConfig {
 struct DataConfig {
   std::string path;  ///< required
   DataFormat format = DataFormat::automatic;
+  std::vector<int> shape;        ///< channels, height, width of an image as declared; empty: the data say
+  std::int64_t classes = 0;      ///< as declared; 0: the data say
   std::int64_t batch = 128;      ///< images per step and block
   std::int64_t micro_batch = 0;  ///< images per forward/backward pass; 0: chosen by the plan
   bool flip = false;             ///< random horizontal flips

@@ -11,6 +11,7 @@ namespace {
 constexpr std::int64_t kMostSteps = std::numeric_limits<std::int32_t>::max();
 constexpr std::int64_t kMostImages = std::int64_t{1} << 24;
 constexpr std::int64_t kMostLayers = 4096;
+constexpr std::int64_t kLongestSide = 65536;
 
 // Indexed by the enumerators; names() compares the last ones.
 constexpr std::string_view kArchitectures[] = {"dit"};
@@ -70,6 +71,12 @@ void describe_data_and_model(std::vector<Field>& fields, Config& c) {
                                  "Folder with the data set's files. Relative to the current directory.", true}));
   fields.push_back(not_training({"data", "format", names(c.data.format, DataFormat::cifar100, kFormats),
                                  "Format of the files; auto goes by their names: idx is that of MNIST."}));
+  // What they say is checked against the data.
+  fields.push_back(not_training({"data", "shape", IntListField{&c.data.shape, {1, kLongestSide}, {0, 3}},
+                                 "Channels, height and width of an image, [3, 32, 32] for instance. With it and "
+                                 "data.classes, plan needs no data; data of another shape are refused. []: the data say."}));
+  fields.push_back(not_training({"data", "classes", integer(c.data.classes, 0, most_classes),
+                                 "Number of classes, declared as data.shape is. 0: the data say."}));
   fields.push_back({"data", "batch", integer(c.data.batch, 1, kMostImages), "Images per step and block."});
   fields.push_back({"data", "micro_batch", integer(c.data.micro_batch, 0, kMostImages),
                     "Images per forward and backward pass; less needs less memory and more passes. 0: chosen by the "

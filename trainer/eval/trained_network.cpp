@@ -343,6 +343,7 @@ ImageDataset TrainedNetwork::open_data() const {
                      "'; when that lies elsewhere now, say where with --set data.path=FOLDER");
   }
   const std::string digest = dataset_digest(*data);
+  data->require_unchanged();
   if (digest != data_.digest || !(data->shape() == image_shape()) || data->classes() != data_.shape.classes) {
     throw InputError(
         fmt::format("data.path: '{}' holds other data than '{}' was trained on ({}); found digest {}, expected {}",

@@ -1,6 +1,7 @@
 #include "trainer/run/coordinator.hpp"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
@@ -77,7 +78,8 @@ Coordinator::Coordinator(comm::Communicator& world, CoordinatorSettings settings
 
   const bool live = settings_.progress == ProgressStyle::live;
   if (settings_.progress != ProgressStyle::none) {
-    progress_ = std::make_unique<Progress>(stdout, live, static_cast<int>(plan.blocks.size()));
+    progress_ = std::make_unique<Progress>(stdout, live ? watched_terminal(STDOUT_FILENO) : AskTerminalSize(),
+                                           static_cast<int>(plan.blocks.size()));
     print_start(config, plan, settings_.data, settings_.host_facts, world.transport(), settings_.resume, note);
   }
   for (const BlockPlan& b : plan.blocks) {

@@ -39,6 +39,7 @@ HeldoutLoss Heldout::measure(kernels::Device& device, const ImageDataset& data, 
       fill_image(data, Split::heldout, begin + i, false, batch_.images.as<float>() + i * shape_size);
       batch_.labels.as<std::int32_t>()[i] = data.label(Split::heldout, begin + i);
     }
+    data.require_unchanged();
     const auto first = static_cast<std::uint32_t>(begin);
     const kernels::Tensor sigma = sigma_.rows(0, n);
     if (!device.shares_host_memory()) {

@@ -198,6 +198,10 @@ int train(comm::Communicator& world, const TrainRequest& request) {
     plan = make_plan(config, facts.shape, world.size());
   });
   require_same_data(world, facts);
+  const auto warn = [&world](const std::string& text) {
+    if (world.rank() == 0) std::fprintf(stderr, "blocktrain: warning: %s\n", text.c_str());
+  };
+  for (const std::string& note : data->notes()) warn(note);
 
   const comm::HostMap hosts = comm::map_hosts(world);
   const ThreadChoice threads = choose_threads(world, hosts, config.parallel.threads);
@@ -253,6 +257,7 @@ int train(comm::Communicator& world, const TrainRequest& request) {
     options.seed = config.seed;
     options.first_step = static_cast<std::uint32_t>(owned.front().state.step);
     options.deadline = timeout;
+    options.warn = warn;  // of the data of its host; other ranks' are the same
     loader = std::make_unique<BatchLoader>(*data, SampleOrder(config.seed, data->count(Split::train)), options,
                                            arenas->batch);
     transport_buffer = BlockTransport::bind(*arenas, on_gpu(config), plan.rebalances, world.size());

@@ -171,6 +171,8 @@ BOOST_AUTO_TEST_CASE(what_changes_the_weights_changes_it_and_nothing_else_does) 
                                            "blocks.layers=[3, 3, 3, 3]",
                                            "blocks.seeds=[0, 0, 0, 0]",  // the defaults, written out
                                            "data.path=e",  // that the data are the same, their digest says
+                                           "data.shape=[1, 28, 28]",
+                                           "data.classes=10",
                                            "data.format=idx"};
   for (const std::string& other : others) {
     BOOST_TEST(experiment_identity(load("", {other})) == id, other);

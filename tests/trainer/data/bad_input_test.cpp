@@ -82,7 +82,7 @@ BOOST_AUTO_TEST_CASE(folders) {
   check_input_error(open(folder.path()), {"it holds notes.txt", "data_batch_1.bin"});
   check_input_error(open(folder.path() / "notes.txt"), {"notes.txt", "is not a folder"});
   fs::create_symlink("/nowhere/train.bin", folder.path() / "train.bin");
-  check_input_error(open(folder.path()), {"symbolic links", "skipped: 1"});
+  check_input_error(open(folder.path()), {"skipped train.bin, a symbolic link"});
 }
 
 BOOST_AUTO_TEST_CASE(not_a_regular_file) {
