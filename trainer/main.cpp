@@ -2,9 +2,10 @@
 // 0 success, 1 the run failed, 2 the input is wrong, 75 interrupted and saved.
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <csignal>
-#include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <exception>
 #include <iostream>
 #include <string>
@@ -17,6 +18,8 @@
 #include "trainer/config/option.hpp"
 #include "trainer/config/suggest.hpp"
 #include "trainer/run/exit_status.hpp"
+#include "trainer/run/output.hpp"
+#include "trainer/run/threads.hpp"
 #include "trainer/version.hpp"
 
 namespace {
@@ -33,11 +36,6 @@ bool speaks() {
     if (const char* rank = std::getenv(name)) return std::string(rank) == "0";
   }
   return true;
-}
-
-void complain(const std::string& what) {
-  std::fflush(stdout);
-  std::fprintf(stderr, "blocktrain: %s\n", what.c_str());
 }
 
 /// An option whose value is read as that of a key of the config is. `type` stands for the value in the help.
@@ -73,6 +71,8 @@ std::string describe(const CLI::App& app, const CLI::ParseError& error, int argc
 }  // namespace
 
 int main(int argc, char** argv) {
+  use_cpus_at_start();
+  set_unread_output(UnreadOutput::ends_the_program);
   // A file that reaches the limit of its size (ulimit -f) is to be an error of that write, with a message.
   std::signal(SIGXFSZ, SIG_IGN);
   CLI::App app{
@@ -85,6 +85,13 @@ int main(int argc, char** argv) {
       "Run one command with --help for its options. Exit codes: 0 success, 1 the run failed, 2 the input is wrong, 75 "
       "interrupted and saved (continue with --resume).");
   int exit_code = 0;
+  // Commands whose work is elsewhere: nobody has to read what they say.
+  bool prints_by_the_way = false;
+  const auto more_than_print = [&](const auto& command) {
+    prints_by_the_way = true;
+    set_unread_output(UnreadOutput::is_dropped);
+    return command();
+  };
 
   PlanArguments plan;
   auto* plan_app = app.add_subcommand(
@@ -104,16 +111,17 @@ int main(int argc, char** argv) {
   train_app->add_option("--set", train.overrides, set_help)->allow_extra_args(false);
   train_app->add_flag("--resume", train.resume, "Continue the run in log.directory; starts fresh when there is none");
   train_app->add_flag("--quiet", train.quiet, "No progress, only the result and errors");
-  train_app->callback([&] { exit_code = train_command(train); });
+  train_app->callback([&] { exit_code = more_than_print([&] { return train_command(train); }); });
 
   EvalArguments eval;
   auto* eval_app = app.add_subcommand(
       "eval", "Measure the quality of the assembled network, per sigma and overall; mpirun -np N shares the work");
   eval_app->add_option("RUN", eval.run, "Folder of a run")->required();
   eval_app->add_option("--twin", eval.twin, "Folder of the end-to-end run to show beside it");
+  eval_app->add_option("-o,--out", eval.out, "JSON file to write (default: RUN/eval.json)");
   eval_app->add_option("--set", eval.overrides, "Override a key of eval.*, parallel.* or data.path; repeat for more")
       ->allow_extra_args(false);
-  eval_app->callback([&] { exit_code = eval_command(eval); });
+  eval_app->callback([&] { exit_code = more_than_print([&] { return eval_command(eval); }); });
 
   GenerateArguments generate;
   auto* generate_app =
@@ -138,7 +146,7 @@ int main(int argc, char** argv) {
       ->allow_extra_args(false);
   generate_app->callback([&] {
     if (generate_app->count("--guidance") > 0) generate.guidance = guidance;
-    exit_code = generate_command(generate);
+    exit_code = more_than_print([&] { return generate_command(generate); });
   });
 
   ExportArguments exported;
@@ -146,7 +154,7 @@ int main(int argc, char** argv) {
   export_app->add_option("RUN", exported.run, "Folder of a run")->required();
   export_app->add_option("-o,--out", exported.out, "Folder to write (default: RUN/export)");
   export_app->add_flag("--weights-only", exported.weights_only, "Leave out the PyTorch loader");
-  export_app->callback([&] { exit_code = export_command(exported); });
+  export_app->callback([&] { exit_code = more_than_print([&] { return export_command(exported); }); });
 
   DoctorArguments doctor;
   auto* doctor_app = app.add_subcommand("doctor", "Show what this machine offers and what is missing");
@@ -168,11 +176,12 @@ int main(int argc, char** argv) {
   } catch (const InputError& e) {
     if (speaks()) complain(e.what());  // every rank has read the same
     return 2;
-  } catch (const std::bad_alloc&) {
-    complain("out of memory");
-    return 1;
   } catch (const std::exception& e) {
-    complain(e.what());
+    complain(message_of(e));
+    return 1;
+  }
+  if (!prints_by_the_way && !output_is_written()) {
+    complain(std::string("the output could not be written: ") + std::strerror(errno));
     return 1;
   }
   return exit_code;

@@ -32,6 +32,7 @@ int train_command(const TrainArguments& arguments);
 struct EvalArguments {
   std::string run;
   std::string twin;                    ///< RUN folder of the end-to-end twin; empty: none
+  std::string out;                     ///< JSON; empty: RUN/eval.json
   std::vector<std::string> overrides;  ///< of eval.*, parallel.* and data.path
 };
 int eval_command(const EvalArguments& arguments);

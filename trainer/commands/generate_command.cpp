@@ -4,7 +4,6 @@
 
 #include <array>
 #include <cmath>
-#include <cstdio>
 #include <optional>
 #include <span>
 
@@ -19,6 +18,7 @@
 #include "trainer/eval/picture.hpp"
 #include "trainer/eval/trained_network.hpp"
 #include "trainer/eval/whole_file.hpp"
+#include "trainer/run/output.hpp"
 #include "trainer/run/units.hpp"
 #include "trainer/version.hpp"
 
@@ -114,7 +114,7 @@ int generate(comm::Communicator& world, const GenerateArguments& arguments) {
   Grid grid;
   Picture picture;
   ranks.together([&] {
-    if (ranks.leads()) require_writable(out, "--out");
+    if (ranks.leads()) require_writable(out, "--out", picture_kind());
     check_guidance(arguments, network.config());
     settings = settings_of(arguments, network.config());
     labels = labels_of(arguments, network.data().shape.classes);
@@ -143,13 +143,13 @@ int generate(comm::Communicator& world, const GenerateArguments& arguments) {
                     sampler_names[static_cast<std::size_t>(settings.sampler)], settings.guidance, settings.seed);
     const std::vector<std::uint8_t> png = to_png(picture, {{"Software", std::string("blocktrain ") + version()},
                                                            {"Description", network.summary() + "; " + how}});
-    WholeFile file(out, "--out");
+    WholeFile file(out, "--out", picture_kind());
     file.write(std::as_bytes(std::span(png)));
     file.commit();
 
-    fmt::print("{}: {} images by {}{}\n", out, arguments.count, network.summary(),
+    show("{}: {} images by {}{}\n", out, arguments.count, network.summary(),
                arguments.beside_real ? "; left: real training images, right: generated" : "");
-    fmt::print("{}; {} FLOPs and {:.3g} s per image on {}{}\n", how, count(made.flops_per_image),
+    show("{}; {} FLOPs and {:.3g} s per image on {}{}\n", how, count(made.flops_per_image),
                made.seconds_per_image, network.computed_on(),
                ranks.size() > 1 ? fmt::format(", {} ranks", ranks.size()) : std::string());
   });

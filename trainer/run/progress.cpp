@@ -6,6 +6,7 @@
 #include <numeric>
 #include <utility>
 
+#include "trainer/run/output.hpp"
 #include "trainer/run/units.hpp"
 
 namespace blocktrain::trainer {
@@ -147,8 +148,8 @@ void Progress::draw(Clock::time_point now, bool force) {
     for (int b = 0; b < static_cast<int>(blocks_.size()); ++b) text += line(b, {0, true, true, true, true}) + "\n";
     text += last_line(now) + "\n";
   }
-  std::fwrite(text.data(), 1, text.size(), out_);
-  std::fflush(out_);
+  // A frame that is not taken at once is left out; the next one comes soon.
+  write_output(out_, text, std::chrono::milliseconds(0));
 }
 
 }  // namespace blocktrain::trainer

@@ -19,7 +19,7 @@ fs::path data_folder() {
   return folder == nullptr ? fs::path() : fs::path(folder);
 }
 
-/// Ends the whole binary with the exit code that ctest shows as skipped.
+/// Ends the program with the exit code that ctest shows as skipped.
 struct SkipWithoutData {
   SkipWithoutData() {
     for (const char* set : {"mnist", "fashion-mnist", "cifar100"}) {
@@ -72,9 +72,7 @@ std::vector<std::int64_t> histogram(const ImageDataset& data, Split split) {
 
 }  // namespace
 
-BOOST_TEST_GLOBAL_CONFIGURATION(SkipWithoutData);
-
-BOOST_AUTO_TEST_SUITE(real_data)
+BOOST_AUTO_TEST_SUITE(real_data, *boost::unit_test::fixture<SkipWithoutData>())
 
 BOOST_AUTO_TEST_CASE(mnist) {
   const ImageDataset data = ImageDataset::open(data_folder() / "mnist");

@@ -235,4 +235,17 @@ BOOST_AUTO_TEST_CASE(ranks_that_share_a_gpu_need_its_memory_together) {
   BOOST_TEST(refuses("as many ranks as there are GPUs", [&] { require_device_memory(gpu, 20, 16, planned); }));
 }
 
+BOOST_AUTO_TEST_CASE(ranks_of_a_host_need_its_memory_together) {
+  const auto planned = [](std::int64_t batch) { return static_cast<std::size_t>(100 + 50 * batch); };
+  const MemoryBound group{"group 1:7", 2000, 10, "control group /job", "give it more, or: "};
+  MemoryBound process = group;
+  process.of_process = true;
+  require_host_memory({}, 9, 1000, planned);
+  require_host_memory({group}, 1, 32, planned);
+  require_host_memory({process}, 9, 32, planned);
+  BOOST_TEST(refuses("control group /job leaves 2000 B: give it more, or: --set eval.batch=16 would fit",
+                     [&] { require_host_memory({group}, 2, 32, planned); }));
+  BOOST_TEST(refuses("no eval.batch would fit", [&] { require_host_memory({group}, 20, 32, planned); }));
+}
+
 }  // namespace blocktrain::trainer

@@ -12,6 +12,7 @@
 #include "trainer/run/messages.hpp"
 #include "trainer/run/plan.hpp"
 #include "trainer/run/run_folder.hpp"
+#include "trainer/run/run_lock.hpp"
 #include "trainer/run/share.hpp"
 #include "trainer/run/units.hpp"
 

@@ -54,9 +54,10 @@ class PretendOps final : public kernels::Ops {
                            const Tensor& bias) override {
     later(&Ops::linear_gelu_forward, out, pre, x, weight, bias);
   }
-  void gelu_linear_backward(const Tensor& dpre, const Tensor& dweight, const Tensor& dbias, const Tensor& dy,
-                            const Tensor& pre, const Tensor& weight, bool kept, GradientWrite write) override {
-    later(&Ops::gelu_linear_backward, dpre, dweight, dbias, dy, pre, weight, kept, write);
+  void gelu_linear_backward(const Tensor& dpre, const Tensor& dpre_sums, const Tensor& dweight, const Tensor& dbias,
+                            const Tensor& dy, const Tensor& pre, const Tensor& weight, bool kept,
+                            GradientWrite write) override {
+    later(&Ops::gelu_linear_backward, dpre, dpre_sums, dweight, dbias, dy, pre, weight, kept, write);
   }
   void gelu_forward(const Tensor& out, const Tensor& x) override { later(&Ops::gelu_forward, out, x); }
   void gelu_backward(const Tensor& dx, const Tensor& dy, const Tensor& x) override {
