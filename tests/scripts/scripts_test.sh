@@ -117,6 +117,7 @@ esac'
 batch_script() {
   # shellcheck disable=SC2016  # the stand-ins expand them
   stand_in job-tools/srun 'printf "%s\n" "$@" >srun.arguments; exit 75'
+  stand_in job-tools/squeue 'echo 1-02:00:00'
   # shellcheck disable=SC2016
   stand_in job-tools/sbatch 'printf "%s\n" "$@" >sbatch.arguments'
   stand_in "a program" 'exit 0'
@@ -124,12 +125,12 @@ batch_script() {
     BLOCKTRAIN="$PWD/a program" BLOCKTRAIN_LAUNCHER=srun BLOCKTRAIN_REQUEUES=0)
   local arguments=("my config.yaml" --set 'eval.steps=[4, 18]' --set "data.path=it's \"here\" \$HOME")
 
-  expect 75 "${job[@]}" SLURM_CPUS_PER_TASK=3 bash "$scripts/slurm/train.sbatch" "${arguments[@]}"
+  expect 75 "${job[@]}" SLURM_CPUS_PER_TASK=3 SLURM_JOB_PARTITION=night bash "$scripts/slurm/train.sbatch" "${arguments[@]}"
   diff srun.arguments <(printf '%s\n' --mpi=pmix --cpus-per-task=3 "$PWD/a program" train "${arguments[@]}" --resume) ||
     fail "srun was started with other arguments"
   (PATH="$PWD/job-tools:$PATH" && eval "$(sed -n 's/.*continue it with: //p' log)")
-  diff sbatch.arguments <(printf '%s\n' "--chdir=$PWD" --ntasks=2 --cpus-per-task=3 "$scripts/slurm/train.sbatch" \
-    "${arguments[@]}") || fail "the line to continue with is another command"
+  diff sbatch.arguments <(printf '%s\n' "--chdir=$PWD" --ntasks=2 --cpus-per-task=3 --partition=night \
+    --time=1-02:00:00 "$scripts/slurm/train.sbatch" "${arguments[@]}") || fail "the line to continue with is another command"
 
   # The config in the environment, once, also when the line to continue with is used under the same environment.
   local without=("${arguments[@]:1}")

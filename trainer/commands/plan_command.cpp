@@ -12,6 +12,7 @@
 #include "trainer/data/dataset_files.hpp"
 #include "trainer/run/compute_device.hpp"
 #include "trainer/run/data_facts.hpp"
+#include "trainer/run/output.hpp"
 #include "trainer/run/plan.hpp"
 #include "trainer/run/step_probe.hpp"
 #include "trainer/run/units.hpp"
@@ -262,7 +263,7 @@ int plan_command(const PlanArguments& arguments) {
   config.parallel.device = device_here(config);
   const PlannedData data = look_at_data(config);
   const DataShape shape = data.shape();
-  for (const std::string& note : data.probe.notes) std::fprintf(stderr, "blocktrain: warning: %s\n", note.c_str());
+  for (const std::string& note : data.probe.notes) complain("warning: " + note);
   const Plan plan = make_plan(config, shape, arguments.world);
   const auto with = [&](ActivationCheckpointing checkpointing) {
     return checkpointing == plan.checkpointing ? plan : plan_with(checkpointing, config, shape, plan.world);

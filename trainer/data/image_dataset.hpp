@@ -7,8 +7,8 @@
 ///   cifar10   data_batch_1.bin[.xz] .. data_batch_5.bin[.xz], test_batch.bin[.xz]
 ///   cifar100  train.bin[.xz], test.bin[.xz]
 /// Where a file is there both plain and compressed, the plain one is read. Symbolic links inside the folder are
-/// skipped and counted; the folder itself may be one. Without a file for it, the held-out split is the last 5% of
-/// the training images (at least one).
+/// not followed, and named in notes() where they have the name of a data file; the folder itself may be one. Without a
+/// file for it, the held-out split is the last 5% of the training images (at least one).
 ///
 /// Classes: 10 and 100 for CIFAR (the fine label of CIFAR-100), else the largest training label + 1.
 

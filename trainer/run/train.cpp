@@ -199,7 +199,7 @@ int train(comm::Communicator& world, const TrainRequest& request) {
   });
   require_same_data(world, facts);
   const auto warn = [&world](const std::string& text) {
-    if (world.rank() == 0) std::fprintf(stderr, "blocktrain: warning: %s\n", text.c_str());
+    if (world.rank() == 0) complain("warning: " + text);
   };
   for (const std::string& note : data->notes()) warn(note);
 
@@ -291,8 +291,8 @@ int train(comm::Communicator& world, const TrainRequest& request) {
   all_or_none(world, [&] {
     if (world.rank() != 0) return;
     coordinator = std::make_unique<Coordinator>(
-        world, CoordinatorSettings{config, plan, paths, experiment, facts, hosts, host_facts, boards.places, device_name,
-                                   resume, request.progress});
+        world, CoordinatorSettings{config, plan, paths, experiment, facts, hosts, host_facts, boards.places,
+                                   device_name, resume, request.progress});
     // Behind the manifest, which has the keys of this config now: a manifest without keys is known by the config.yaml
     // of before.
     if (folder_state == RunFolderState::resumable) create_run_folder(paths, config, to_json(facts));
