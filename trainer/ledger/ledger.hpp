@@ -98,8 +98,8 @@ struct HostFacts {
   std::string cpu;             ///< model name
   int cores = 0;               ///< that this process may use
   int ranks = 0, threads = 0;  ///< ranks on this host, compute threads per rank
-  std::string threads_reason;  ///< why so many, for the terminal
   std::int64_t memory_bytes = 0;
+  std::string threads_reason;  ///< why so many, for the terminal
 };
 /// Hostname, CPU model, usable cores and memory of this machine; what cannot be found out is "" or 0.
 HostFacts this_host();
