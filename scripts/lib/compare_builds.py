@@ -97,7 +97,7 @@ class Failed(Exception):
 
 def run(command, folder):
     environment = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1",
-                       OMPI_MCA_rmaps_base_oversubscribe="1")
+                       OMPI_MCA_rmaps_base_oversubscribe="1", OMP_WAIT_POLICY="passive")  # the machine may be busy
     for name in ("OMP_NUM_THREADS", "OMP_PROC_BIND", "BLOCKTRAIN"):
         environment.pop(name, None)
     done = subprocess.run(command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,

@@ -125,7 +125,7 @@ def statement_end(tokens, at):
         return None
     if tokens[i].text == ";":
         return i if called else None
-    if tokens[i].text not in ASSIGN:
+    if tokens[i].text not in ASSIGN or tokens[i + 1].text in ("delete", "default"):
         return None
     depth = 0
     for j in range(i, len(tokens)):
@@ -149,7 +149,7 @@ def mutants_of(path, text):
     def add(begin, end, replacement):
         line_begin = text.rfind("\n", 0, begin) + 1
         line_end = text.find("\n", begin)
-        changed = text[line_begin:begin] + replacement + (text[end:line_end] if end <= line_end else "")
+        changed = text[line_begin:begin] + replacement + (text[end:line_end] if end <= line_end else ";")
         found.append(Mutant(path, begin, end, replacement, text.count("\n", 0, begin) + 1, text[line_begin:line_end].strip(),
                             changed.strip()))
 
@@ -169,6 +169,9 @@ def mutants_of(path, text):
             elif token.text in ("if", "while") and after == "(":
                 close = closing(tokens, i + 1)
                 inner = text[tokens[i + 1].end:tokens[close].begin]
+                compared = re.findall(r" (?:==|!=|&&|\|\|) ", inner)
+                if len(compared) == 1 and "=" in compared[0]:
+                    continue  # the same as the other comparison
                 if ";" not in inner and not re.search(r"[^=!<>]=[^=]", inner):  # no declaration in it
                     add(tokens[i + 1].end, tokens[close].begin, "!(%s)" % inner)
         elif token.kind == "operator":
@@ -185,3 +188,70 @@ def mutants_of(path, text):
                 if end is not None:
                     add(token.begin, tokens[end].begin, "")
     return found
+
+
+def function_bodies(text):
+    """(begin, end) of the bodies, braces included, of the functions that are defined outside of classes."""
+    tokens = tokens_of(text)
+    found, i = [], 0
+    while i < len(tokens):
+        if tokens[i].text == "namespace":
+            while i < len(tokens) and tokens[i].text not in ("{", ";", "="):
+                i += 1
+            i += 1  # and into it
+            continue
+        # A declaration: up to its ; or its brace.
+        begin, arguments, initializers = i, False, False
+        while i < len(tokens) and tokens[i].text not in (";", "{", "}", "="):
+            if tokens[i].text in ("(", "["):
+                arguments = arguments or tokens[i].text == "("
+                i = closing(tokens, i)
+            elif tokens[i].text == ":":
+                initializers = True
+            elif tokens[i].text == "operator" and tokens[i + 1].text != "(":
+                i += 1  # = and others are part of the name
+            i += 1
+            if initializers and i < len(tokens) and tokens[i].text == "{" and tokens[i - 1].kind == "word":
+                i = closing(tokens, i) + 1  # member_{value}
+        words = {t.text for t in tokens[begin:i]}
+        if i < len(tokens) and tokens[i].text == "{":
+            end = closing(tokens, i)
+            if arguments and not words & {"struct", "class", "enum", "union", "constexpr", "consteval"}:
+                found.append((tokens[i].begin, tokens[end].end))
+            i = end
+        elif i < len(tokens) and tokens[i].text == "=":
+            while i < len(tokens) and tokens[i].text != ";":
+                i = closing(tokens, i) + 1 if tokens[i].text in ("(", "{", "[") else i + 1
+        i += 1
+    return found
+
+
+def body_of(mutant, bodies):
+    """The body that a mutant is inside of, or None."""
+    return next((b for b in bodies if b[0] < mutant.begin and mutant.end < b[1]), None)
+
+
+def schema(original, text, numbered):
+    """Source that does what `text` does, or what one of the mutants does: the one whose number is in BLOCKTRAIN_MUTANT.
+
+    `numbered`: {number from 1: mutant}, each inside of a function's body. A body becomes a row of them, of which one is
+    run. What a compiler says of one of them names the file mutant-NUMBER."""
+    bodies = function_bodies(text)
+    out, at = [], 0
+    for begin, end in bodies:
+        inside = {n: m for n, m in numbered.items() if begin < m.begin and m.end < end}
+        if not inside:
+            continue
+        out.append(text[at:begin])
+        line = text.count("\n", 0, begin) + 1
+        out.append("{\n")
+        for number, m in inside.items():
+            changed = m.apply(text)[begin:end + len(m.replacement) - (m.end - m.begin)]
+            out.append('if (blocktrain_mutant == %d)\n#line %d "mutant-%d"\n%s\nelse ' % (number, line, number, changed))
+        out.append('\n#line %d "%s"\n%s\n}' % (line, original, text[begin:end]))
+        out.append('\n#line %d "%s"\n' % (text.count("\n", 0, end) + 1, original))
+        at = end
+    out.append(text[at:])
+    chosen = ('#include <cstdlib>\nnamespace {\nconst int blocktrain_mutant = std::getenv("BLOCKTRAIN_MUTANT") ? '
+              'std::atoi(std::getenv("BLOCKTRAIN_MUTANT")) : 0;\n}\n')
+    return chosen + '#line 1 "%s"\n' % original + "".join(out)

@@ -2,8 +2,9 @@
 
 A mutant is never put where the build looks. Its file is compiled on the side, by the command of the build, and each test
 that has that file's code in it is linked again with the new object before the libraries, by the command of the build as
-well; so a mutant costs one compilation and a link, and several can be tried at a time. For a header, which stands in a
-folder that is searched first, all that read it and are in the test are compiled.
+well; so several can be tried at a time. Mutants of one file that lie in functions are compiled together (schema() in
+mutants.py) and chosen when a test starts: one compilation and a link for all of them. For a header, which then stands in
+a folder that is searched first, all that read it and are in the test are compiled.
 """
 
 import argparse
@@ -22,7 +23,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from mutants import mutants_of
+from mutants import body_of, function_bodies, mutants_of, schema
 
 ERROR = re.compile(rb": (?:fatal )?error: in |\*\*\* \d+ failure")
 
@@ -195,8 +196,8 @@ class Build:
             raise Stop("what %s is linked of is not understood:\n%s" % (target, traced[:2000]))
         return found
 
-    def compile(self, made, to, source, overlay):
-        """Compiles `source` as the object `made` is, into `to`; whether it did."""
+    def compile(self, made, to, source, overlay=None):
+        """Compiles `source` as the object `made` is, into `to`; None, or what the compiler said."""
         command, original = self.compile_commands[made]
         command = command[:]
         for i, word in enumerate(command):
@@ -214,7 +215,18 @@ class Build:
         before = ["-I" + overlay] if overlay else []
         before += ["-iquote", os.path.dirname(original), "-w"]
         done = subprocess.run(command[:1] + before + command[1:], cwd=self.folder, stdout=subprocess.DEVNULL,
-                              stderr=subprocess.DEVNULL, check=False)
+                              stderr=subprocess.PIPE, text=True, errors="replace", check=False)
+        return None if done.returncode == 0 else done.stderr
+
+    def link(self, test, replaced, to):
+        """Links a test with other objects in place of some of its own: {object: file}. Whether it did."""
+        replaced = dict(replaced)
+        command = [replaced.pop(w, w) for w in test.link]
+        command[command.index("-o") + 1] = to
+        # Before the libraries, whose member is then not asked for.
+        at = next(i for i, w in enumerate(command) if w.endswith(".o"))
+        command[at:at] = sorted(replaced.values())
+        done = subprocess.run(command, cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
         return done.returncode == 0
 
     def object_without_fault(self, made, work):
@@ -226,8 +238,9 @@ class Build:
         text = read(self.root, os.path.relpath(original, self.root))
         source, to = os.path.join(work, "plain.cpp"), os.path.join(work, "plain.o")
         write_source(source, original, text)
-        if not self.compile(made, to, source, None):
-            raise Stop("%s does not compile on the side" % original)
+        said = self.compile(made, to, source)
+        if said is not None:
+            raise Stop("%s does not compile on the side:\n%s" % (original, said[-2000:]))
         with open(to, "rb") as file:
             data = file.read()
         with self.lock:
@@ -241,11 +254,12 @@ def write_source(path, original, text):
         file.write('#line 1 "%s"\n%s' % (original, text))
 
 
-def run_test(test, program, work, processor, wall):
+def run_test(test, program, work, processor, wall, number=0):
     """Runs a test until its first error; whether it failed, and the processor's and the clock's seconds."""
     folder = tempfile.mkdtemp(dir=work)
     environment = dict(os.environ, **test.environment)
-    environment.update(TMPDIR=folder, BOOST_TEST_LOG_LEVEL="error", BOOST_TEST_CATCH_SYSTEM_ERRORS="no")
+    environment.update(TMPDIR=folder, BOOST_TEST_LOG_LEVEL="error", BOOST_TEST_CATCH_SYSTEM_ERRORS="no",
+                       BLOCKTRAIN_MUTANT=str(number), OMP_WAIT_POLICY="passive")
 
     def limits():
         os.setsid()
@@ -281,8 +295,22 @@ def run_test(test, program, work, processor, wall):
     return failed or code not in (0, 77), used, time.monotonic() - began
 
 
-def try_mutant(build, tests, mutant):
-    """(outcome, what noticed it): outcome is caught, survived, "does not compile", "same code" or "in no test"."""
+def relevant_to(tests, wanted, path):
+    """Tests with one of the objects in them: those that noticed faults of this file first, then the quickest."""
+    found = [t for t in tests if t.objects & wanted]
+    return sorted(found, key=lambda t: (-t.caught.get(path, 0), t.processor))
+
+
+def notices(test, program, work, path, number=0):
+    failed, _, _ = run_test(test, program, work, 5 * test.processor + 5, 20 * test.wall + 60, number)
+    if failed:
+        test.caught[path] = test.caught.get(path, 0) + 1
+    return failed
+
+
+def try_alone(build, tests, mutant, run=True):
+    """(outcome, what noticed it): outcome is caught, survived, "does not compile", "same code" or "in no test". Without
+    `run` all that compile to other code survive."""
     work = tempfile.mkdtemp(prefix="mutant-", dir=os.path.join(build.folder, "mutants"))
     try:
         text = mutant.apply(read(build.root, mutant.path))
@@ -294,11 +322,9 @@ def try_mutant(build, tests, mutant):
             shadow = os.path.join(overlay, mutant.path)
             os.makedirs(os.path.dirname(shadow))
             write_source(shadow, original, text)
-        relevant = [t for t in tests if t.objects & wanted]
+        relevant = relevant_to(tests, wanted, mutant.path)
         if not relevant:
             return "in no test", ""
-        # Those that noticed faults of this file first, then the quickest.
-        relevant.sort(key=lambda t: (-t.caught.get(mutant.path, 0), t.processor))
         compiled, changed = {}, False
         for test in relevant:
             for made in sorted(test.objects & wanted):
@@ -308,30 +334,73 @@ def try_mutant(build, tests, mutant):
                 # Named alike, for the name is in what is compared.
                 of = build.compile_commands[made][1]
                 write_source(source, of, text if not overlay else read(build.root, os.path.relpath(of, build.root)))
-                if not build.compile(made, to, source, overlay):
+                if build.compile(made, to, source, overlay) is not None:
                     return "does not compile", ""
                 with open(to, "rb") as file:
                     same = file.read() == build.object_without_fault(made, work)
                 compiled[made] = None if same else to
                 changed = changed or not same
             replaced = {m: compiled[m] for m in test.objects & wanted if compiled[m]}
-            if not replaced:
+            if not replaced or not run:
                 continue
             program = os.path.join(work, os.path.basename(test.command[0]))
-            link = [replaced.pop(w, w) for w in test.link]
-            link[link.index("-o") + 1] = program
-            # Before the libraries, whose member is then not asked for.
-            at = next(i for i, w in enumerate(link) if w.endswith(".o"))
-            link[at:at] = sorted(replaced.values())
-            done = subprocess.run(link, cwd=build.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
-            if done.returncode != 0:
+            if not build.link(test, replaced, program):
                 return "does not compile", ""
-            failed, _, _ = run_test(test, program, work, 5 * test.processor + 5, 20 * test.wall + 60)
+            failed = notices(test, program, work, mutant.path)
             os.remove(program)
             if failed:
-                test.caught[mutant.path] = test.caught.get(mutant.path, 0) + 1
                 return "caught", test.name
         return ("survived" if changed else "same code"), ""
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def try_together(build, tests, path, mutants, report):
+    """Mutants {number: mutant} of one source that lie in its functions; report(number, outcome) as of try_alone."""
+    work = tempfile.mkdtemp(prefix="mutants-", dir=os.path.join(build.folder, "mutants"))
+    try:
+        text, original = read(build.root, path), os.path.join(build.root, path)
+        wanted = sorted(m for m, c in build.compile_commands.items() if c[1] == original)
+        relevant = relevant_to(tests, set(wanted), path)
+        if not relevant:
+            for number in mutants:
+                report(number, ("in no test", ""))
+            return
+        mutants = dict(mutants)
+        source, objects = os.path.join(work, "source.cpp"), {}
+        while mutants and len(objects) < len(wanted):
+            made = wanted[len(objects)]
+            with open(source, "w") as file:
+                # A number of a whole run may be large; a body asks for those of this file alone.
+                file.write(schema(original, text, {n + 1: m for n, m in mutants.items()}))
+            to = os.path.join(work, "%d.o" % len(objects))
+            said = build.compile(made, to, source)
+            if said is None:
+                objects[made] = to
+                continue
+            wrong = {int(n) - 1 for n in re.findall(r"^mutant-(\d+):[\d:]* (?:fatal )?error", said, re.MULTILINE)} & set(mutants)
+            if not wrong:  # not of one of them: each by itself
+                for number, mutant in mutants.items():
+                    report(number, try_alone(build, tests, mutant))
+                return
+            for number in wrong:
+                del mutants[number]
+                report(number, ("does not compile", ""))
+            objects = {}
+        programs = {}
+        for number, mutant in mutants.items():
+            outcome = ("survived", "")
+            for test in relevant_to(relevant, set(wanted), path):
+                if test.name not in programs:
+                    programs[test.name] = os.path.join(work, os.path.basename(test.command[0]))
+                    if not build.link(test, {m: o for m, o in objects.items() if m in test.objects}, programs[test.name]):
+                        raise Stop("%s does not link with %s" % (test.name, path))
+                if notices(test, programs[test.name], work, path, number + 1):
+                    outcome = ("caught", test.name)
+                    break
+            if outcome[0] == "survived":  # or is it no fault at all?
+                outcome = try_alone(build, tests, mutant, run=False)
+            report(number, outcome)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -360,8 +429,11 @@ def main():
     unique = {m.rank(a.key): m for m in mutants}
     mutants = [unique[rank] for rank in sorted(unique)]
     if a.list:
-        for m in mutants:
-            print("%s:%d\n  - %s\n  + %s" % (m.path, m.line, m.before, m.after))
+        try:
+            for m in mutants:
+                print("%s:%d\n  - %s\n  + %s" % (m.path, m.line, m.before, m.after))
+        except BrokenPipeError:  # into head
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     if not mutants:
         raise Stop("%s: nothing to change in it" % a.folder)
@@ -390,31 +462,40 @@ def main():
         "%s %.1f s" % (t.name, t.processor) for t in tests)), flush=True)
 
     outcomes, lock = {}, threading.Lock()
-    queue = iter(enumerate(mutants))
 
     def counted():
         """Of how many the outcome counts. What is tried later is behind in the order, so it is left out if too many."""
         return sum(o[0] in ("caught", "survived") for o in outcomes.values())
 
-    def worker():
-        while True:
-            with lock:
-                if counted() >= a.count:
-                    return
-                entry = next(queue, None)
-            if entry is None:
-                return
-            number, mutant = entry
-            outcome = ("named equivalent", "") if (mutant.path, mutant.before, mutant.after) in equivalent else try_mutant(
-                build, tests, mutant)
-            with lock:
-                outcomes[number] = outcome
-                print("%3d %-16s %s:%d  %s%s" % (counted(), outcome[0], mutant.path, mutant.line, mutant.after[:70],
-                                                 "  [%s]" % outcome[1] if outcome[1] else ""), flush=True)
+    def report(number, outcome):
+        with lock:
+            outcomes[number] = outcome
+            m = mutants[number]
+            print("%3d %-16s %s:%d  %s%s" % (counted(), outcome[0], m.path, m.line, (m.after or "(nothing)")[:70],
+                                             "  [%s]" % outcome[1] if outcome[1] else ""), flush=True)
 
-    with ThreadPoolExecutor(a.jobs) as pool:
-        for done in [pool.submit(worker) for _ in range(a.jobs)]:
-            done.result()
+    bodies = {path: function_bodies(text) for path, text in texts.items() if path.endswith(".cpp")}
+    at = 0
+    while counted() < a.count and at < len(mutants):
+        # Some more than are needed, for some will not count.
+        batch = range(at, min(len(mutants), at + (a.count - counted()) * 11 // 10 + 1))
+        at = batch.stop
+        together, alone = {}, []
+        for number in batch:
+            m = mutants[number]
+            if (m.path, m.before, m.after) in equivalent:
+                report(number, ("named equivalent", ""))
+            elif m.path in bodies and body_of(m, bodies[m.path]):
+                together.setdefault(m.path, {})[number] = m
+            else:
+                alone.append(number)
+        with ThreadPoolExecutor(a.jobs) as pool:
+            # The largest first, so that no job is left alone with one at the end.
+            work = [pool.submit(try_together, build, tests, path, numbered, report)
+                    for path, numbered in sorted(together.items(), key=lambda entry: -len(entry[1]))]
+            work += [pool.submit(lambda n=number: report(n, try_alone(build, tests, mutants[n]))) for number in alone]
+            for done in work:
+                done.result()
 
     totals, survivors = {}, []
     for number in sorted(outcomes):
