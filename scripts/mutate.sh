@@ -30,6 +30,7 @@ tests/equivalent-mutants.txt names, with the reason why no test can notice it.
 
 Nothing in the working tree is changed: each fault is compiled by itself and linked in place of the file or header it is
 in. A test that takes 5 times the processor time it takes otherwise, or waits for long, counts as having noticed.
+Ctrl-C ends it with what is known by then.
 Exit codes: 0 measured (whatever the rate), 1 the build or a test fails without any fault, 2 wrong arguments.
 TEXT
 }
