@@ -149,7 +149,7 @@ class Ops {
 
   // ---- denoising (method: section 1) ---------------------------------------------------------------------
   /// sigma[n] drawn from `interval`, which lies where the tensors do, for sample first_sample + n of the global batch,
-  /// at state->step: words (w0, w1, ..) = random_words({seed, Purpose::sigma, block}, step, sample, 0);
+  /// at state->step: words (w0, w1, ..) = random_words(key, step, sample, 0);
   /// uniform_open(w1) < at_hi_fraction gives hi, else the coordinate at uniform_open(w0). Rounded once to dtype.
   virtual void draw_sigma(const Tensor& sigma, const SigmaInterval* interval, const RandomKey& key,
                           const StepState* state, std::uint32_t first_sample) = 0;

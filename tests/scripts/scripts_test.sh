@@ -47,12 +47,20 @@ stand_in() {
 
 help_and_refusals() {
   local script
-  for script in install-dependencies quickstart run test fresh-machine-test lint gpu-check data/fetch_digits; do
+  for script in install-dependencies quickstart run test fresh-machine-test lint gpu-check compare-builds mutate data/fetch_digits; do
     expect 0 "$scripts/$script.sh" --help
     says "usage: scripts/$script.sh"
     expect 2 "$scripts/$script.sh" --no-such-option
     says "--no-such-option"
   done
+  expect 2 "$scripts/compare-builds.sh" one
+  expect 2 "$scripts/compare-builds.sh" no-such-build "$PWD"
+  says "no-such-build"
+  expect 2 "$scripts/mutate.sh"
+  expect 2 "$scripts/mutate.sh" no/such/folder
+  expect 2 "$scripts/mutate.sh" blocks sixty
+  expect 0 "$scripts/mutate.sh" blocks 5 --list
+  says "blocks/sampler.cpp"
   expect 2 "$scripts/run.sh"
   expect 2 "$scripts/run.sh" config.yaml --np 0
   expect 2 "$scripts/quickstart.sh" --steps 1e3

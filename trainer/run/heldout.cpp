@@ -20,7 +20,7 @@ HeldoutLoss Heldout::measure(kernels::Device& device, const ImageDataset& data, 
                              OwnedBlock& block) const {
   const std::int64_t images = std::min(config.eval.images, data.count(Split::heldout));
   const std::int64_t shape_size = data.shape().size();
-  const kernels::RandomKey key{config.seed, kernels::Purpose::evaluation, static_cast<std::uint32_t>(block.block)};
+  const kernels::RandomKey key{config.seed, kernels::Purpose::heldout_sigma, static_cast<std::uint32_t>(block.block)};
   kernels::Ops& ops = device.ops();
   const kernels::StepState first_step;
   device.upload(state_, &first_step, sizeof(first_step));

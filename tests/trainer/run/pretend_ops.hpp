@@ -32,6 +32,9 @@ class PretendOps final : public kernels::Ops {
   /// Puts `work` behind the ops asked for so far.
   void enqueue(std::function<void()> work) { queue_.push_back(std::move(work)); }
 
+  /// What draw_sigma and add_noise were asked to draw by.
+  std::vector<RandomKey> sigma_keys, noise_keys;
+
   void fill(const Tensor& out, double value) override { later(&Ops::fill, out, value); }
   void copy(const Tensor& out, const Tensor& in) override { later(&Ops::copy, out, in); }
   void convert(const Tensor& out, const Tensor& in) override { later(&Ops::convert, out, in); }
@@ -105,6 +108,7 @@ class PretendOps final : public kernels::Ops {
   }
   void draw_sigma(const Tensor& sigma, const kernels::SigmaInterval* interval, const RandomKey& key,
                   const StepState* state, std::uint32_t first_sample) override {
+    sigma_keys.push_back(key);
     later(&Ops::draw_sigma, sigma, interval, key, state, first_sample);
   }
   void random_normal(const Tensor& out, const RandomKey& key, std::uint32_t step, std::uint32_t first_sample) override {
@@ -112,6 +116,7 @@ class PretendOps final : public kernels::Ops {
   }
   void add_noise(const Tensor& z, const Tensor& y, const Tensor& sigma, const RandomKey& key, const StepState* state,
                  std::uint32_t first_sample) override {
+    noise_keys.push_back(key);
     later(&Ops::add_noise, z, y, sigma, key, state, first_sample);
   }
   void drop_labels(const Tensor& out, const Tensor& in, std::int32_t null_label, double p, const RandomKey& key,
