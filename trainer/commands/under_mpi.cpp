@@ -40,7 +40,7 @@ int under_mpi(const std::function<int(comm::Communicator& world)>& work) {
   try {
     mpi->finish();
   } catch (const std::exception& e) {
-    complain(e);
+    complain(message_of(e));
     mpi->world().abort(1);
   }
   return code;

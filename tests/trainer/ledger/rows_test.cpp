@@ -277,7 +277,7 @@ BOOST_AUTO_TEST_CASE(a_config_is_an_object_or_a_text) {
   LedgerWriter writer(run.name());
   RunStart start;
   start.config = "{\n  \"seed\": 7,\n  \"model\": {\"layers\": 8}\n}";
-  start.hosts = {{"node1", "a CPU", 4, 2, 2, 1 << 30}};
+  start.hosts = {{"node1", "a CPU", 4, 2, 2, 1 << 30, ""}};
   start.extra = {{"commit", "abc"}};
   writer.run_start(start);
   start.config = "seed: 7\n";
@@ -385,7 +385,7 @@ BOOST_AUTO_TEST_CASE(python_reads_every_row) {
     LedgerWriter writer(run.name());
     RunStart start;
     start.config = "seed: \"7\"\n";
-    start.hosts = {{"node1", "a CPU", 4, 2, 2, 1 << 30}};
+    start.hosts = {{"node1", "a CPU", 4, 2, 2, 1 << 30, ""}};
     writer.run_start(start);
     writer.sensor(no_sensor(EnergySource::gpu, "no GPU used"));
     writer.step(step_row());
