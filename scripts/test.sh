@@ -119,7 +119,7 @@ fuzz() {
   fi
   if ! cmake -S . -B build/fuzz -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_FLAGS_RELWITHDEBINFO="-O1 -g1" \
     -DCMAKE_CXX_COMPILER="$clang" -DCMAKE_C_COMPILER="${clang/++/}" -DBLOCKTRAIN_FUZZ=ON -DBLOCKTRAIN_TESTS=OFF \
-    -DBLOCKTRAIN_BENCH=OFF -DBLOCKTRAIN_OPENMP=OFF -DBLOCKTRAIN_MPI=OFF \
+    -DBLOCKTRAIN_BENCH=OFF -DBLOCKTRAIN_MPI=OFF \
     -DBLOCKTRAIN_SANITIZE=address,undefined,fuzzer-no-link ||
     ! cmake --build build/fuzz -j "$jobs" --target "${targets[@]}"; then
     record fuzz build failed "see above"

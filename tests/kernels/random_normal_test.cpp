@@ -15,7 +15,7 @@ const RandomKey key{0xfedcba0987654321ull, Purpose::sampling, 2};
 
 std::vector<double> normals(Ops& ops, const RandomKey& k, std::int64_t rows, std::int64_t columns, std::uint32_t step,
                             std::uint32_t first_sample) {
-  Operands o(ops.dtype());
+  Operands o(ops);
   ops.random_normal(o.output("out", {rows, columns}), k, step, first_sample);
   return o.read("out");
 }

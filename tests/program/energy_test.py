@@ -106,7 +106,7 @@ class EnergyTest(ProgramTest):
         self.assertAlmostEqual(parts, measured, delta=tolerance)
         # Training kept the machine busy: what no step had a share of is not the bulk.
         self.assertGreater(shares, 0)
-        for row in self.only(ledger, "step"):
+        for row in program.whole_steps(ledger):
             self.assertIs(row["joules_estimated"], True)
             self.assertIsNone(row["joules_reason"][source])
             self.assertGreaterEqual(row["joules"][source], 0)
@@ -122,7 +122,7 @@ class EnergyTest(ProgramTest):
         end = ledger[-1]
         for part in end["joules"].values():
             self.assertIsNone(part[source])
-        for row in self.only(ledger, "step"):
+        for row in program.whole_steps(ledger):
             self.assertIsNone(row["joules"][source])
             self.assertIn(reason, row["joules_reason"][source])
         said = [row for row in self.only(ledger, "sensor") if row["source"] == source]
@@ -173,7 +173,7 @@ class EnergyTest(ProgramTest):
             self.check_missing(ledger, source, "no powercap")
         self.assertIsNone(ledger[-1]["dollars"])
         self.assertIn("no energy was measured", ledger[-1]["dollars_reason"])
-        self.assertTrue(all(row["joules_estimated"] is False for row in self.only(ledger, "step")))
+        self.assertTrue(all(row["joules_estimated"] is False for row in self.only(ledger, "change")))
 
     def as_nobody(self, experiment):
         """Options of Experiment.train for a user who may not read what root may. The program and the data are copied: that
@@ -224,7 +224,7 @@ class EnergyTest(ProgramTest):
                 os.kill(process.pid, program.signal.SIGTERM)
                 self.assertCode(process.wait(), program.INTERRUPTED)
         ledger = program.rows(tiny.run / "ledger.jsonl")
-        steps = self.only(ledger, "step")
+        steps = program.whole_steps(ledger)
         gone = [row for row in steps if row["joules"]["cpu"] is None]
         self.assertTrue(gone and len(gone) < len(steps), f"{len(gone)} of {len(steps)} steps without joules")
         for row in gone:

@@ -20,7 +20,7 @@ def moves(run_folder, growing=False):
     """{block: ranks that trained it, in order} of the blocks that more than one rank trained."""
     ranks = {}
     for row in program.rows(run_folder / "ledger.jsonl", growing):
-        if row["type"] == "step":
+        if row["type"] == "change":
             seen = ranks.setdefault(row["block"], [])
             if row["ranks"][0] not in seen:
                 seen.append(row["ranks"][0])

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The scripts by themselves: their help and refusals, what install-dependencies.sh says and does not do, that digits are
-# fetched once, and that scripts/run.sh and scripts/quickstart.sh save when they are told to stop.
+# fetched once, what the batch script starts, and that scripts/run.sh and scripts/quickstart.sh save when they are told to stop.
 set -euo pipefail
 
 source_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -47,12 +47,20 @@ stand_in() {
 
 help_and_refusals() {
   local script
-  for script in install-dependencies quickstart run test fresh-machine-test lint gpu-check data/fetch_digits; do
+  for script in install-dependencies quickstart run test fresh-machine-test lint gpu-check compare-builds mutate data/fetch_digits; do
     expect 0 "$scripts/$script.sh" --help
     says "usage: scripts/$script.sh"
     expect 2 "$scripts/$script.sh" --no-such-option
     says "--no-such-option"
   done
+  expect 2 "$scripts/compare-builds.sh" one
+  expect 2 "$scripts/compare-builds.sh" no-such-build "$PWD"
+  says "no-such-build"
+  expect 2 "$scripts/mutate.sh"
+  expect 2 "$scripts/mutate.sh" no/such/folder
+  expect 2 "$scripts/mutate.sh" blocks sixty
+  expect 0 "$scripts/mutate.sh" blocks 5 --list
+  says "blocks/sampler.cpp"
   expect 2 "$scripts/run.sh"
   expect 2 "$scripts/run.sh" config.yaml --np 0
   expect 2 "$scripts/quickstart.sh" --steps 1e3
@@ -111,6 +119,38 @@ esac'
   stand_in "built here/tests/gpu_tests" "exit 0"
   expect 1 env PATH="$PWD/tools:$PATH" "$check" --bin "built here" --out "what came out" operations
   says "has no suite"
+}
+
+# scripts/slurm/train.sbatch without Slurm: what it starts, and that the line to continue with is the same command.
+batch_script() {
+  # shellcheck disable=SC2016  # the stand-ins expand them
+  stand_in job-tools/srun 'printf "%s\n" "$@" >srun.arguments; exit 75'
+  stand_in job-tools/squeue 'echo 1-02:00:00'
+  # shellcheck disable=SC2016
+  stand_in job-tools/sbatch 'printf "%s\n" "$@" >sbatch.arguments'
+  stand_in "a program" 'exit 0'
+  local job=(env PATH="$PWD/job-tools:$PATH" SLURM_JOB_ID=1 SLURM_NTASKS=2 BLOCKTRAIN_ROOT="$source_dir"
+    BLOCKTRAIN="$PWD/a program" BLOCKTRAIN_LAUNCHER=srun BLOCKTRAIN_REQUEUES=0)
+  local arguments=("my config.yaml" --set 'eval.steps=[4, 18]' --set "data.path=it's \"here\" \$HOME")
+
+  expect 75 "${job[@]}" SLURM_CPUS_PER_TASK=3 SLURM_JOB_PARTITION=night bash "$scripts/slurm/train.sbatch" "${arguments[@]}"
+  diff srun.arguments <(printf '%s\n' --mpi=pmix --cpus-per-task=3 "$PWD/a program" train "${arguments[@]}" --resume) ||
+    fail "srun was started with other arguments"
+  (PATH="$PWD/job-tools:$PATH" && eval "$(sed -n 's/.*continue it with: //p' log)")
+  diff sbatch.arguments <(printf '%s\n' "--chdir=$PWD" --ntasks=2 --cpus-per-task=3 --partition=night \
+    --time=1-02:00:00 "$scripts/slurm/train.sbatch" "${arguments[@]}") || fail "the line to continue with is another command"
+
+  # The config in the environment, once, also when the line to continue with is used under the same environment.
+  local without=("${arguments[@]:1}")
+  expect 75 "${job[@]}" BLOCKTRAIN_CONFIG="my config.yaml" bash "$scripts/slurm/train.sbatch" "${without[@]}"
+  diff srun.arguments <(printf '%s\n' --mpi=pmix "$PWD/a program" train "${arguments[@]}" --resume) ||
+    fail "with BLOCKTRAIN_CONFIG srun was started with other arguments"
+  expect 75 "${job[@]}" BLOCKTRAIN_CONFIG="my config.yaml" bash "$scripts/slurm/train.sbatch" "${arguments[@]}"
+  diff srun.arguments <(printf '%s\n' --mpi=pmix "$PWD/a program" train "${arguments[@]}" --resume) ||
+    fail "the config was given twice"
+  expect 2 "${job[@]}" bash "$scripts/slurm/train.sbatch" "${without[@]}"
+  says "which config?"
+  rm -r job-tools
 }
 
 dependencies() {
@@ -267,6 +307,7 @@ quickstart() {
 
 help_and_refusals
 gpu_check
+batch_script
 dependencies
 launching
 digits

@@ -1,11 +1,14 @@
 #include "trainer/run/rank_devices.hpp"
 
-#include <cstdio>
+#include <algorithm>
+#include <cstring>
+#include <utility>
 
 #include "comm/nccl/cuda_device_api.hpp"
 #include "comm/nccl/nccl_communicator.hpp"
 #include "comm/nccl/nccl_library.hpp"
 #include "comm/staged/staged_communicator.hpp"
+#include "trainer/run/output.hpp"
 
 namespace blocktrain::trainer {
 
@@ -18,6 +21,19 @@ std::vector<comm::RankDevice> gather_rank_devices(comm::Communicator& world, con
     self.why_no_nccl = nccl.why_not;
   }
   return comm::gather_devices(world, self);
+}
+
+std::string device_names(comm::Communicator& world, const kernels::DeviceFacts& mine) {
+  const std::string& name = mine.kind == "cpu" || mine.name.empty() ? mine.kind : mine.name;
+  std::vector<std::string> seen;
+  for (const auto& bytes : world.all_gather(std::as_bytes(std::span(name)), comm::TrafficPurpose::control)) {
+    std::string theirs(bytes.size(), '\0');
+    if (!bytes.empty()) std::memcpy(theirs.data(), bytes.data(), bytes.size());
+    if (std::find(seen.begin(), seen.end(), theirs) == seen.end()) seen.push_back(std::move(theirs));
+  }
+  std::string all;
+  for (const std::string& theirs : seen) all += (all.empty() ? "" : ", ") + theirs;
+  return all;
 }
 
 GpuAssignment assign_boards(const comm::HostMap& hosts, const std::vector<comm::RankDevice>& devices) {
@@ -60,7 +76,7 @@ std::unique_ptr<comm::DeviceCommunicator> connect_devices(const DeviceGroup& gro
     return std::make_unique<comm::NcclCommunicator>(comm::nccl_library().api, comm::cuda_device_api(), communicator,
                                                     options);
   }
-  if (communicator.rank() == 0 && group.lasting) std::fprintf(stderr, "blocktrain: %s\n", decision.why.c_str());
+  if (communicator.rank() == 0 && group.lasting) complain(decision.why);
   return std::make_unique<comm::StagedDeviceCommunicator>(communicator, comm::cuda_device_api(), staging,
                                                           group.deadline);
 }

@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "tests/trainer/data/support.hpp"
+#include "trainer/data/data_probe.hpp"
 #include "trainer/data/dataset_statistics.hpp"
 
 namespace blocktrain::trainer {
@@ -115,6 +116,9 @@ BOOST_AUTO_TEST_CASE(cifar100) {
     BOOST_TEST(m.deviation == deviation[c], boost::test_tools::tolerance(1e-10));
   }
   BOOST_TEST(dataset_digest(data).size() == 64u);
+  const DataProbe probe = probe_data((data_folder() / "cifar100").string(), DataFormat::automatic);
+  BOOST_TEST(probe.training_images == 50000);
+  BOOST_TEST(probe.heldout_images == 10000);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

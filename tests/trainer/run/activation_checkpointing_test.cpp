@@ -37,9 +37,7 @@ Config config_of(TrainingMode training) {
 /// Bytes of arenas in the step rows: every row has to have measured what was planned.
 std::int64_t bytes_taken(const std::string& run) {
   std::set<std::int64_t> planned;
-  for (const std::string& line : testing::lines(run + "/ledger.jsonl")) {
-    const auto row = nlohmann::json::parse(line);
-    if (row.at("type") != "step") continue;
+  for (const auto& row : testing::step_rows(run)) {
     planned.insert(row.at("memory").at("planned").get<std::int64_t>());
     BOOST_TEST(row.at("memory").at("measured") == row.at("memory").at("planned"));
   }
@@ -120,7 +118,7 @@ std::string refusal(const Config& config, std::int64_t available) {
   comm::run_local_world(1, [&](comm::Communicator& world) {
     try {
       const Plan plan = make_plan(config, digits, 1);
-      require_memory(world, comm::map_hosts(world), config, digits, plan, available);
+      require_memory(world, comm::map_hosts(world), config, digits, plan, {{"machine", available, 0, "the machine", ""}});
     } catch (const InputError& e) {
       said = e.what();
     }
