@@ -47,7 +47,7 @@ double distance(const std::vector<float>& a, const std::vector<float>& b) {
   return std::sqrt(sum / static_cast<double>(a.size()));
 }
 
-BOOST_AUTO_TEST_SUITE(on_a_gpu, *boost::unit_test::fixture<NeedsGpu>())
+BOOST_AUTO_TEST_SUITE(evaluation_on_a_gpu, *boost::unit_test::fixture<NeedsGpu>())
 
 BOOST_AUTO_TEST_CASE(losses_agree_with_the_cpu) {
   for (const std::string& run : {small_run(), small_twin()}) {

@@ -50,7 +50,7 @@ double largest_difference(const std::string& one, const std::string& other) {
 
 const std::string cpu = "parallel.device=cpu", gpu = "parallel.device=cuda";
 
-BOOST_AUTO_TEST_SUITE(on_a_gpu, *boost::unit_test::fixture<NeedsGpu>())
+BOOST_AUTO_TEST_SUITE(training_on_a_gpu, *boost::unit_test::fixture<NeedsGpu>())
 
 BOOST_AUTO_TEST_CASE(losses_agree_with_the_cpu) {
   const TemporaryFolder folder;
