@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "comm/append_bytes.hpp"
 #include "comm/deadline.hpp"
 #include "comm/wording.hpp"
 #include "kernels/error.hpp"
@@ -172,7 +173,7 @@ bool Mailbox::finish_arrivals() {
       if (arriving.complete.empty()) {
         arriving.complete = std::move(chunk.data);
       } else {
-        arriving.complete.insert(arriving.complete.end(), chunk.data.begin(), chunk.data.end());
+        append_bytes(arriving.complete, chunk.data.data(), chunk.data.size());
       }
       arriving.chunks.pop_front();
       if (last) inbox_.deliver(tag, {source, std::exchange(arriving.complete, {})});
