@@ -344,7 +344,11 @@ void LedgerWriter::run_end(const RunEnd& end) {
   row_.close_object();
   add_dollars(row_, end);
   add_by_purpose(row_, "bytes_sent", end.bytes_sent);
-  if (end.communicator_bytes) add_by_purpose(row_, "communicator_bytes", *end.communicator_bytes);
+  if (end.communicator_bytes) {
+    add_by_purpose(row_, "communicator_bytes", *end.communicator_bytes);
+  } else {
+    row_.null("communicator_bytes");
+  }
   row_.integer("incomplete_steps", end.incomplete_steps);
   write();
 }

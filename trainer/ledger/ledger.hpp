@@ -58,16 +58,19 @@
 ///             distinct_tokens, joules: {measured, attributed (to steps), evaluation, checkpoint, idle, unattributed}
 ///             (each by source; the last five sum to the first), dollars (of the measured joules;
 ///             null with dollars_reason), bytes_sent (by purpose, of the steps), communicator_bytes (by purpose,
-///             whole session), incomplete_steps (not reported by all replicas). All of this session alone.
+///             whole session; null: not known), incomplete_steps (not reported by all replicas). All of this session
+///             alone.
 ///
 /// Versions. A ledger begun by an older program and resumed by this one has both: the rows behind a run_start are of
-/// its `format`. LedgerReader takes 1.x and 2.x. 2.0: change rows; `mse` is called `unweighted`, in eval rows
-/// heldout_mse heldout_unweighted; status budget_spent. 1.x: no change rows: a step row has the keys of both, with all
-/// purposes in bytes_sent and reals in full length;
-///      memory's runtime and device_runtime are as measured about a second before. 1.1 adds update_seconds and
-///      update_reason to sensor rows, update_seconds and error_joules to energy rows, evaluation and checkpoint to the
-///      joules of run_end (in 1.0 those joules are part of idle). 1.2 adds device_runtime and device_runtime_scope;
-///      before, runtime of a rank on a GPU lacked its arenas there.
+/// its `format`. LedgerReader takes 1.x and 2.x.
+///
+/// 2.0         Change rows; seven digits; `mse` is called `unweighted`, in eval rows heldout_mse heldout_unweighted;
+///             status budget_spent; communicator_bytes may be null, where 1.x leaves them out.
+/// 1.x         No change rows: a step row has the keys of both, with all purposes in bytes_sent, and reals in full
+///             length; memory's runtime and device_runtime are as measured about a second before. 1.1 adds
+///             update_seconds and update_reason to sensor rows, update_seconds and error_joules to energy rows,
+///             evaluation and checkpoint to the joules of run_end (in 1.0 those joules are part of idle). 1.2 adds
+///             device_runtime and device_runtime_scope; before, runtime of a rank on a GPU lacked its arenas there.
 
 #include <cstdint>
 #include <limits>

@@ -55,13 +55,12 @@ Findings examine(const std::string& path, const std::vector<std::int64_t>& resum
   RecoveryReport& report = findings.report;
   report.existed = true;
   std::vector<std::int64_t> next(resume_steps.size(), 0);
-  // By block: its last change row, until it is among the lost rows. A 1.x session has none.
+  // By block: its last change row, until it is among the lost rows. A session has its own before its first step rows.
   std::vector<std::optional<Range>> change(resume_steps.size());
   LedgerReader reader(path);
   LedgerRow row;
   while (reader.next(row)) {
     if (row.type == "lost") findings.lost_file_bytes = row.lost_file_bytes;
-    if (row.type == "run_start") std::fill(change.begin(), change.end(), std::nullopt);
     if (row.block < 0) continue;
     const auto b = static_cast<std::size_t>(row.block);
     if (b >= resume_steps.size()) {

@@ -4,6 +4,7 @@
 #include <boost/test/unit_test.hpp>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -80,6 +81,49 @@ BOOST_AUTO_TEST_CASE(a_damaged_newest_checkpoint_is_refused_by_name_and_the_one_
   const LedgerTotals totals = read_totals(run + "/ledger.jsonl");
   BOOST_TEST(totals.kept_cost().steps == 48);
   BOOST_TEST(totals.lost.at(2).steps == 2);  // steps 10 and 11 were trained twice
+}
+
+/// Writes a ledger as a program of version 1.2 would have: step rows that hold all, no change rows.
+void make_ledger_older(const std::string& run) {
+  std::vector<nlohmann::json> steps = testing::step_rows(run);
+  std::string text;
+  auto step = steps.begin();
+  for (const std::string& line : testing::lines(run + "/ledger.jsonl")) {
+    nlohmann::json row = nlohmann::json::parse(line);
+    if (row.at("type") == "change") continue;
+    if (row.at("type") == "run_start") row["format"] = "blocktrain-ledger/1.2";
+    if (row.at("type") == "step") {
+      row = *step++;
+      row["mse"] = row.at("unweighted");
+      row.erase("unweighted");
+    }
+    text += row.dump() + "\n";
+  }
+  std::ofstream(run + "/ledger.jsonl") << text;
+}
+
+BOOST_AUTO_TEST_CASE(a_run_whose_ledger_an_older_program_began_goes_on) {
+  const TemporaryFolder folder;
+  const std::string run = folder.path("run");
+  const auto damage = [](OwnedBlock& block, std::int64_t step) {
+    if (block.block == 1 && step == 7) block.state.parameters.as<float>()[40] = std::numeric_limits<float>::quiet_NaN();
+  };
+  BOOST_REQUIRE_EQUAL(train_small(run, 4, {}, false, damage), 1);
+  make_ledger_older(run);
+  const std::int64_t before = read_totals(run + "/ledger.jsonl").kept_cost().steps;
+  BOOST_REQUIRE_EQUAL(train_small(run, 4, {}, true), 0);
+  check_every_step_counts_once(run, 4);
+  const LedgerTotals totals = read_totals(run + "/ledger.jsonl");
+  BOOST_TEST(totals.kept_cost().steps == 48);
+  BOOST_TEST(totals.kept_cost().tokens == 48 * 24 * 16);
+  BOOST_TEST(totals.lost.at(1).steps == 3);  // 5, 6 and 7, behind the checkpoint at 5
+  int whole = 0, halves = 0;
+  for (const std::string& line : testing::lines(run + "/ledger.jsonl")) {
+    const auto row = nlohmann::json::parse(line);
+    if (row.at("type") == "step") ++(row.contains("tokens") ? whole : halves);
+  }
+  BOOST_TEST(whole == before - 3);
+  BOOST_TEST(halves == 48 - whole);
 }
 
 BOOST_AUTO_TEST_CASE(resume_with_nothing_there_starts_fresh_and_a_second_run_is_refused) {
