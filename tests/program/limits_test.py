@@ -159,7 +159,7 @@ class ControlGroupTest(ProgramTest):
         self.assertIn("allows 40.00 MiB", self.finding("memory", preexec=inside))
         big = self.experiment(model__width=512, model__heads=8, budget__steps=2)
         result = self.assertCode(big.train(preexec=inside), 2)
-        self.assertRegex(result.err, r"control group /blocktrain-test-\d+ \(40.0 MiB in all\) leaves ")
+        self.assertRegex(result.err, r"control group /blocktrain-test-\d+ \(40.00 MiB in all\) leaves ")
         self.assertFalse(big.run.exists())
 
     def test_a_quota(self):

@@ -16,7 +16,7 @@ ReportProgress EvalProgress::phase(const std::string& name) {
   if (out_ == nullptr) return {};
   if (!terminal_) {
     show(out_, "{} ...\n", name);
-      return {};
+    return {};
   }
   draw(name);
   return [this](std::int64_t done, std::int64_t total) {
