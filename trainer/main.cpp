@@ -15,6 +15,7 @@
 #include "kernels/error.hpp"
 #include "trainer/commands/commands.hpp"
 #include "trainer/config/config.hpp"
+#include "trainer/config/option.hpp"
 #include "trainer/config/suggest.hpp"
 #include "trainer/run/exit_status.hpp"
 #include "trainer/run/output.hpp"
@@ -35,6 +36,15 @@ bool speaks() {
     if (const char* rank = std::getenv(name)) return std::string(rank) == "0";
   }
   return true;
+}
+
+/// An option whose value is read as that of a key of the config is. `type` stands for the value in the help.
+void add_value(CLI::App* app, const std::string& names, const FieldValue& value, const std::string& help,
+               const std::string& type) {
+  const std::string name = names.substr(names.rfind(',') + 1);  // the long one
+  app->add_option_function<std::string>(
+         names, [name, value](const std::string& text) { read_option(name, text, value); }, help)
+      ->type_name(type);
 }
 
 /// What is wrong with the command line, and what is accepted. The parser says of a misspelt command only that one is
@@ -88,7 +98,8 @@ int main(int argc, char** argv) {
       "plan", "Show who trains what, the noise intervals, parameters, FLOPs, exact bytes and traffic");
   plan_app->add_option("CONFIG", plan.config, "The experiment, a YAML file")->required();
   plan_app->add_option("--set", plan.overrides, set_help)->allow_extra_args(false);
-  plan_app->add_option("-n,--world", plan.world, "Ranks to plan for (default: one per block)");
+  add_value(plan_app, "-n,--world", IntField{&plan.world, {1, 1000000}}, "Ranks to plan for (default: one per block)",
+            "N");
   plan_app->add_flag("--show-config", plan.show_config,
                      "Print the resolved config with every default, and what each key means");
   plan_app->add_flag("--json", plan.json, "Print the plan as JSON");
@@ -107,6 +118,7 @@ int main(int argc, char** argv) {
       "eval", "Measure the quality of the assembled network, per sigma and overall; mpirun -np N shares the work");
   eval_app->add_option("RUN", eval.run, "Folder of a run")->required();
   eval_app->add_option("--twin", eval.twin, "Folder of the end-to-end run to show beside it");
+  eval_app->add_option("-o,--out", eval.out, "JSON file to write (default: RUN/eval.json)");
   eval_app->add_option("--set", eval.overrides, "Override a key of eval.*, parallel.* or data.path; repeat for more")
       ->allow_extra_args(false);
   eval_app->callback([&] { exit_code = more_than_print([&] { return eval_command(eval); }); });
@@ -116,22 +128,26 @@ int main(int argc, char** argv) {
       app.add_subcommand("generate", "Generate images from the assembled network; mpirun -np N shares the work");
   generate_app->add_option("RUN", generate.run, "Folder of a run")->required();
   generate_app->add_option("-o,--out", generate.out, "PNG file to write (default: RUN/samples.png)");
-  generate_app->add_option("--labels", generate.labels, "Classes to ask for, e.g. 3,1,4 (default: all in turn)")
-      ->delimiter(',');
-  generate_app->add_option("-n,--count", generate.count, "Number of images")->check(CLI::Range(1, 65536));
-  generate_app->add_option("--steps", generate.steps, "Sampling steps (default: the last of eval.steps)")
-      ->check(CLI::Range(1, 10000));
-  generate_app
-      ->add_option("--guidance", generate.guidance, "Classifier-free guidance, 1 for none (default: eval.guidance)")
-      ->check(CLI::Range(0.0, 100.0));
+  add_value(generate_app, "--labels", IntListField{&generate.labels, {0, most_classes - 1}, {1, 65536}},
+            "Classes to ask for, e.g. 3,1,4 (default: all in turn)", "L,L,...");
+  add_value(generate_app, "-n,--count", IntField{&generate.count, {1, 65536}}, "Number of images (default: 64)", "N");
+  add_value(generate_app, "--steps", IntField{&generate.steps, {1, 100000}},
+            "Sampling steps (default: the last of eval.steps)", "N");
+  double guidance = 0;
+  add_value(generate_app, "--guidance", NumberField{&guidance, {0, 100}},
+            "Classifier-free guidance: 1 for none, 0 for no class at all (default: eval.guidance)", "G");
   generate_app->add_option("--sampler", generate.sampler, "euler, heun or ancestral (default: eval.sampler)");
-  generate_app->add_option("--seed", generate.seed, "Seed of the initial noise");
+  add_value(generate_app, "--seed", SeedField{&generate.seed}, "Seed of the initial noise (default: 0)", "N");
   generate_app->add_flag("--beside-real", generate.beside_real,
                          "Show real images of the same classes beside the generated ones");
-  generate_app->add_option("--scale", generate.scale, "Screen pixels per image pixel")->check(CLI::Range(1, 64));
+  add_value(generate_app, "--scale", IntField{&generate.scale, {1, 64}},
+            "Screen pixels per image pixel (default: what is easy to see)", "N");
   generate_app->add_option("--set", generate.overrides, "Override a key of parallel.* or data.path; repeat for more")
       ->allow_extra_args(false);
-  generate_app->callback([&] { exit_code = more_than_print([&] { return generate_command(generate); }); });
+  generate_app->callback([&] {
+    if (generate_app->count("--guidance") > 0) generate.guidance = guidance;
+    exit_code = more_than_print([&] { return generate_command(generate); });
+  });
 
   ExportArguments exported;
   auto* export_app = app.add_subcommand("export", "Write the weights as safetensors, with a standalone PyTorch loader");

@@ -15,11 +15,32 @@ import tempfile
 
 READERS = {"jq", "h5ls"}  # commands whose blocks are run
 
+# What the pages' tables have to hold: what the rules for readers in docs/ledger.md say, row by row.
+JOIN = """
+def whole_steps(path):
+    changes = {}
+    with open(path, encoding="utf-8") as file:
+        for row in map(json.loads, file):
+            if row["type"] == "run_start":
+                changes = {}
+            elif row["type"] == "change":
+                changes[row["block"]] = row
+            elif row["type"] == "step":
+                change = changes[row["block"]]
+                yield row["block"], row["step"], row["loss"], change["tokens"], change["ranks"], change["memory"]["planned"]
+
+expected = sorted(whole_steps("runs/quickstart/ledger.jsonl"))
+found = steps[["block", "step", "loss", "tokens", "ranks", "memory.planned"]].astype(object).values.tolist()
+assert sorted(map(tuple, found)) == expected, (found, expected)
+assert len({tuple(row[4]) for row in expected if row[0] == 1}) == 2, "no value changed: the join was not tested"
+"""
+CHECKS = {"ledger.md": JOIN, "reading-a-run.md": JOIN}
+
 
 def train(blocktrain, source, folder, config, *overrides):
-    command = [blocktrain, "train", str(source / "configs" / config), "--quiet"]
+    command = [blocktrain, "train", str(source / "configs" / config), "--quiet", "--resume"]
     for override in (f"data.path={source}/tests/fixtures/digits", "budget.steps=4", "checkpoint.every_steps=2",
-                     "eval.every_steps=2", "eval.images=20", "data.batch=16", "parallel.threads=1", *overrides):
+                     "optimizer.warmup_steps=1", "optimizer.decay_steps=4", "eval.every_steps=2", "eval.images=20", "data.batch=16", "parallel.threads=1", *overrides):
         command += ["--set", override]
     subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL, timeout=100)
 
@@ -37,6 +58,7 @@ def run_python(page, folder):
         lines += [""] * (line - 1 - len(lines)) + code.splitlines()
     if not lines:
         return 0
+    lines += CHECKS.get(page.name, "").splitlines()
     program = folder / (page.name + ".py")
     program.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print(f"-- {page.name}", flush=True)
@@ -73,7 +95,8 @@ def main():
     failures = 0
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        train(blocktrain, source, folder, "quickstart.yaml", "parallel.ranks=2")
+        train(blocktrain, source, folder, "quickstart.yaml", "parallel.ranks=2", "budget.steps=2")
+        train(blocktrain, source, folder, "quickstart.yaml", "parallel.ranks=4")  # two sessions, on other ranks
         train(blocktrain, source, folder, "quickstart-end-to-end.yaml")
         tested = 0
         for page in pages:

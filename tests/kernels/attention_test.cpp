@@ -41,8 +41,6 @@ void backward(Ops& ops, Operands& o, const Shape& s) {
                          o.input("qkv", {s.n, s.t, 3 * s.c}), s.heads);
 }
 
-}  // namespace
-
 BOOST_AUTO_TEST_CASE(attention_agrees_with_the_reference) {
   for (const Shape& s : shapes) {
     check_parity(
@@ -159,3 +157,5 @@ BOOST_AUTO_TEST_CASE(heads_do_not_mix) {
     check_values(ops, o, "log_sum_exp", {81, 81, 81, 81});
   });
 }
+
+}  // namespace

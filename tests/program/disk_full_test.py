@@ -12,7 +12,7 @@ import tempfile
 import program
 from program import ProgramTest, needs_mpirun, newest_files, rows, steps_written
 
-STEPS = 120
+STEPS = 240
 # From the first failed write to the end of the process.
 GIVE_UP = 60 * program.SLOWNESS
 
@@ -102,7 +102,7 @@ class DiskFullTest(ProgramTest):
 
     def test_a_limit_of_file_sizes(self):
         """The system ends a process that writes past the limit with a signal unless it is ready for it."""
-        for limit in (100_000, 250_000):  # less than a block file; more than one, and less than the ledger
+        for limit in (100_000, 200_000):  # less than a block file; more than one, and less than the ledger
             for ranks in (1, 4):
                 with self.subTest(limit=limit, ranks=ranks):
                     tiny = self.experiment(f"limit-{limit}-{ranks}", budget__steps=STEPS, parallel__ranks=ranks)

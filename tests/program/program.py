@@ -83,10 +83,11 @@ class Result:
 class Process:
     """blocktrain, or mpirun with `ranks` of it, in a session of its own. Nothing of it outlives `with`."""
 
-    def __init__(self, *arguments, ranks=0, env=None, preexec=None, cwd=None, forward=()):
-        command = [BINARY, *map(str, arguments)]
+    def __init__(self, *arguments, ranks=0, env=None, preexec=None, cwd=None, forward=(), inside=(), binary=BINARY):
+        command = [str(binary), *map(str, arguments)]
         if ranks:
             command = [MPIRUN, "-np", str(ranks), "--oversubscribe", "--bind-to", "none", *forward, *command]
+        command = [*inside, *command]
         environment = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1",
                            OMPI_MCA_mpi_yield_when_idle="1", **(env or {}))
         if ranks:  # MPI libraries keep memory to the end
@@ -188,22 +189,63 @@ def wait_until(condition, process, seconds=PATIENCE):
     return True
 
 
-def steps_written(run_folder):
-    """Step rows of a ledger that may be written at this moment."""
+def rows_written(run_folder, kind):
+    """How many whole rows of a type there are in a ledger that may be written at this moment."""
     try:
-        return (pathlib.Path(run_folder) / "ledger.jsonl").read_bytes().count(b'{"type":"step"')
+        text = (pathlib.Path(run_folder) / "ledger.jsonl").read_bytes()
     except FileNotFoundError:
         return 0
+    return text[:text.rfind(b"\n") + 1].count(b'{"type":"%s"' % kind.encode())
 
 
-def rows(path):
-    """Rows of a JSON Lines file, each strict JSON and ended by a newline."""
+def steps_written(run_folder):
+    return rows_written(run_folder, "step")
+
+
+def rows(path, growing=False):
+    """Rows of a JSON Lines file, each strict JSON and ended by a newline. Of one that is `growing`, a program may be
+    writing a row at this moment: those that are whole, none where there is no file yet."""
     def refuse(name):
         raise ValueError(f"{name} is not JSON")
 
+    if growing and not pathlib.Path(path).exists():
+        return []
     text = pathlib.Path(path).read_bytes()
+    if growing:
+        text = text[:text.rfind(b"\n") + 1]
     assert not text or text.endswith(b"\n"), f"{path} ends in a torn line"
     return [json.loads(line, parse_constant=refuse) for line in text.splitlines()]
+
+
+# No step row may be as long as this, with a step number, a block number and counters as long runs have them.
+LONGEST_STEP_ROW = 300
+
+
+def length_in_a_long_run(row):
+    """Bytes that the line of a step row would have with a block of 3, a step of 9 and bytes sent of 7 digits."""
+    long = dict(row, block=999, step=10**9 - 1, bytes_sent={name: 9_999_999 for name in row["bytes_sent"]})
+    return max(len(json.dumps(r, separators=(",", ":"))) + 1 for r in (row, long))
+
+
+def whole_steps(ledger):
+    """Step rows with what their change rows say (docs/ledger.md). Rows of 1.x are whole."""
+    changes, whole = {}, []
+    for row in ledger:
+        if row["type"] == "run_start":
+            changes = {}
+        elif row["type"] == "change":
+            changes[row["block"]] = row
+        elif row["type"] == "step" and "mse" in row:
+            whole.append(row)
+        elif row["type"] == "step":
+            change = changes[row["block"]]
+            assert set(row) & set(change) == {"type", "block", "step", "time", "bytes_sent"}, (row, change)
+            assert change["step"] <= row["step"], (row, change)
+            assert length_in_a_long_run(row) < LONGEST_STEP_ROW, row
+            for source, joules in row["joules"].items():
+                assert (joules is None) == (change["joules_reason"][source] is not None), (row, change)
+            whole.append({**change, **row, "bytes_sent": {**change["bytes_sent"], **row["bytes_sent"]}})
+    return whole
 
 
 def newest_files(run_folder):
@@ -257,7 +299,7 @@ class ProgramTest(unittest.TestCase):
     def assertEveryStepOnce(self, run_folder, steps):
         """Each (block, step) has one row, and lost rows lie apart with their sums kept."""
         ledger = rows(run_folder / "ledger.jsonl")
-        kept = [row for row in ledger if row["type"] == "step"]
+        kept = whole_steps(ledger)
         seen = sorted((row["block"], row["step"]) for row in kept)
         self.assertEqual(seen, [(b, s) for b in range(BLOCKS) for s in range(steps)])
         summaries = [row for row in ledger if row["type"] == "lost"]
@@ -267,7 +309,7 @@ class ProgramTest(unittest.TestCase):
                          summaries[-1]["lost_file_bytes"] if summaries else 0)
         self.assertFalse({self.key(row) for row in kept} & {self.key(row) for row in moved}, "rows in both files")
         for block in range(BLOCKS):
-            theirs = [row for row in moved if row["type"] == "step" and row["block"] == block]
+            theirs = [row for row in whole_steps(moved) if row["block"] == block]
             sums = [part for row in summaries for part in row["blocks"] if part["block"] == block]
             for name in ("tokens", "samples"):
                 self.assertEqual(sum(s[name] for s in sums), sum(row[name] for row in theirs), name)

@@ -62,7 +62,7 @@ class StartupTest(ProgramTest):
         plan = json.loads(self.assertCode(program.run("plan", tiny.config, "--json", "--world", world), 0).out)
         self.assertEqual(len(plan["ranks"]), world)
         result = self.assertCode(tiny.train(*more, **options), 0)
-        steps = [row for row in self.assertEveryStepOnce(tiny.run, 10) if row["type"] == "step"]
+        steps = program.whole_steps(self.assertEveryStepOnce(tiny.run, 10))
         for block in range(BLOCKS):
             owners = [rank for rank in plan["ranks"] if block in rank["blocks"]]
             self.assertEqual([rank["rank"] for rank in owners], plan["blocks"][block]["ranks"])
@@ -111,7 +111,7 @@ class StartupTest(ProgramTest):
         # Blocks of one layer, whose passes fit into one chunk, have nothing to gain.
         self.assertNotIn("activation_checkpointing", plan("--set", "model.layers=4"))
         self.assertCode(tiny.train("--quiet", "--set", option, "--set", "parallel.ranks=4"), 0)
-        measured = {r["memory"]["measured"] for r in self.assertEveryStepOnce(tiny.run, 4) if r["type"] == "step"}
+        measured = {r["memory"]["measured"] for r in program.whole_steps(self.assertEveryStepOnce(tiny.run, 4))}
         self.assertEqual(measured, {choices["layer"]["largest_rank_bytes"]})
 
     def test_quiet_is_quiet(self):

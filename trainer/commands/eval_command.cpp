@@ -21,19 +21,28 @@
 #include "trainer/ledger/ledger.hpp"
 #include "trainer/run/output.hpp"
 #include "trainer/run/run_folder.hpp"
+#include "trainer/run/terminal.hpp"
 
 namespace blocktrain::trainer {
 namespace {
 
 /// Adds the result to the ledger, unless a training holds it or it needs recovery.
 void note_in_ledger(const EvalResult& result) {
-  const std::string folder = result.run.folder;
-  if (!std::filesystem::exists(ledger_path(folder))) return;
+  const std::string folder = result.run.folder, ledger = ledger_path(folder);
+  std::error_code error;
+  // One that was emptied: with this row at its beginning it would be no ledger.
+  if (!std::filesystem::exists(ledger, error) || std::filesystem::file_size(ledger, error) == 0) return;
+  const auto no_row = [](const std::string& why) {
+    complain("no row was added to the ledger: " + why);
+  };
+  if (const std::string holder = RunPaths{folder}.lock_holder(); std::filesystem::exists(holder, error)) {
+    return no_row(holder + " says that a training is going on");
+  }
   EvalRow row;
   row.step = *std::min_element(result.run.steps.begin(), result.run.steps.end());
   row.samples = result.run.denoising.images;
   row.seconds = result.seconds;
-  row.metrics = {{"heldout_loss", result.run.denoising.loss}, {"heldout_mse", result.run.denoising.mse}};
+  row.metrics = {{"heldout_loss", result.run.denoising.loss}, {"heldout_unweighted", result.run.denoising.mse}};
   for (const GenerationResult& g : result.run.generation) {
     row.metrics.emplace_back(fmt::format("agreement_{}_steps", g.steps), g.agreement);
     row.metrics.emplace_back(fmt::format("frechet_pixels_training_{}_steps", g.steps), g.frechet.pixels_training);
@@ -44,17 +53,26 @@ void note_in_ledger(const EvalResult& result) {
     writer.eval(row);
     writer.sync();
   } catch (const std::exception& e) {
-    complain("no row was added to the ledger: " + message_of(e));
+    no_row(message_of(e));
+  }
+}
+
+void require_result_writable(const EvalArguments& arguments, const std::string& path) {
+  try {
+    require_writable(path, arguments.out.empty() ? "RUN" : "--out", eval_file_kind());
+  } catch (const InputError& e) {
+    if (!arguments.out.empty()) throw;
+    throw InputError(std::string(e.what()) + "; with --out FILE the result is written elsewhere");
   }
 }
 
 int evaluate(comm::Communicator& world, const EvalArguments& arguments) {
   EvaluationRanks ranks(world, evaluation_timeout(world, arguments.run, arguments.overrides));
   TrainedNetwork run(ranks, arguments.run, arguments.overrides);
-  const std::string path = RunPaths{arguments.run}.eval();
+  const std::string path = arguments.out.empty() ? RunPaths{arguments.run}.eval() : arguments.out;
   ranks.together([&] {
     if (!ranks.leads()) return;
-    require_writable(path, "RUN");
+    require_result_writable(arguments, path);
     print_warnings(run);
   });
   std::optional<TrainedNetwork> twin;
@@ -67,13 +85,13 @@ int evaluate(comm::Communicator& world, const EvalArguments& arguments) {
       require_comparable(run, *twin);
     });
   }
-  EvalProgress progress(ranks.leads() ? stderr : nullptr, isatty(STDERR_FILENO) != 0);
+  EvalProgress progress(ranks.leads() ? stderr : nullptr, ranks.leads() && watched_terminal(STDERR_FILENO));
   const EvalResult result = evaluate_run(run, twin ? &*twin : nullptr, progress);
   ranks.finish();
 
   ranks.together([&] {
     if (!ranks.leads()) return;
-    WholeFile file(path, "RUN");
+    WholeFile file(path, "--out", eval_file_kind());
     file.write(to_json(result));
     file.commit();
     note_in_ledger(result);

@@ -37,7 +37,12 @@ int under_mpi(const std::function<int(comm::Communicator& world)>& work) {
     // The others may be waiting for this rank.
     mpi->world().abort(code);
   }
-  mpi->finish();
+  try {
+    mpi->finish();
+  } catch (const std::exception& e) {
+    complain(e);
+    mpi->world().abort(1);
+  }
   return code;
 }
 

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "kernels/error.hpp"
+#include "kernels/running_clock.hpp"
 #include "kernels/start_thread.hpp"
 
 namespace blocktrain::trainer {
@@ -72,7 +73,7 @@ const Batch& Prefetcher::next() {
   BLOCKTRAIN_EXPECTS(next_step_ < steps_end);
   release_held();
   Slot* slot = nullptr;
-  const bool there = slot_ready_.wait_for(lock, deadline_, [&] {
+  const bool there = wait_running(slot_ready_, lock, RunningClock::now() + deadline_, [&] {
     for (Slot& s : ring_) {
       if (s.state == State::ready && s.step == next_step_) slot = &s;
     }

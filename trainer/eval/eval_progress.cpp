@@ -1,14 +1,15 @@
 #include "trainer/eval/eval_progress.hpp"
 
-#include <algorithm>
+#include <fmt/format.h>
 
 #include "trainer/run/output.hpp"
+#include "trainer/run/terminal.hpp"
 
 namespace blocktrain::trainer {
 
 void EvalProgress::draw(const std::string& text) {
-  show(out_, "\r{:<{}}", text, drawn_);
-  drawn_ = text.size();
+  // The cursor rests where the line begins: the place survives a change of the terminal's size.
+  show(out_, "\r\x1b[J{}\r", fitted(text, usable_columns(terminal_size(fileno(out_)))));
 }
 
 ReportProgress EvalProgress::phase(const std::string& name) {
@@ -30,7 +31,6 @@ ReportProgress EvalProgress::phase(const std::string& name) {
 void EvalProgress::end() {
   if (out_ == nullptr || !terminal_) return;
   draw("");
-  show(out_, "\r");
 }
 
 }  // namespace blocktrain::trainer

@@ -22,6 +22,7 @@
 #include "trainer/run/output.hpp"
 #include "trainer/run/rank_devices.hpp"
 #include "trainer/run/run_folder.hpp"
+#include "trainer/run/run_remains.hpp"
 #include "trainer/run/share.hpp"
 
 namespace blocktrain::trainer {
@@ -40,7 +41,7 @@ std::string join(const auto& values) {
 Config load_config_of(const std::string& folder, const std::vector<std::string>& overrides) {
   const Config trained = load_run_config(folder);
   if (overrides.empty()) return trained;
-  const Config config = load_config(RunPaths{folder}.config(), overrides);
+  const Config config = load_run_config(folder, overrides);
   Config rest = config;
   rest.eval = trained.eval;
   rest.parallel = trained.parallel;
@@ -54,9 +55,10 @@ Config load_config_of(const std::string& folder, const std::vector<std::string>&
   return config;
 }
 
-DataFacts load_facts(const std::string& folder) {
+DataFacts load_facts(const std::string& folder, const Config& config, std::vector<std::string>& warnings) {
   const std::string path = RunPaths{folder}.data();
-  DataFacts facts = load_data_facts(path);
+  DataFacts facts = facts_of_run(
+      RunPaths{folder}, [&config] { return data_facts(config, open_data(config)); }, warnings);
   constexpr std::int64_t most_elements = std::int64_t{1} << 26;
   if (facts.shape.channels * facts.shape.height > most_elements / facts.shape.width) {
     throw InputError(fmt::format("{}: images of {}x{}x{} numbers are more than blocktrain takes", path,
@@ -94,8 +96,6 @@ TrainedNetwork::TrainedNetwork(EvaluationRanks& ranks, const std::string& folder
                                const std::vector<std::string>& overrides, std::unique_ptr<kernels::Device> device)
     : ranks_(&ranks), folder_(folder) {
   load_run(overrides);
-  // Overrides do not count here, but load_run_config's config does.
-  experiment_ = experiment_identity(config_);
   const std::vector<blocks::BlockPlace> places = block_places(config_);
   const std::vector<std::string> files = choose_checkpoints(static_cast<int>(places.size()));
 
@@ -129,7 +129,7 @@ void TrainedNetwork::load_run(const std::vector<std::string>& overrides) {
   ranks_->together([&] {
     if (!ranks_->leads()) return;
     config_ = load_config_of(folder_, overrides);
-    data_ = load_facts(folder_);
+    data_ = load_facts(folder_, config_, warnings_);
     yaml = to_yaml(config_);
     facts = to_json(data_);
   });
@@ -145,12 +145,16 @@ std::vector<std::string> TrainedNetwork::choose_checkpoints(int blocks) {
   std::vector<std::string> files;
   ranks_->together([&] {
     if (!ranks_->leads()) return;
-    ResumePlan found = find_resume_points(folder_, experiment_, blocks, false);
+    // Overrides change nothing that counts here.
+    const Experiment experiment = experiment_of(config_);
+    ResumePlan found = find_resume_points(folder_, experiment, blocks, false, experiment);
     if (!found.found) {
       throw InputError(
-          fmt::format("'{}' has no checkpoint yet: let the run reach step {} (checkpoint.every_steps) or its end",
-                      folder_, config_.checkpoint.every_steps));
+          fmt::format("'{}' has no checkpoint: let the run reach step {} (checkpoint.every_steps) or its end; when it "
+                      "is not running, go on with `blocktrain train {} --resume`",
+                      folder_, config_.checkpoint.every_steps, RunPaths{folder_}.config()));
     }
+    experiment_ = found.experiment;
     std::string missing;
     for (const ResumePoint& p : found.blocks) {
       if (!p.file) missing += (missing.empty() ? "" : ", ") + std::to_string(p.block);
@@ -164,12 +168,13 @@ std::vector<std::string> TrainedNetwork::choose_checkpoints(int blocks) {
           fmt::format("'{}': no usable checkpoint of block {}; train it with `blocktrain train {} --resume`{}", folder_,
                       missing, RunPaths{folder_}.config(), why));
     }
-    warnings_ = std::move(found.warnings);
+    warnings_.insert(warnings_.end(), found.warnings.begin(), found.warnings.end());
   });
   if (ranks_->size() > 1) {
     // A training may be going on, and another rank find newer files.
     share(ranks_->world(), files);
     share(ranks_->world(), steps_);
+    share(ranks_->world(), experiment_);
   }
   return files;
 }
@@ -338,6 +343,7 @@ ImageDataset TrainedNetwork::open_data() const {
                      "'; when that lies elsewhere now, say where with --set data.path=FOLDER");
   }
   const std::string digest = dataset_digest(*data);
+  data->require_unchanged();
   if (digest != data_.digest || !(data->shape() == image_shape()) || data->classes() != data_.shape.classes) {
     throw InputError(
         fmt::format("data.path: '{}' holds other data than '{}' was trained on ({}); found digest {}, expected {}",

@@ -50,6 +50,7 @@ class TrainedNetwork {
   const Config& config() const { return config_; }
   const DataFacts& data() const { return data_; }
   ImageShape image_shape() const { return {data_.shape.channels, data_.shape.height, data_.shape.width}; }
+  /// The identity that the run got when it was started.
   const std::string& experiment() const { return experiment_; }
 
   int blocks() const { return static_cast<int>(networks_.size()); }

@@ -61,12 +61,15 @@ void JsonRow::append_integer(Integer value) {
   line_.append(digits, std::to_chars(digits, digits + sizeof digits, value).ptr);
 }
 
+bool JsonRow::nulls_not_finite(std::string_view name, double value) {
+  if (std::isfinite(value)) return false;
+  line_ += "null";
+  if (std::find(not_finite_.begin(), not_finite_.end(), name) == not_finite_.end()) not_finite_.push_back(name);
+  return true;
+}
+
 void JsonRow::append_number(std::string_view name, double value) {
-  if (!std::isfinite(value)) {
-    line_ += "null";
-    if (std::find(not_finite_.begin(), not_finite_.end(), name) == not_finite_.end()) not_finite_.push_back(name);
-    return;
-  }
+  if (nulls_not_finite(name, value)) return;
   char digits[32];  // the shortest digits that read back as the same double
   line_.append(digits, std::to_chars(digits, digits + sizeof digits, value).ptr);
 }
@@ -109,6 +112,20 @@ void JsonRow::integer(std::string_view field, std::uint64_t value) {
 void JsonRow::number(std::string_view field, double value) {
   name(field);
   append_number(field, value);
+}
+
+void JsonRow::rounded(std::string_view field, double value, int digits) {
+  name(field);
+  if (nulls_not_finite(field, value)) return;
+  char text[32];
+  line_.append(text, std::to_chars(text, text + sizeof text, value, std::chars_format::general, digits).ptr);
+}
+
+void JsonRow::fixed(std::string_view field, double value, int places) {
+  name(field);
+  if (nulls_not_finite(field, value)) return;
+  char text[512];  // a double has up to 309 digits before the point
+  line_.append(text, std::to_chars(text, text + sizeof text, value, std::chars_format::fixed, places).ptr);
 }
 
 void JsonRow::text(std::string_view field, std::string_view value) {

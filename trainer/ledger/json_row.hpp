@@ -17,6 +17,10 @@ class JsonRow {
   void integer(std::string_view name, std::uint64_t value);
   /// JSON has no NaN and no infinity: those become null and the name joins the field "not_finite".
   void number(std::string_view name, double value);
+  /// The same with at most `digits` significant digits, 1 to 17.
+  void rounded(std::string_view name, double value, int digits);
+  /// The same with `places` digits behind the point, for values that have no more than 17 digits in all.
+  void fixed(std::string_view name, double value, int places);
   /// Bytes that are not UTF-8 become U+FFFD.
   void text(std::string_view name, std::string_view value);
   void boolean(std::string_view name, bool value);
@@ -42,6 +46,8 @@ class JsonRow {
   void name(std::string_view name);
   void comma();
   void append_text(std::string_view value);
+  /// Writes null and notes the name where `value` is not finite; says whether it did.
+  bool nulls_not_finite(std::string_view name, double value);
   void append_number(std::string_view name, double value);
   template <typename Integer>
   void append_integer(Integer value);

@@ -3,8 +3,10 @@
 #include <fcntl.h>
 
 #include <array>
+#include <charconv>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <tuple>
 
 #include "kernels/error.hpp"
 
@@ -26,6 +28,17 @@ void add_if_known(JsonRow& row, std::string_view name, double value) {
   } else {
     row.number(name, value);
   }
+}
+
+/// So that a step row stays below 300 bytes, whatever its values.
+constexpr int step_row_digits = 7;
+
+/// What stands in a change row.
+auto change_of(const StepRow& step) {
+  static_assert(control_traffic == 2 && traffic_names.size() == 3);
+  return std::tie(step.tokens, step.samples, step.sigma_lo, step.sigma_hi, step.joules_reason, step.bytes_sent[0],
+                  step.bytes_sent[1], step.memory_planned, step.memory_measured, step.memory_runtime,
+                  step.memory_device_runtime, step.memory_scope, step.ranks);
 }
 
 /// The measured joules of all sources in dollars; says so when that is not everything.
@@ -59,6 +72,16 @@ void add_dollars(JsonRow& row, const RunEnd& end) {
 }  // namespace
 
 std::string ledger_path(const std::string& directory) { return directory + "/" + std::string(ledger_file_name); }
+
+double as_in_step_row(double value) {
+  if (!std::isfinite(value)) return value;
+  char text[32];
+  const char* const end =
+      std::to_chars(text, text + sizeof text, value, std::chars_format::general, step_row_digits).ptr;
+  double read = 0;
+  std::from_chars(text, end, read);
+  return read;
+}
 
 void add_by_purpose(JsonRow& row, std::string_view name, const ByPurpose& values) {
   row.open_object(name);
@@ -98,6 +121,7 @@ void LedgerWriter::write() { file_.append(row_.finish()); }
 void LedgerWriter::sync() { file_.sync(); }
 
 void LedgerWriter::run_start(const RunStart& start) {
+  changes_.clear();
   begin("run_start");
   row_.text("format", ledger_format);
   row_.text("version", start.version);
@@ -152,37 +176,72 @@ void LedgerWriter::sensor(const SourceStatus& status) {
   write();
 }
 
-void LedgerWriter::step(const StepRow& step) {
+void LedgerWriter::step(const StepRow& given) {
+  StepRow step = given;
+  for (std::size_t i = 0; i < energy_sources; ++i) {  // null has a reason, a number has none
+    std::string& reason = step.joules_reason[i];
+    if (std::isfinite(step.joules[i])) {
+      reason.clear();
+    } else if (reason.empty()) {
+      reason = "not known";
+    }
+  }
+  const auto last = changes_.find(step.block);
+  if (last == changes_.end() || change_of(last->second) != change_of(step)) {
+    change(step);
+    changes_.insert_or_assign(step.block, step);
+  }
   row_.begin("step");
   row_.integer("block", std::int64_t{step.block});
   row_.integer("step", step.step);
-  row_.number("time", step.time);
+  row_.fixed("time", step.time, 6);
+  row_.rounded("loss", step.loss, step_row_digits);
+  row_.rounded("unweighted", step.unweighted, step_row_digits);
+  row_.rounded("learning_rate", step.learning_rate, step_row_digits);
+  row_.rounded("gradient_norm", step.gradient_norm, step_row_digits);
+  row_.rounded("seconds", step.seconds, step_row_digits);
+  row_.open_object("joules");
+  for (std::size_t i = 0; i < energy_sources; ++i) {
+    const std::string_view source = to_string(static_cast<EnergySource>(i));
+    if (std::isfinite(step.joules[i])) {
+      row_.rounded(source, step.joules[i], step_row_digits);
+    } else {
+      row_.null(source);
+    }
+  }
+  row_.close_object();
+  row_.open_object("bytes_sent");
+  row_.integer(traffic_names[control_traffic], step.bytes_sent[control_traffic]);
+  row_.close_object();
+  write();
+}
+
+void LedgerWriter::change(const StepRow& step) {
+  begin("change");
+  row_.integer("block", std::int64_t{step.block});
+  row_.integer("step", step.step);
   row_.integer("tokens", step.tokens);
   row_.integer("samples", step.samples);
-  row_.number("loss", step.loss);
-  row_.number("mse", step.mse);
   row_.open_array("sigma");
   row_.element("sigma", step.sigma_lo);
   row_.element("sigma", step.sigma_hi);
   row_.close_array();
-  row_.number("learning_rate", step.learning_rate);
-  row_.number("gradient_norm", step.gradient_norm);
-  row_.number("seconds", step.seconds);
-  add_by_source(row_, "joules", step.joules);
   bool shares = false;
-  for (const double joules : step.joules) shares = shares || std::isfinite(joules);
+  for (const std::string& reason : step.joules_reason) shares = shares || reason.empty();
   row_.boolean("joules_estimated", shares);
   row_.open_object("joules_reason");
   for (std::size_t i = 0; i < energy_sources; ++i) {
     const std::string_view source = to_string(static_cast<EnergySource>(i));
-    if (std::isfinite(step.joules[i])) {
+    if (step.joules_reason[i].empty()) {
       row_.null(source);
     } else {
       row_.text(source, step.joules_reason[i]);
     }
   }
   row_.close_object();
-  add_by_purpose(row_, "bytes_sent", step.bytes_sent);
+  row_.open_object("bytes_sent");
+  for (std::size_t i = 0; i < control_traffic; ++i) row_.integer(traffic_names[i], step.bytes_sent[i]);
+  row_.close_object();
   row_.open_object("memory");
   add_bytes(row_, "planned", step.memory_planned);
   add_bytes(row_, "measured", step.memory_measured);

@@ -56,23 +56,27 @@ std::string text(const json& row, const char* name) {
   return value.get<std::string>();
 }
 
+/// Object `name`, which has to be one.
+const json& object(const json& row, const char* name) {
+  const json& value = field(row, name);
+  if (!value.is_object()) throw Damage(std::string("\"") + name + "\" is not an object");
+  return value;
+}
+
 BySource by_source(const json& row, const char* name) {
-  const json& object = field(row, name);
-  if (!object.is_object()) throw Damage(std::string("\"") + name + "\" is not an object");
+  const json& joules = object(row, name);
   BySource values{};
   for (std::size_t i = 0; i < energy_sources; ++i) {
-    values[i] = number(object, std::string(to_string(static_cast<EnergySource>(i))).c_str());
+    values[i] = number(joules, std::string(to_string(static_cast<EnergySource>(i))).c_str());
     if (values[i] < 0) throw Damage(std::string("\"") + name + "\" has joules below 0");
   }
   return values;
 }
 
-ByPurpose by_purpose(const json& row, const char* name) {
-  const json& object = field(row, name);
-  if (!object.is_object()) throw Damage(std::string("\"") + name + "\" is not an object");
-  ByPurpose values{};
-  for (std::size_t i = 0; i < values.size(); ++i) values[i] = count(object, std::string(traffic_names[i]).c_str());
-  return values;
+/// Fills what `row` has to say of the purposes from `begin` to `end`.
+void take_purposes(const json& row, std::size_t begin, std::size_t end, ByPurpose& values) {
+  const json& sent = object(row, "bytes_sent");
+  for (std::size_t i = begin; i < end; ++i) values[i] = count(sent, std::string(traffic_names[i]).c_str());
 }
 
 std::int64_t bytes_or_unknown(const json& memory, const char* name) {
@@ -89,32 +93,38 @@ DeviceMemoryScope scope_or_unknown(const json& memory) {
   return DeviceMemoryScope::unknown;
 }
 
-void parse_step(const json& row, StepRow& step) {
+/// What differs from step to step.
+void take_step(const json& row, const char* unweighted, StepRow& step) {
   step.block = index(row, "block");
   step.step = static_cast<std::int64_t>(count(row, "step"));
   step.time = number(row, "time");
-  step.tokens = static_cast<std::int64_t>(count(row, "tokens"));
-  step.samples = static_cast<std::int64_t>(count(row, "samples"));
   step.loss = number(row, "loss");
-  step.mse = number(row, "mse");
-  const json& sigma = field(row, "sigma");
-  if (!sigma.is_array() || sigma.size() != 2) throw Damage("\"sigma\" is not a pair");
-  step.sigma_lo = sigma[0].is_number() ? sigma[0].get<double>() : nan;
-  step.sigma_hi = sigma[1].is_number() ? sigma[1].get<double>() : nan;
+  step.unweighted = number(row, unweighted);
   step.learning_rate = number(row, "learning_rate");
   step.gradient_norm = number(row, "gradient_norm");
   step.seconds = number(row, "seconds");
   if (!(step.seconds >= 0)) throw Damage("\"seconds\" is not a number of at least 0");
   step.joules = by_source(row, "joules");
-  const json& reasons = field(row, "joules_reason");
-  if (!reasons.is_object()) throw Damage("\"joules_reason\" is not an object");
+  take_purposes(row, control_traffic, control_traffic + 1, step.bytes_sent);
+}
+
+/// What a change row holds, and in 1.x every step row.
+void take_change(const json& row, StepRow& step) {
+  step.block = index(row, "block");
+  step.step = static_cast<std::int64_t>(count(row, "step"));
+  step.tokens = static_cast<std::int64_t>(count(row, "tokens"));
+  step.samples = static_cast<std::int64_t>(count(row, "samples"));
+  const json& sigma = field(row, "sigma");
+  if (!sigma.is_array() || sigma.size() != 2) throw Damage("\"sigma\" is not a pair");
+  step.sigma_lo = sigma[0].is_number() ? sigma[0].get<double>() : nan;
+  step.sigma_hi = sigma[1].is_number() ? sigma[1].get<double>() : nan;
+  const json& reasons = object(row, "joules_reason");
   for (std::size_t i = 0; i < energy_sources; ++i) {
     const auto reason = reasons.find(std::string(to_string(static_cast<EnergySource>(i))));
     step.joules_reason[i] = reason != reasons.end() && reason->is_string() ? reason->get<std::string>() : "";
   }
-  step.bytes_sent = by_purpose(row, "bytes_sent");
-  const json& memory = field(row, "memory");
-  if (!memory.is_object()) throw Damage("\"memory\" is not an object");
+  take_purposes(row, 0, control_traffic, step.bytes_sent);
+  const json& memory = object(row, "memory");
   step.memory_planned = bytes_or_unknown(memory, "planned");
   step.memory_measured = bytes_or_unknown(memory, "measured");
   step.memory_runtime = bytes_or_unknown(memory, "runtime");
@@ -125,6 +135,22 @@ void parse_step(const json& row, StepRow& step) {
     if (!rank.is_number_unsigned() || rank.get<std::uint64_t>() > (1 << 24)) throw Damage("\"ranks\" holds no rank");
     step.ranks.push_back(rank.get<int>());
   }
+}
+
+/// A step row with what its change row says.
+StepRow joined(const StepRow& step, const StepRow& change) {
+  StepRow whole = change;
+  whole.block = step.block;
+  whole.step = step.step;
+  whole.time = step.time;
+  whole.loss = step.loss;
+  whole.unweighted = step.unweighted;
+  whole.learning_rate = step.learning_rate;
+  whole.gradient_norm = step.gradient_norm;
+  whole.seconds = step.seconds;
+  whole.joules = step.joules;
+  whole.bytes_sent[control_traffic] = step.bytes_sent[control_traffic];
+  return whole;
 }
 
 /// A field that newer minor versions have; -1 where it is missing or null.
@@ -178,9 +204,8 @@ void parse_lost(const json& row, std::vector<LedgerRow::Lost>& lost) {
     block.sums.seconds = number(entry, "seconds");
     if (!(block.sums.seconds >= 0)) throw Damage("\"seconds\" is not a number of at least 0");
     block.sums.joules = by_source(entry, "joules");
-    block.sums.bytes_sent = by_purpose(entry, "bytes_sent");
-    const json& unmeasured = field(entry, "joules_unmeasured_steps");
-    if (!unmeasured.is_object()) throw Damage("\"joules_unmeasured_steps\" is not an object");
+    take_purposes(entry, 0, traffic_names.size(), block.sums.bytes_sent);
+    const json& unmeasured = object(entry, "joules_unmeasured_steps");
     for (std::size_t i = 0; i < energy_sources; ++i) {
       const std::string source(to_string(static_cast<EnergySource>(i)));
       block.unmeasured[i] = static_cast<std::int64_t>(count(unmeasured, source.c_str()));
@@ -188,8 +213,18 @@ void parse_lost(const json& row, std::vector<LedgerRow::Lost>& lost) {
   }
 }
 
-/// Fills `out` from out.text; `format` from a run_start row. Throws Damage.
-void parse_row(LedgerRow& out, std::string& format) {
+/// The major version of a format; -1: it is no ledger's.
+int major_of(const std::string& format) {
+  constexpr std::string_view prefix = "blocktrain-ledger/";
+  int major = -1;
+  if (format.starts_with(prefix)) {
+    std::from_chars(format.data() + prefix.size(), format.data() + format.size(), major);
+  }
+  return major;
+}
+
+/// Fills `out` from out.text, a row of a session with this major version; `format` from a run_start row. Throws Damage.
+void parse_row(LedgerRow& out, int major, std::string& format) {
   const json row = json::parse(out.text, nullptr, false);
   if (!row.is_object()) throw Damage("the line is not a JSON object");
   out.type = text(row, "type");
@@ -202,7 +237,10 @@ void parse_row(LedgerRow& out, std::string& format) {
   if (out.type == "run_start") {
     format = text(row, "format");
   } else if (out.type == "step") {
-    parse_step(row, out.step);
+    take_step(row, major >= 2 ? "unweighted" : "mse", out.step);
+    if (major < 2) take_change(row, out.step);
+  } else if (out.type == "change" && major >= 2) {
+    take_change(row, out.step);
   } else if (out.type == "energy") {
     parse_energy(row, out.energy);
   } else if (out.type == "lost") {
@@ -266,7 +304,7 @@ bool LedgerReader::next(LedgerRow& row) {
   std::string format, why;
   try {
     if (!complete) throw Damage("the line has no end");
-    parse_row(row, format);
+    parse_row(row, major_, format);
   } catch (const Damage& damage) {
     why = damage.what();
   }
@@ -279,37 +317,53 @@ bool LedgerReader::next(LedgerRow& row) {
     return false;
   }
   check_format(row, format);
+  join_with_change(row);
   sound_ += row.text.size() + 1;
   return true;
 }
 
-void LedgerReader::check_format(const LedgerRow& row, const std::string& format) const {
+void LedgerReader::check_format(const LedgerRow& row, const std::string& format) {
   const std::string place = file_.path() + ":" + std::to_string(row.line) + ": ";
   if (row.type != "run_start") {
     if (row.line == 1)
       throw InputError(place + "this is not a ledger of blocktrain: it does not begin with a run_start row");
     return;
   }
-  constexpr std::string_view prefix = "blocktrain-ledger/";
-  int major = -1;
-  if (format.starts_with(prefix)) {
-    std::from_chars(format.data() + prefix.size(), format.data() + format.size(), major);
+  major_ = major_of(format);
+  if (major_ < oldest_ledger_major_version || major_ > ledger_major_version) {
+    throw InputError(place + "the ledger's format is \"" + format + "\"; this program reads versions 1.x and " +
+                     std::string(ledger_format) + " with other minor versions of it. Use the program that wrote it");
   }
-  if (major != ledger_major_version) {
-    throw InputError(place + "the ledger's format is \"" + format + "\"; this program reads " +
-                     std::string(ledger_format) + " and other minor versions of it. Use the program that wrote it");
+}
+
+void LedgerReader::join_with_change(LedgerRow& row) {
+  if (row.type == "run_start") {
+    changes_.clear();
+  } else if (row.type == "change" && major_ >= 2) {
+    changes_.insert_or_assign(row.step.block, row.step);
+  } else if (row.type == "step" && major_ >= 2) {
+    const auto change = changes_.find(row.step.block);
+    if (change == changes_.end()) {
+      throw InputError(file_.path() + ":" + std::to_string(row.line) + ": a step row of block " +
+                       std::to_string(row.step.block) +
+                       " without a change row of that block before it in its session, so its tokens and more are not "
+                       "known; restore the file");
+    }
+    row.step = joined(row.step, change->second);
   }
 }
 
 void LedgerReader::check_nothing_sound_follows(std::uint64_t damaged_line, const std::string& why) {
   LedgerRow later;
+  int major = major_;
   bool complete = false;
   while (next_line(later.text, complete)) {
     torn_ += later.text.size() + (complete ? 1 : 0);
     std::string format;
     bool sound = complete;
     try {
-      if (sound) parse_row(later, format);
+      if (sound) parse_row(later, major, format);
+      if (!format.empty()) major = major_of(format);
     } catch (const Damage&) {
       sound = false;
     }

@@ -1,8 +1,9 @@
 #pragma once
-/// Reads a ledger row by row, from any version 1 of the format (specified in ledger.hpp).
+/// Reads a ledger row by row, from any version 1 or 2 of the format (specified in ledger.hpp).
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,13 +16,14 @@ namespace blocktrain::trainer {
 /// One row. `text` is the line for readers of more than the fields here.
 struct LedgerRow {
   std::string type;
-  std::string text;                   ///< without '\n'
-  std::uint64_t offset = 0;           ///< of the line in the file
-  std::uint64_t line = 0;             ///< from 1
-  double time = 0;                    ///< 0: the row has none
-  int block = -1;                     ///< of rows that have one; -1: the row has none, or null
-  std::int64_t at_step = -1;          ///< `step` of rows that have one
-  StepRow step;                       ///< type "step"; numbers that were null are NaN
+  std::string text;           ///< without '\n'
+  std::uint64_t offset = 0;   ///< of the line in the file
+  std::uint64_t line = 0;     ///< from 1
+  double time = 0;            ///< 0: the row has none
+  int block = -1;             ///< of rows that have one; -1: the row has none, or null
+  std::int64_t at_step = -1;  ///< `step` of rows that have one
+  /// Type "step", with what its change row says; numbers that were null are NaN. Type "change": what it says.
+  StepRow step;
   EnergyRecord energy;                ///< type "energy"
   std::uint64_t lost_file_bytes = 0;  ///< type "lost"
   std::string status;                 ///< type "run_end"
@@ -40,8 +42,8 @@ struct LedgerRow {
 };
 
 /// Throws InputError naming FILE:LINE when a row is damaged and sound rows follow it, when the file is not a ledger, or
-/// when its format has another major version. Damaged rows with nothing sound behind them are the torn end that a
-/// crash leaves: reading stops before them.
+/// when its format has another major version, or when a step row of 2.x has no change row. Damaged rows with nothing
+/// sound behind them are the torn end that a crash leaves: reading stops before them.
 class LedgerReader {
  public:
   /// `path` of a ledger.jsonl. Throws InputError when there is none.
@@ -58,7 +60,8 @@ class LedgerReader {
  private:
   bool next_line(std::string& line, bool& complete);
   void check_nothing_sound_follows(std::uint64_t damaged_line, const std::string& why);
-  void check_format(const LedgerRow& row, const std::string& format) const;
+  void check_format(const LedgerRow& row, const std::string& format);
+  void join_with_change(LedgerRow& row);
 
   File file_;
   std::string buffer_;
@@ -66,6 +69,8 @@ class LedgerReader {
   std::uint64_t buffer_end_ = 0;  // in the file
   std::uint64_t line_ = 0, sound_ = 0, torn_ = 0;
   bool ended_ = false;
+  int major_ = 0;                   // of the session's format; 0: none has begun
+  std::map<int, StepRow> changes_;  // by block, of the session
 };
 
 }  // namespace blocktrain::trainer

@@ -21,6 +21,7 @@ std::string_view to_string(EnergySource source);
 
 /// Purposes of traffic, in the order of comm::TrafficPurpose; the keys of the ledger.
 inline constexpr std::array<std::string_view, 3> traffic_names{"inter_block", "replica", "control"};
+inline constexpr std::size_t control_traffic = 2;  ///< index of "control", the last
 
 /// One number per source of energy or per purpose of traffic.
 using BySource = std::array<double, energy_sources>;
@@ -52,9 +53,9 @@ struct StepRecord {
   std::int32_t host = 0;  ///< index of the host; ranks of one host share its sensors
   DeviceMemoryScope memory_scope = DeviceMemoryScope::unknown;  ///< of memory_device_runtime
   std::int64_t tokens = 0;                                      ///< targets predicted by this rank in this step
-  std::int64_t samples = 0;  ///< images or sequences of this rank in this step; weighs loss and mse among replicas
+  std::int64_t samples = 0;  ///< images or sequences of this rank in this step; weighs both losses among replicas
   double loss = 0;           ///< mean weighted loss of this rank's samples
-  double mse = 0;            ///< mean unweighted loss of this rank's samples
+  double unweighted = 0;     ///< mean unweighted loss of this rank's samples
   double sigma_lo = 0, sigma_hi = 0;  ///< the block's noise interval, overlap included
   double learning_rate = 0;
   double gradient_norm = 0;                   ///< of the whole batch's gradient, before clipping

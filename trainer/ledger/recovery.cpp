@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <optional>
 #include <utility>
 
 #include "kernels/error.hpp"
@@ -20,15 +21,26 @@ struct Range {
 /// What pass one finds out.
 struct Findings {
   RecoveryReport report;
-  std::vector<Range> moved;  ///< bytes of rows to move, in the order of the file, neighbours merged
+  std::vector<Range> dropped;  ///< bytes of rows that leave the ledger, in the order of the file, neighbours merged
+  std::vector<Range> lost;     ///< what ledger.lost.jsonl gets: the rows that cost something, and their change rows
   std::uint64_t sound_bytes = 0;
   std::uint64_t lost_file_bytes = 0;  ///< committed size of ledger.lost.jsonl
 };
 
+/// A change row of a step that is repeated leaves the ledger too. Behind it the ledger would have a change row with a
+/// later step than that of the session to come, and whoever joins rows by their steps would take the wrong one.
 bool is_repeated(const LedgerRow& row, std::int64_t resume_step) {
-  if (row.type == "step") return row.at_step >= resume_step;
+  if (row.type == "step" || row.type == "change") return row.at_step >= resume_step;
   // An evaluation at step s sees the weights of checkpoint s, and the run goes on behind it.
   return row.type == "eval" && row.block >= 0 && row.at_step > resume_step;
+}
+
+void append(std::vector<Range>& ranges, const Range& range) {
+  if (!ranges.empty() && ranges.back().end == range.begin) {
+    ranges.back().end = range.end;
+  } else {
+    ranges.push_back(range);
+  }
 }
 
 LostBlock& lost_block(std::vector<LostBlock>& blocks, const LedgerRow& row) {
@@ -43,10 +55,13 @@ Findings examine(const std::string& path, const std::vector<std::int64_t>& resum
   RecoveryReport& report = findings.report;
   report.existed = true;
   std::vector<std::int64_t> next(resume_steps.size(), 0);
+  // By block: its last change row, until it is among the lost rows. A 1.x session has none.
+  std::vector<std::optional<Range>> change(resume_steps.size());
   LedgerReader reader(path);
   LedgerRow row;
   while (reader.next(row)) {
     if (row.type == "lost") findings.lost_file_bytes = row.lost_file_bytes;
+    if (row.type == "run_start") std::fill(change.begin(), change.end(), std::nullopt);
     if (row.block < 0) continue;
     const auto b = static_cast<std::size_t>(row.block);
     if (b >= resume_steps.size()) {
@@ -54,13 +69,13 @@ Findings examine(const std::string& path, const std::vector<std::int64_t>& resum
                        ", but this run has " + std::to_string(resume_steps.size()) +
                        " blocks: the ledger belongs to another run");
     }
+    const Range range{row.offset, row.offset + row.text.size() + 1};
+    if (row.type == "change") change[b] = range;
     if (is_repeated(row, resume_steps[b])) {
-      const Range range{row.offset, row.offset + row.text.size() + 1};
-      if (!findings.moved.empty() && findings.moved.back().end == range.begin) {
-        findings.moved.back().end = range.end;
-      } else {
-        findings.moved.push_back(range);
-      }
+      append(findings.dropped, range);
+      if (row.type == "change") continue;  // goes with the first step that it holds for
+      if (row.type == "step" && change[b]) append(findings.lost, *std::exchange(change[b], std::nullopt));
+      append(findings.lost, range);
       if (row.type != "step") continue;
       LostBlock& lost = lost_block(report.lost, row);
       lost.from = std::min(lost.from, row.at_step);
@@ -153,7 +168,8 @@ RecoveryReport recover_ledger(const std::string& directory, const std::vector<st
   Findings findings = examine(path, resume_steps);
   RecoveryReport& report = findings.report;
   const bool has_lost_file = std::filesystem::exists(lost_path);
-  if (findings.moved.empty() && !has_lost_file) {
+  std::uint64_t lost_file_bytes = findings.lost_file_bytes;
+  if (findings.lost.empty() && !has_lost_file) {
     report.lost_file_shrunk = findings.lost_file_bytes > 0;
   } else {
     File lost(lost_path, O_RDWR | O_CREAT | O_APPEND);
@@ -164,31 +180,33 @@ RecoveryReport recover_ledger(const std::string& directory, const std::vector<st
       lost.sync();
       done("what was not committed is cut off the lost rows");
     }
-    if (!findings.moved.empty()) {
-      for (const Range& range : findings.moved) copy(ledger, range, lost);
+    if (!findings.lost.empty()) {
+      for (const Range& range : findings.lost) copy(ledger, range, lost);
       done("lost rows are appended");
       lost.sync();
       sync_directory(directory);
       done("lost rows are on the disk");
-
-      File aside(aside_path, O_RDWR | O_CREAT | O_TRUNC | O_APPEND);
-      std::uint64_t kept = 0;
-      for (const Range& range : findings.moved) {
-        copy(ledger, {kept, range.begin}, aside);
-        kept = range.end;
-      }
-      copy(ledger, {kept, findings.sound_bytes}, aside);
-      done("the new ledger has its old rows");
-      aside.append(lost_row(report.lost, lost.size()));
-      done("the new ledger is written");
-      aside.sync();
-      done("the new ledger is on the disk");
-      rename_file(aside_path, path);
-      done("the new ledger is in place");
-      sync_directory(directory);
-      done("the name of the new ledger is on the disk");
-      return report;
     }
+    lost_file_bytes = lost.size();
+  }
+  if (!findings.dropped.empty()) {
+    File aside(aside_path, O_RDWR | O_CREAT | O_TRUNC | O_APPEND);
+    std::uint64_t kept = 0;
+    for (const Range& range : findings.dropped) {
+      copy(ledger, {kept, range.begin}, aside);
+      kept = range.end;
+    }
+    copy(ledger, {kept, findings.sound_bytes}, aside);
+    done("the new ledger has its old rows");
+    if (!findings.lost.empty()) aside.append(lost_row(report.lost, lost_file_bytes));
+    done("the new ledger is written");
+    aside.sync();
+    done("the new ledger is on the disk");
+    rename_file(aside_path, path);
+    done("the new ledger is in place");
+    sync_directory(directory);
+    done("the name of the new ledger is on the disk");
+    return report;
   }
   if (report.torn_bytes > 0) {
     ledger.truncate(findings.sound_bytes);

@@ -9,6 +9,11 @@
 ///
 /// The rename commits. The `lost` row in the ledger holds the size that ledger.lost.jsonl has after the move; what a
 /// later recovery finds behind the size of the last `lost` row was never committed, is still in the ledger, and is cut.
+///
+/// Change rows: those of repeated steps leave the ledger with them, so that the steps of the change rows of a block
+/// never decrease along a ledger. In ledger.lost.jsonl the rows of each recovery have their own: before the first step
+/// row of a block stands a copy of the change row that held for it, wherever that was. It has rows of 1.x too, which
+/// need none; those have `mse`.
 
 #include <cstdint>
 #include <functional>

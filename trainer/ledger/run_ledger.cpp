@@ -1,6 +1,7 @@
 #include "trainer/ledger/run_ledger.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <utility>
 
@@ -115,10 +116,10 @@ void RunLedger::take(const StepRecord& record, const StepEnergy& energy) {
   row.samples += record.samples;
   if (record.replicas == 1) {
     row.loss = record.loss;  // as it came, not by way of a product and a division
-    row.mse = record.mse;
+    row.unweighted = record.unweighted;
   } else if (record.samples > 0) {
     assembly.loss += record.loss * static_cast<double>(record.samples);
-    assembly.mse += record.mse * static_cast<double>(record.samples);
+    assembly.unweighted += record.unweighted * static_cast<double>(record.samples);
   }
   row.seconds = std::max(row.seconds, record.seconds);
   for (std::size_t i = 0; i < energy_sources; ++i) {
@@ -149,17 +150,35 @@ void RunLedger::write_ready(Block& block) {
     if (assembly.replicas > 1) {
       const double samples = static_cast<double>(row.samples);
       row.loss = row.samples > 0 ? assembly.loss / samples : nan;
-      row.mse = row.samples > 0 ? assembly.mse / samples : nan;
+      row.unweighted = row.samples > 0 ? assembly.unweighted / samples : nan;
     }
-    writer_.step(row);
-    for (std::size_t i = 0; i < energy_sources; ++i) {
-      if (row.joules[i] == row.joules[i]) attributed_[i] += row.joules[i];
-    }
-    tokens_ += row.tokens;
-    for (std::size_t i = 0; i < bytes_.size(); ++i) bytes_[i] += row.bytes_sent[i];
-    ++block.next;
+    write(block, row);
     block.waiting.erase(first);
   }
+}
+
+void RunLedger::write(Block& block, StepRow& row) {
+  for (std::size_t i = 0; i < energy_sources; ++i) {
+    if (!std::isfinite(row.joules[i])) continue;
+    const double share = row.joules[i] + block.rounded_off[i];
+    row.joules[i] = as_in_step_row(std::max(0.0, share));
+    block.rounded_off[i] = share - row.joules[i];
+    attributed_[i] += row.joules[i];
+  }
+  Runtime& most = block.runtime;
+  if (most.ranks != row.ranks) most = Runtime{row.ranks, -1, -1, DeviceMemoryScope::unknown};
+  most.host = std::max(most.host, row.memory_runtime);
+  if (row.memory_device_runtime > most.device) {
+    most.device = row.memory_device_runtime;
+    most.scope = row.memory_scope;
+  }
+  row.memory_runtime = most.host;
+  row.memory_device_runtime = most.device;
+  row.memory_scope = most.scope;
+  writer_.step(row);
+  tokens_ += row.tokens;
+  for (std::size_t i = 0; i < bytes_.size(); ++i) bytes_[i] += row.bytes_sent[i];
+  ++block.next;
 }
 
 std::int64_t RunLedger::written_through(int block) const {

@@ -83,15 +83,25 @@ class RunLedger {
   struct Assembly {  ///< a step of which replicas have reported
     StepRow row;
     int reported = 0, replicas = 1;
-    double loss = 0, mse = 0;  ///< sums over samples
+    double loss = 0, unweighted = 0;  ///< sums over samples
+  };
+  /// Memory besides the arenas: the most that was measured. It is measured about once a second, and goes up and down
+  /// by a little; each time would be a change row.
+  struct Runtime {
+    std::vector<int> ranks;  ///< of whom
+    std::int64_t host = -1, device = -1;
+    DeviceMemoryScope scope = DeviceMemoryScope::unknown;
   };
   struct Block {
     std::int64_t first = 0, next = 0, durable_next = 0;
+    BySource rounded_off{};  ///< joules that rounding took from the rows so far; below 0: gave them
+    Runtime runtime;
     std::map<std::int64_t, Assembly> waiting;
   };
 
   void take(const StepRecord& record, const StepEnergy& energy);
   void write_ready(Block& block);
+  void write(Block& block, StepRow& row);
 
   LedgerWriter writer_;
   double price_;

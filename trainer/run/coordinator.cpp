@@ -1,6 +1,7 @@
 #include "trainer/run/coordinator.hpp"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
@@ -36,6 +37,7 @@ Coordinator::Coordinator(comm::Communicator& world, CoordinatorSettings settings
     : world_(world),
       settings_(std::move(settings)),
       ranks_(static_cast<std::size_t>(world.size())),
+      budget_(settings_.config.budget, settings_.config.energy.price_usd_per_kwh),
       started_(Clock::now()) {
   const Config& config = settings_.config;
   const Plan& plan = settings_.plan;
@@ -45,14 +47,11 @@ Coordinator::Coordinator(comm::Communicator& world, CoordinatorSettings settings
   const RecoveryReport recovered = recover_ledger(settings_.paths.root, start_steps(settings_.resume));
   const std::string note = describe(recovered);
   if (recovered.existed) {
-    const LedgerTotals before = read_totals(settings_.paths.ledger());
-    StepCost spent = before.kept_cost();
-    spent.add(before.lost_cost());
-    tokens_before_ = static_cast<double>(spent.tokens);
-    for (const double j : before.measured) joules_before_ += j;
-    seconds_before_ = before.wall_seconds;
+    budget_.count_before(read_totals(settings_.paths.ledger()));
+    budget_spent_ = budget_.spent({});
   }
-  manifest_ = std::make_unique<ManifestWriter>(settings_.paths.root, settings_.identity, settings_.resume);
+  manifest_ = std::make_unique<ManifestWriter>(settings_.paths.root, settings_.experiment, settings_.resume);
+  for (const std::string& warning : manifest_->warnings()) say("warning: " + warning);
 
   RunLedgerOptions options;
   options.directory = settings_.paths.root;
@@ -72,13 +71,15 @@ Coordinator::Coordinator(comm::Communicator& world, CoordinatorSettings settings
   start.transport = world.transport();
   start.training = config.blocks.training == TrainingMode::end_to_end ? "end_to_end" : "block_local";
   start.hosts = settings_.host_facts;
-  start.extra = {{"experiment", settings_.identity}, {"data_digest", settings_.data.digest}, {"device", "cpu"}};
+  start.extra = {
+      {"experiment", settings_.experiment.identity}, {"data_digest", settings_.data.digest}, {"device", settings_.device}};
   ledger_->start(start);
   if (recovered.existed) ledger_->resumed(note);
 
   const bool live = settings_.progress == ProgressStyle::live;
   if (settings_.progress != ProgressStyle::none) {
-    progress_ = std::make_unique<Progress>(stdout, live, static_cast<int>(plan.blocks.size()));
+    progress_ = std::make_unique<Progress>(stdout, live ? watched_terminal(STDOUT_FILENO) : AskTerminalSize(),
+                                           static_cast<int>(plan.blocks.size()));
     print_start(config, plan, settings_.data, settings_.host_facts, world.transport(), settings_.resume, note);
   }
   for (const BlockPlan& b : plan.blocks) {
@@ -114,7 +115,7 @@ void Coordinator::join() {
 void Coordinator::run() {
   int code = 1;
   try {
-    for (Rank& r : ranks_) r.last_heard = Clock::now();
+    for (Rank& r : ranks_) r.last_heard = RunningClock::now();
     gather();
     code = finish();
   } catch (const std::exception& e) {
@@ -122,6 +123,7 @@ void Coordinator::run() {
     say("the run ends: " + message_of(e));
     code = 1;
   }
+  if (leave_by_) leave();
   tell(ControlKind::bye, code);
 }
 
@@ -153,12 +155,14 @@ void Coordinator::gather() {
       tell(ControlKind::close, 0);
     }
     if (closing && all(&Rank::closed)) return;
+    if (leave_by_ && RunningClock::now() >= *leave_by_) return;
   }
 }
 
 void Coordinator::handle(int source, const Report& report) {
   Rank& rank = ranks_[static_cast<std::size_t>(source)];
-  rank.last_heard = Clock::now();
+  if (leave_by_ && rank.closed) return;  // it was given up, and is late
+  rank.last_heard = RunningClock::now();
   switch (report.kind) {
     case ReportKind::alive:
       if (report.code == 1) {
@@ -182,7 +186,7 @@ void Coordinator::handle(int source, const Report& report) {
       row.step = report.step;
       row.samples = report.size;
       row.seconds = report.seconds;
-      row.metrics = {{"heldout_loss", values[0]}, {"heldout_mse", values[1]}};
+      row.metrics = {{"heldout_loss", values[0]}, {"heldout_unweighted", values[1]}};
       ledger_->eval(row);
       break;
     }
@@ -235,6 +239,10 @@ void Coordinator::take_packet(const Report& report) {
   if (rebalancer_) {
     for (const StepRecord& r : packet.steps) rebalancer_->progressed(r.block, r.step + 1);
   }
+  for (const StepRecord& r : packet.steps) {
+    BlockEnding& b = blocks_.at(static_cast<std::size_t>(r.block));
+    b.step = std::max(b.step, r.step + 1);
+  }
   if (first_step_seconds_ < 0 && !packet.steps.empty()) first_step_seconds_ = seconds_since(started_);
   ledger_->add(packet, monotonic_ns());
 }
@@ -243,19 +251,27 @@ void Coordinator::end_block(int source, const Report& report) {
   BlockEnding& b = blocks_.at(static_cast<std::size_t>(report.block));
   --b.ranks_left;
   b.step = report.step;
-  b.how = static_cast<BlockEnd>(report.code);
+  const auto how = static_cast<BlockEnd>(report.code);
+  if (how == BlockEnd::failed && b.how != BlockEnd::failed) {
+    const std::string text = fmt::format("block {} stopped: {}", report.block, report.text);
+    say(text + "; the other blocks go on");
+    if (message_.empty()) message_ = text;
+    fail_block(report.block, report.step, source, report.text);
+  }
+  if (b.how != BlockEnd::failed) b.how = how;
   if (b.ranks_left > 0) return;
   if (rebalancer_) rebalancer_->ended(report.block);
   const char* state = b.how == BlockEnd::done ? "done" : b.how == BlockEnd::stopped ? "saved" : "FAILED";
   if (progress_) progress_->set_state(report.block, state);
-  if (b.how == BlockEnd::failed) {
-    failed_ = true;
-    failure_code_ = std::max(failure_code_, 1);
-    const std::string text = fmt::format("block {} stopped: {}", report.block, report.text);
-    if (message_.empty()) message_ = text;
-    say(text + "; the other blocks go on");
-    ledger_->failed(report.block, report.step, source, report.text);
-  }
+}
+
+void Coordinator::fail_block(int block, std::int64_t step, int rank, const std::string& why) {
+  BlockEnding& b = blocks_.at(static_cast<std::size_t>(block));
+  if (b.how == BlockEnd::failed) return;
+  b.how = BlockEnd::failed;
+  failed_ = true;
+  failure_code_ = std::max(failure_code_, 1);
+  ledger_->failed(block, step, rank, why);
 }
 
 /// An owner's answer to the wish for one of its blocks.
@@ -312,31 +328,13 @@ void Coordinator::ask_to_stop(const std::string& why) {
 }
 
 void Coordinator::watch_budget() {
-  const BudgetConfig& budget = settings_.config.budget;
-  double joules = joules_before_;
-  for (const double j : ledger_->energy().measured) joules += j;
-  const double tokens = tokens_before_ + static_cast<double>(ledger_->tokens());
-  const double seconds = seconds_before_ + seconds_since(started_);
-  const double cost = dollars(joules, settings_.config.energy.price_usd_per_kwh);
-  const auto spent = [this](double limit, double value, const char* what) {
-    if (limit > 0 && value >= limit)
-      ask_to_stop(fmt::format("budget.{} is spent ({:.6g} of {:.6g}): saving", what, value, limit));
-  };
-  spent(budget.tokens, tokens, "tokens");
-  spent(budget.joules, joules, "joules");
-  spent(budget.dollars, cost, "dollars");
-  spent(budget.seconds, seconds, "seconds");
-}
-
-void Coordinator::watch_ranks() {
-  for (std::size_t r = 0; r < ranks_.size(); ++r) {
-    if (ranks_[r].closed || seconds_since(ranks_[r].last_heard) < settings_.config.parallel.timeout_seconds) continue;
-    const int host = settings_.hosts.host_of_rank[r];
-    throw RunError(
-        fmt::format("rank {} on {} was not heard for {:.0f} s (parallel.timeout_seconds) and is given up; what is "
-                    "committed is safe, continue with --resume",
-                    r, settings_.hosts.hostnames[static_cast<std::size_t>(host)], seconds_since(ranks_[r].last_heard)));
-  }
+  if (!budget_spent_.empty()) return;
+  Spending session;
+  for (const double j : ledger_->energy().measured) session.joules += j;
+  session.tokens = static_cast<double>(ledger_->tokens());
+  session.seconds = seconds_since(started_);
+  budget_spent_ = budget_.spent(session);
+  if (!budget_spent_.empty()) ask_to_stop(budget_spent_ + ": saving");
 }
 
 std::string Coordinator::energy_text() const {
@@ -353,17 +351,25 @@ std::string Coordinator::energy_text() const {
 
 int Coordinator::exit_code() const {
   if (failed_) return std::max(1, failure_code_);
-  const bool all_done =
-      std::all_of(blocks_.begin(), blocks_.end(), [](const BlockEnding& b) { return b.how == BlockEnd::done; });
-  return interrupted_ && !all_done ? exit_interrupted : 0;
+  return interrupted_ && !all_done() ? exit_interrupted : 0;
+}
+
+bool Coordinator::all_done() const {
+  return std::all_of(blocks_.begin(), blocks_.end(), [](const BlockEnding& b) { return b.how == BlockEnd::done; });
 }
 
 int Coordinator::finish() {
   commit_checkpoints();
   const int code = exit_code();
   SessionEnd end;
-  end.status = failed_ ? "failed" : code == exit_interrupted ? "interrupted" : "finished";
+  const bool by_budget = code == 0 && !all_done() && budget_is_spent();
+  end.status = failed_ ? "failed" : code == exit_interrupted ? "interrupted" : by_budget ? "budget_spent" : "finished";
   end.message = message_;
+  if (by_budget) {
+    std::vector<std::int64_t> steps;
+    for (const BlockEnding& b : blocks_) steps.push_back(b.step);
+    end.message = budget_spent_ + "; " + progress_of_blocks(steps, settings_.config.budget.steps);
+  }
   end.seconds = seconds_since(started_);
   std::int64_t furthest = 0;
   for (const BlockEnding& b : blocks_) furthest = std::max(furthest, b.step);
@@ -378,6 +384,10 @@ int Coordinator::finish() {
     progress_->set_energy(energy_text());
     progress_->draw(Clock::now(), true);
     print_end(settings_.config, settings_.plan, settings_.data, settings_.paths, end.status, first_step_seconds_);
+  }
+  if (by_budget) {
+    const char* const what = first_step_seconds_ < 0 ? "no step was taken: " : "ended by a budget: ";
+    say(what + end.message + ". To go on, raise that budget and give the same command with --resume");
   }
   if (code == exit_interrupted) {
     say("interrupted and saved in '" + settings_.paths.root + "'; to go on, give the same command again with --resume");

@@ -1,5 +1,9 @@
 #include "trainer/run/rank_devices.hpp"
 
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
 #include "comm/nccl/cuda_device_api.hpp"
 #include "comm/nccl/nccl_communicator.hpp"
 #include "comm/nccl/nccl_library.hpp"
@@ -17,6 +21,19 @@ std::vector<comm::RankDevice> gather_rank_devices(comm::Communicator& world, con
     self.why_no_nccl = nccl.why_not;
   }
   return comm::gather_devices(world, self);
+}
+
+std::string device_names(comm::Communicator& world, const kernels::DeviceFacts& mine) {
+  const std::string& name = mine.kind == "cpu" || mine.name.empty() ? mine.kind : mine.name;
+  std::vector<std::string> seen;
+  for (const auto& bytes : world.all_gather(std::as_bytes(std::span(name)), comm::TrafficPurpose::control)) {
+    std::string theirs(bytes.size(), '\0');
+    if (!bytes.empty()) std::memcpy(theirs.data(), bytes.data(), bytes.size());
+    if (std::find(seen.begin(), seen.end(), theirs) == seen.end()) seen.push_back(std::move(theirs));
+  }
+  std::string all;
+  for (const std::string& theirs : seen) all += (all.empty() ? "" : ", ") + theirs;
+  return all;
 }
 
 GpuAssignment assign_boards(const comm::HostMap& hosts, const std::vector<comm::RankDevice>& devices) {

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "comm/communicator.hpp"
@@ -18,6 +19,9 @@ namespace blocktrain::trainer {
 
 /// What every rank of the world computes on, by rank. All ranks call together.
 std::vector<comm::RankDevice> gather_rank_devices(comm::Communicator& world, const kernels::DeviceFacts& mine);
+
+/// "cpu", or the names of the ranks' GPUs, each once. All ranks call together.
+std::string device_names(comm::Communicator& world, const kernels::DeviceFacts& mine);
 
 /// Which rank samples which GPU's joules.
 GpuAssignment assign_boards(const comm::HostMap& hosts, const std::vector<comm::RankDevice>& devices);

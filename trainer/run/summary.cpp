@@ -54,7 +54,7 @@ void print_end(const Config& config, const Plan& plan, const DataFacts& data, co
                const std::string& status, double first_step_seconds) {
   const LedgerTotals totals = read_totals(paths.ledger());
   const StepCost kept = totals.kept_cost(), lost = totals.lost_cost();
-  show("\n{} after {}", status, duration(totals.wall_seconds));
+  show("\n{} after {}", status == "budget_spent" ? "ended by a budget" : status, duration(totals.wall_seconds));
   if (first_step_seconds >= 0) show(" (first step after {:.2f} s)", first_step_seconds);
   show("\n  tokens                {} over {} steps{}\n", count(static_cast<double>(kept.tokens)), kept.steps,
        lost.steps > 0 ? fmt::format(", and {} in {} steps lost to interruptions",

@@ -16,6 +16,7 @@
 #include "comm/host.hpp"
 #include "kernels/error.hpp"
 #include "trainer/checkpoint/resume.hpp"
+#include "trainer/config/experiment.hpp"
 #include "trainer/ledger/totals.hpp"
 #include "trainer/run/block_transport.hpp"
 #include "trainer/run/compute_device.hpp"
@@ -28,6 +29,8 @@
 #include "trainer/run/output.hpp"
 #include "trainer/run/replica_transport.hpp"
 #include "trainer/run/run_folder.hpp"
+#include "trainer/run/run_lock.hpp"
+#include "trainer/run/run_remains.hpp"
 #include "trainer/run/share.hpp"
 #include "trainer/run/stop_signal.hpp"
 #include "trainer/run/threads.hpp"
@@ -87,19 +90,32 @@ std::unique_ptr<RunLock> open_run_folder(comm::Communicator& world, const RunPat
   std::string token;
   all_or_none(world, [&] {
     if (world.rank() != 0) return;
+    std::vector<std::string> warnings;
     if (state == RunFolderState::resumable) {
-      const DataFacts before = load_data_facts(paths.data());
+      const DataFacts before = facts_of_run(
+          paths, [&data] { return data; }, warnings);
       if (before.digest != data.digest) {
         throw InputError("data.path: '" + data.path + "' holds other data than the run in '" + paths.root +
                          "' was trained on ('" + before.path + "'); nothing was changed. Give the same data to resume");
       }
     }
     lock = std::make_unique<RunLock>(paths);
+    if (!lock->note().empty()) warnings.push_back(lock->note());
     if (state == RunFolderState::fresh && std::filesystem::exists(paths.config())) {
       throw InputError("log.directory: '" + paths.root +
                        "' was given a run by another process just now; nothing was changed. Choose another folder");
     }
-    resume = find_resume_points(paths.root, experiment_identity(config), static_cast<int>(plan.blocks.size()), false);
+    const auto blocks = static_cast<int>(plan.blocks.size());
+    if (state == RunFolderState::fresh) {
+      resume = find_resume_points(paths.root, experiment_of(config), blocks, false);
+    } else {
+      const Config before = load_run_config(paths.root);
+      resume = find_resume_points(paths.root, experiment_of(config), blocks, false, experiment_of(before));
+      for (const auto& more : {lost_parts(paths, resume), changed_budget(before, config, resume)}) {
+        warnings.insert(warnings.end(), more.begin(), more.end());
+      }
+    }
+    resume.warnings.insert(resume.warnings.begin(), warnings.begin(), warnings.end());
     if (std::filesystem::exists(paths.ledger())) read_totals(paths.ledger());  // refuses a damaged one
     if (state == RunFolderState::resumable) {
       // Nothing is written until its checkpoints have been read; its config shows whether all see the folder.
@@ -108,7 +124,7 @@ std::unique_ptr<RunLock> open_run_folder(comm::Communicator& world, const RunPat
     }
     create_run_folder(paths, config, to_json(data));
     token = paths.root + "/" + seen_by_all_prefix + std::to_string(getpid());
-    const int file = open(token.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
+    const int file = open(token.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0666);
     if (file < 0) throw InputError("log.directory: cannot write in '" + paths.root + "': " + std::strerror(errno));
     close(file);
   });
@@ -171,7 +187,6 @@ int train(comm::Communicator& world, const TrainRequest& request) {
   world.set_deadline(timeout);
   config.parallel.device = resolve_device(world, config);
   const RunPaths paths{config.log.directory};
-  const std::string identity = experiment_identity(config);
 
   // 2. The data and the plan.
   std::optional<ImageDataset> data;
@@ -183,6 +198,10 @@ int train(comm::Communicator& world, const TrainRequest& request) {
     plan = make_plan(config, facts.shape, world.size());
   });
   require_same_data(world, facts);
+  const auto warn = [&world](const std::string& text) {
+    if (world.rank() == 0) complain("warning: " + text);
+  };
+  for (const std::string& note : data->notes()) warn(note);
 
   const comm::HostMap hosts = comm::map_hosts(world);
   const ThreadChoice threads = choose_threads(world, hosts, config.parallel.threads);
@@ -200,6 +219,9 @@ int train(comm::Communicator& world, const TrainRequest& request) {
   }
   share(world, start_steps);
   share(world, start_files);
+  Experiment experiment = experiment_of(config);
+  experiment.identity = resume.experiment;
+  share(world, experiment.identity);
 
   // 4. The device; memory, weights, batches.
   const RankPlan& mine = plan.ranks[static_cast<std::size_t>(world.rank())];
@@ -221,7 +243,7 @@ int train(comm::Communicator& world, const TrainRequest& request) {
                         static_cast<std::int64_t>(mine.shard.size()), mine.replicas);
     for (OwnedBlock& b : owned) {
       const auto i = static_cast<std::size_t>(b.block);
-      fill_state(b, config, paths.root, identity, start_files[i], start_steps[i]);
+      fill_state(b, config, paths.root, experiment.identity, start_files[i], start_steps[i]);
     }
     if (config.eval.every_steps > 0) {
       Heldout::bind(*arenas, on_gpu(config), facts.shape,
@@ -235,6 +257,7 @@ int train(comm::Communicator& world, const TrainRequest& request) {
     options.seed = config.seed;
     options.first_step = static_cast<std::uint32_t>(owned.front().state.step);
     options.deadline = timeout;
+    options.warn = warn;  // of the data of its host; other ranks' are the same
     loader = std::make_unique<BatchLoader>(*data, SampleOrder(config.seed, data->count(Split::train)), options,
                                            arenas->batch);
     transport_buffer = BlockTransport::bind(*arenas, on_gpu(config), plan.rebalances, world.size());
@@ -264,18 +287,23 @@ int train(comm::Communicator& world, const TrainRequest& request) {
   // 6. The coordinator, on rank 0.
   std::unique_ptr<Coordinator> coordinator;
   const std::vector<HostFacts> host_facts = gather_host_facts(world, hosts, threads);
+  const std::string device_name = device_names(world, device->facts());
   all_or_none(world, [&] {
     if (world.rank() != 0) return;
+    coordinator = std::make_unique<Coordinator>(
+        world, CoordinatorSettings{config, plan, paths, experiment, facts, hosts, host_facts, boards.places,
+                                   device_name, resume, request.progress});
+    // Behind the manifest, which has the keys of this config now: a manifest without keys is known by the config.yaml
+    // of before.
     if (folder_state == RunFolderState::resumable) create_run_folder(paths, config, to_json(facts));
-    coordinator =
-        std::make_unique<Coordinator>(world, CoordinatorSettings{config, plan, paths, identity, facts, hosts,
-                                                                 host_facts, boards.places, resume, request.progress});
   });
+  std::vector<std::uint8_t> budget_is_spent{coordinator != nullptr && coordinator->budget_is_spent()};
+  share(world, budget_is_spent);
 
   // 7. Training: this thread computes, another reports.
   ReporterSettings settings;
   settings.run_folder = paths.root;
-  settings.experiment = identity;
+  settings.experiment = experiment.identity;
   settings.training = config.blocks.training;
   settings.timeout = timeout;
   settings.host = host;
@@ -296,9 +324,16 @@ int train(comm::Communicator& world, const TrainRequest& request) {
   int code = 0;
   std::string message;
   try {
-    Worker worker({config, plan, world, replicas.get(), *device, *arenas, owned, *transport, facts.shape, *loader,
-                   *data, config.eval.every_steps > 0 ? &heldout : nullptr, *reporter, host, request.after_step});
-    worker.run();
+    if (budget_is_spent.front() != 0) {
+      for (const OwnedBlock& b : owned) {
+        const bool done = b.state.step >= config.budget.steps;
+        reporter->block_ended(b.block, b.state.step, done ? BlockEnd::done : BlockEnd::stopped, "");
+      }
+    } else {
+      Worker worker({config, plan, world, replicas.get(), *device, *arenas, owned, *transport, facts.shape, *loader,
+                     *data, config.eval.every_steps > 0 ? &heldout : nullptr, *reporter, host, request.after_step});
+      worker.run();
+    }
   } catch (const QuietExit& e) {
     code = e.code();
   } catch (const InputError& e) {

@@ -198,7 +198,7 @@ BOOST_AUTO_TEST_CASE(what_is_wrong_is_said_once) {
   BOOST_TEST(refused(small_run(), {"seed=3"}, "accepted: keys of eval.*"));
   const std::string fresh = copy_of_run(folder, "fresh");
   fs::remove_all(fresh + "/checkpoints");
-  BOOST_TEST(refused(fresh, {}, "has no checkpoint yet"));
+  BOOST_TEST(refused(fresh, {}, "has no checkpoint: let the run"));
   const std::string damaged = copy_of_run(folder, "damaged");
   for (const std::string& file : checkpoint_files(damaged, 2)) damage(file);
   BOOST_TEST(refused(damaged, {}, "no usable checkpoint of block 2"));

@@ -12,11 +12,14 @@ path, expected = sys.argv[1], int(sys.argv[2])
 with open(path, encoding="utf-8") as file:
     rows = [json.loads(line, parse_constant=refuse) for line in file]
 assert len(rows) == expected, f"{len(rows)} rows, not {expected}"
-assert rows[0]["type"] == "run_start" and rows[0]["format"].startswith("blocktrain-ledger/1.")
+assert rows[0]["type"] == "run_start" and rows[0]["format"].startswith("blocktrain-ledger/2.")
+changes = {}
 for row in rows:
-    if row["type"] == "step":
+    if row["type"] == "change":
+        changes[row["block"]] = row
+    elif row["type"] == "step":
         for source, joules in row["joules"].items():
-            assert (joules is None) == (row["joules_reason"][source] is not None)
+            assert (joules is None) == (changes[row["block"]]["joules_reason"][source] is not None)
 
 try:
     import pandas
@@ -25,4 +28,4 @@ except ImportError:
 else:
     table = pandas.read_json(path, lines=True)
     assert len(table) == expected
-    assert (table[table.type == "step"].tokens > 0).all()
+    assert (table[table.type == "change"].tokens > 0).all()

@@ -2,6 +2,7 @@
 #include "trainer/ledger/recovery.hpp"
 
 #include <boost/test/unit_test.hpp>
+#include <map>
 
 #include "kernels/error.hpp"
 #include "tests/trainer/ledger/support.hpp"
@@ -13,6 +14,9 @@ using nlohmann::json;
 namespace fs = std::filesystem;
 
 namespace {
+
+/// What the change rows of a session say of a step.
+std::int64_t planned(std::int64_t step) { return 1000 + step / 4; }
 
 /// A session of `blocks` blocks from `first` to `last` (exclusive), with evaluations, that ends without a run_end.
 void session(const Folder& run, const std::vector<std::int64_t>& first, const std::vector<std::int64_t>& last) {
@@ -27,7 +31,9 @@ void session(const Folder& run, const std::vector<std::int64_t>& first, const st
   for (std::int64_t s = 0; s < 100; ++s) {
     for (std::size_t b = 0; b < first.size(); ++b) {
       if (s < first[b] || s >= last[b]) continue;
-      ledger.add(step_record(static_cast<int>(b), s, static_cast<int>(b)), 0);
+      StepRecord record = step_record(static_cast<int>(b), s, static_cast<int>(b));
+      record.memory_planned = planned(s);
+      ledger.add(record, 0);
       if ((s + 1) % 5 == 0) ledger.eval({static_cast<int>(b), s + 1, 10, 0.1, {{"loss", 1.0}}});
     }
   }
@@ -39,6 +45,26 @@ std::vector<std::pair<int, int>> steps(const Folder& run, const std::string& fil
   for (const json& row : rows_of(run.read(file), "step"))
     all.emplace_back(row["block"].get<int>(), row["step"].get<int>());
   return all;
+}
+
+/// Each step row has the change row that it was written with, by the order of the lines and, in a ledger, by its steps.
+void check_change_rows(const Folder& run, const std::string& file, bool by_step) {
+  const std::string text = run.read(file);
+  for (const json& step : steps_of(text))
+    BOOST_CHECK_EQUAL(step["memory"]["planned"].get<std::int64_t>(), planned(step["step"].get<std::int64_t>()));
+  if (!by_step) return;
+  std::map<int, std::map<int, json>> changes;
+  for (const json& change : rows_of(text, "change")) {
+    const bool fresh = changes[change["block"].get<int>()].emplace(change["step"].get<int>(), change).second;
+    BOOST_CHECK_MESSAGE(fresh, "two change rows of one step: " << change);
+  }
+  for (const json& step : rows_of(text, "step")) {
+    const auto& theirs = changes.at(step["block"].get<int>());
+    const auto behind = theirs.upper_bound(step["step"].get<int>());
+    BOOST_REQUIRE(behind != theirs.begin());
+    BOOST_CHECK_EQUAL(std::prev(behind)->second["memory"]["planned"].get<std::int64_t>(),
+                      planned(step["step"].get<std::int64_t>()));
+  }
 }
 
 /// The ledger without what differs from run to run.
@@ -96,6 +122,54 @@ BOOST_AUTO_TEST_CASE(repeated_steps_move_and_their_cost_stays) {
   BOOST_CHECK_CLOSE(sum.seconds, before.kept_cost().seconds, 1e-9);
   BOOST_CHECK(sum.bytes_sent == before.kept_cost().bytes_sent);
   BOOST_CHECK_EQUAL(after.last_step[0], 9);
+}
+
+BOOST_AUTO_TEST_CASE(change_rows_hold_for_what_they_held_for) {
+  Folder run;
+  session(run, {0, 0}, {12, 9});  // change rows at 0, 4 and 8
+  check_change_rows(run, "ledger.jsonl", true);
+  recover_ledger(run.name(), {10, 5});
+  check_change_rows(run, "ledger.jsonl", true);
+  check_change_rows(run, "ledger.lost.jsonl", false);
+  // Block 0's last change row is needed in both files; the one of block 1 at step 8 in one.
+  const auto changes = [&](const char* file) {
+    std::vector<std::pair<int, int>> found;
+    for (const json& row : rows_of(run.read(file), "change"))
+      found.emplace_back(row["block"].get<int>(), row["step"].get<int>());
+    std::sort(found.begin(), found.end());
+    return found;
+  };
+  using Steps = std::vector<std::pair<int, int>>;
+  BOOST_CHECK(changes("ledger.jsonl") == (Steps{{0, 0}, {0, 4}, {0, 8}, {1, 0}, {1, 4}}));
+  BOOST_CHECK(changes("ledger.lost.jsonl") == (Steps{{0, 8}, {1, 4}, {1, 8}}));
+  const RecoveryReport again = recover_ledger(run.name(), {10, 5});
+  BOOST_CHECK(again.lost.empty());
+
+  session(run, {10, 5}, {20, 20});
+  check_change_rows(run, "ledger.jsonl", true);
+  recover_ledger(run.name(), {0, 6});  // no checkpoint of block 0 was good, and one from before the last session
+  check_change_rows(run, "ledger.jsonl", true);
+  check_change_rows(run, "ledger.lost.jsonl", false);
+  session(run, {0, 6}, {20, 20});
+  check_change_rows(run, "ledger.jsonl", true);
+  BOOST_CHECK_EQUAL(steps_of(run.read("ledger.jsonl")).size(), 40u);
+  BOOST_CHECK_EQUAL(read_totals(run.name() + "/ledger.jsonl").lost[0].tokens, (2 + 20) * 160);
+}
+
+BOOST_AUTO_TEST_CASE(a_change_row_whose_step_was_never_written_is_taken_out_and_costs_nothing) {
+  Folder run;
+  session(run, {0}, {9});
+  std::string text = run.read("ledger.jsonl");
+  text.erase(text.rfind("{\"type\":\"step\""));  // a crash between the two rows of step 8
+  const std::size_t last = text.rfind("{\"type\":\"change\"");
+  BOOST_REQUIRE_EQUAL(json::parse(text.substr(last))["step"], 8);
+  run.write("ledger.jsonl", text);
+  const RecoveryReport report = recover_ledger(run.name(), {8});
+  BOOST_CHECK_EQUAL(describe(report), "");
+  BOOST_CHECK_EQUAL(run.read("ledger.jsonl"), text.substr(0, last));
+  BOOST_CHECK(!fs::exists(run.path / "ledger.lost.jsonl"));
+  session(run, {8}, {12});
+  check_change_rows(run, "ledger.jsonl", true);
 }
 
 BOOST_AUTO_TEST_CASE(evaluations_are_not_repeated_rows_at_the_checkpoint_itself) {

@@ -4,6 +4,8 @@
 #include <boost/test/unit_test.hpp>
 #include <cmath>
 #include <csignal>
+#include <functional>
+#include <set>
 
 #include "kernels/error.hpp"
 #include "tests/trainer/ledger/support.hpp"
@@ -26,7 +28,7 @@ StepRow step_row() {
   row.tokens = 2048;
   row.samples = 128;
   row.loss = 0.1;
-  row.mse = 1.0 / 3;
+  row.unweighted = 1.0 / 3;
   row.sigma_lo = 0.13;
   row.sigma_hi = 80;
   row.learning_rate = 1e-4;
@@ -41,6 +43,18 @@ StepRow step_row() {
   return row;
 }
 
+const std::set<std::string> step_keys{"type",          "block",         "step",    "time",   "loss",      "unweighted",
+                                      "learning_rate", "gradient_norm", "seconds", "joules", "bytes_sent"};
+const std::set<std::string> change_keys{"type",          "block",      "step",   "time",
+                                        "tokens",        "samples",    "sigma",  "joules_estimated",
+                                        "joules_reason", "bytes_sent", "memory", "ranks"};
+
+std::set<std::string> keys(const json& row) {
+  std::set<std::string> found;
+  for (const auto& item : row.items()) found.insert(item.key());
+  return found;
+}
+
 json only_row(const Folder& run, const std::string& type) {
   const auto rows = rows_of(run.read("ledger.jsonl"), type);
   BOOST_REQUIRE_EQUAL(rows.size(), 1u);
@@ -51,33 +65,151 @@ json only_row(const Folder& run, const std::string& type) {
 
 BOOST_AUTO_TEST_SUITE(ledger_rows)
 
-BOOST_AUTO_TEST_CASE(a_step_row_holds_what_the_format_says) {
+BOOST_AUTO_TEST_CASE(a_step_is_told_by_its_row_and_a_change_row) {
   Folder run;
   LedgerWriter(run.name()).step(step_row());
-  const json row = only_row(run, "step");
-  BOOST_CHECK_EQUAL(row["block"], 2);
-  BOOST_CHECK_EQUAL(row["step"], 41);
+  const std::string text = run.read("ledger.jsonl");
+  const json row = only_row(run, "step"), change = only_row(run, "change");
+  BOOST_CHECK_EQUAL(rows_of(text)[0]["type"], "change");
+  BOOST_CHECK(keys(row) == step_keys);
+  BOOST_CHECK(keys(change) == change_keys);
+  for (const json& r : {row, change}) {
+    BOOST_CHECK_EQUAL(r["block"], 2);
+    BOOST_CHECK_EQUAL(r["step"], 41);
+  }
   BOOST_CHECK_EQUAL(row["time"].get<double>(), 1.75e9 + 0.125);
-  BOOST_CHECK_EQUAL(row["tokens"], 2048);
   BOOST_CHECK_EQUAL(row["loss"].get<double>(), 0.1);
-  BOOST_CHECK_EQUAL(row["mse"].get<double>(), 1.0 / 3);
-  BOOST_CHECK(row["sigma"] == json::array({0.13, 80.0}));
+  BOOST_CHECK_EQUAL(row["unweighted"].get<double>(), 0.3333333);
+  BOOST_CHECK_EQUAL(row["learning_rate"].get<double>(), 1e-4);
   BOOST_CHECK_EQUAL(row["gradient_norm"].get<double>(), 1e-20);
-  BOOST_CHECK(row["joules"]["gpu"].is_null());
-  BOOST_CHECK_EQUAL(row["joules"]["cpu"], 12.5);
-  BOOST_CHECK(row["joules"]["dram"].is_null());
-  BOOST_CHECK_EQUAL(row["joules_estimated"], true);
-  BOOST_CHECK_EQUAL(row["joules_reason"]["gpu"], "no GPU used");
-  BOOST_CHECK(row["joules_reason"]["cpu"].is_null());
-  BOOST_CHECK_EQUAL(row["joules_reason"]["dram"], "no permission to read \"energy_uj\"");
-  BOOST_CHECK_EQUAL(row["bytes_sent"]["inter_block"], 0);
-  BOOST_CHECK_EQUAL(row["bytes_sent"]["replica"], 1ull << 40);
-  BOOST_CHECK_EQUAL(row["memory"]["planned"], 1ll << 35);
-  BOOST_CHECK(row["memory"]["runtime"].is_null());
-  BOOST_CHECK(row["memory"].contains("device_runtime") && row["memory"]["device_runtime"].is_null());
-  BOOST_CHECK(row["memory"].contains("device_runtime_scope") && row["memory"]["device_runtime_scope"].is_null());
-  BOOST_CHECK(row["ranks"] == json::array({2, 3}));
-  BOOST_CHECK(!row.contains("not_finite"));
+  BOOST_CHECK_EQUAL(row["seconds"].get<double>(), 0.25);
+  BOOST_CHECK(row["joules"] == json({{"gpu", nullptr}, {"cpu", 12.5}, {"dram", nullptr}}));
+  BOOST_CHECK(row["bytes_sent"] == json({{"control", 7}}));
+  BOOST_CHECK_EQUAL(change["tokens"], 2048);
+  BOOST_CHECK_EQUAL(change["samples"], 128);
+  BOOST_CHECK(change["sigma"] == json::array({0.13, 80.0}));
+  BOOST_CHECK_EQUAL(change["joules_estimated"], true);
+  BOOST_CHECK(change["joules_reason"] ==
+              json({{"gpu", "no GPU used"}, {"cpu", nullptr}, {"dram", "no permission to read \"energy_uj\""}}));
+  BOOST_CHECK(change["bytes_sent"] == json({{"inter_block", 0}, {"replica", 1ull << 40}}));
+  BOOST_CHECK(change["memory"] == json({{"planned", 1ll << 35},
+                                        {"measured", 1ll << 35},
+                                        {"runtime", nullptr},
+                                        {"device_runtime", nullptr},
+                                        {"device_runtime_scope", nullptr}}));
+  BOOST_CHECK(change["ranks"] == json::array({2, 3}));
+}
+
+BOOST_AUTO_TEST_CASE(a_change_row_comes_when_something_differs_and_only_then) {
+  Folder run;
+  LedgerWriter writer(run.name());
+  StepRow row = step_row();
+  std::size_t expected = 0;
+  const auto check = [&](const char* what, std::size_t more) {
+    writer.step(row);
+    expected += more;
+    const auto changes = rows_of(run.read("ledger.jsonl"), "change");
+    BOOST_CHECK_MESSAGE(changes.size() == expected, what << ": " << changes.size() << " change rows, not " << expected);
+    expected = changes.size();
+    if (more == 0) return;
+    BOOST_CHECK_EQUAL(changes.back()["step"].get<std::int64_t>(), row.step);
+    BOOST_CHECK_EQUAL(changes.back()["block"].get<int>(), row.block);
+  };
+  check("the first", 1);
+  ++row.step;
+  row.time = row.loss = row.unweighted = row.learning_rate = row.gradient_norm = row.seconds = 3;
+  row.joules[1] = 7;
+  row.bytes_sent[2] = 99;
+  check("what a step row holds", 0);
+  const std::vector<std::pair<const char*, std::function<void()>>> changes{
+      {"tokens", [&] { ++row.tokens; }},
+      {"samples", [&] { ++row.samples; }},
+      {"sigma_lo", [&] { row.sigma_lo = 0.5; }},
+      {"sigma_hi", [&] { row.sigma_hi = 8; }},
+      {"a reason", [&] { row.joules_reason[0] = "another"; }},
+      {"joules that end", [&] { row.joules[1] = not_measured; }},
+      {"joules that begin", [&] { row.joules[2] = 0; }},
+      {"inter_block", [&] { ++row.bytes_sent[0]; }},
+      {"replica", [&] { ++row.bytes_sent[1]; }},
+      {"planned", [&] { ++row.memory_planned; }},
+      {"measured", [&] { ++row.memory_measured; }},
+      {"runtime", [&] { row.memory_runtime = 5; }},
+      {"device_runtime", [&] { row.memory_device_runtime = 6; }},
+      {"scope", [&] { row.memory_scope = DeviceMemoryScope::board; }},
+      {"ranks",
+       [&] {
+         row.ranks = {2, 4};
+       }},
+      {"another block", [&] { row.block = 0; }}};
+  for (const auto& [what, change] : changes) {
+    ++row.step;
+    change();
+    check(what, 1);
+    ++row.step;
+    check(what, 0);
+  }
+  row.block = 2;
+  check("back to the first block, where nothing differs", 0);
+  writer.run_start({});
+  check("another session", 1);
+}
+
+// Whatever is measured or not: what a row lacks is in the other one.
+BOOST_AUTO_TEST_CASE(rows_of_steps_have_all_of_their_keys_always) {
+  for (const double joules : {not_measured, 3.0}) {
+    Folder run;
+    StepRow row = step_row();
+    row.joules = {joules, joules, joules};
+    row.memory_planned = row.memory_measured = -1;
+    LedgerWriter(run.name()).step(row);
+    const json change = only_row(run, "change"), step = only_row(run, "step");
+    BOOST_CHECK(keys(step) == step_keys);
+    BOOST_CHECK(keys(change) == change_keys);
+    for (const char* source : {"gpu", "cpu", "dram"}) {
+      BOOST_CHECK_EQUAL(step["joules"][source].is_null(), std::isnan(joules));
+      BOOST_CHECK_EQUAL(change["joules_reason"][source].is_null(), !std::isnan(joules));
+    }
+    BOOST_CHECK_EQUAL(change["joules_estimated"], !std::isnan(joules));
+    BOOST_CHECK(change["memory"]["planned"].is_null());
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_step_row_is_shorter_than_300_bytes_whatever_its_values) {
+  const double longest = 1.234567e-10;  // 12 characters, of which no real has more
+  StepRow row = step_row();
+  row.time = 1.7e9 + 0.123456;
+  row.loss = row.unweighted = row.learning_rate = row.gradient_norm = row.seconds = longest;
+  row.joules = {longest, longest, longest};
+  row.block = 999;
+  row.step = 999'999'999;
+  row.bytes_sent = {1ull << 50, 1ull << 50, 9'999'999};
+  Folder run;
+  LedgerWriter writer(run.name());
+  const auto length = [&] {
+    writer.step(row);
+    const std::string text = run.read("ledger.jsonl");
+    return text.size() - text.rfind("{\"type\":\"step\"");
+  };
+  BOOST_CHECK_LT(length(), 300u);
+  row.loss = row.seconds = 1.23456789e-10;
+  row.joules = {12345678.9, 0.000123456789, 1.23456789e-20};
+  BOOST_CHECK_LT(length(), 300u);
+}
+
+BOOST_AUTO_TEST_CASE(reals_of_a_step_row_read_as_they_were_said_to) {
+  Dice dice(9);
+  Folder run;
+  LedgerWriter writer(run.name());
+  std::vector<double> said;
+  for (int i = 0; i < 500; ++i) {
+    StepRow row = step_row();
+    row.loss = std::ldexp(dice.uniform() - 0.5, static_cast<int>(dice.below(80)) - 40);
+    said.push_back(as_in_step_row(row.loss));
+    BOOST_CHECK_CLOSE(said.back(), row.loss, 5e-5);  // per cent: half of the seventh digit
+    writer.step(row);
+  }
+  const auto rows = rows_of(run.read("ledger.jsonl"), "step");
+  for (std::size_t i = 0; i < said.size(); ++i) BOOST_CHECK_EQUAL(rows[i]["loss"].get<double>(), said[i]);
 }
 
 BOOST_AUTO_TEST_CASE(memory_besides_the_arenas_of_a_gpu_says_whose_it_is) {
@@ -88,7 +220,7 @@ BOOST_AUTO_TEST_CASE(memory_besides_the_arenas_of_a_gpu_says_whose_it_is) {
     row.memory_device_runtime = 0;
     row.memory_scope = scope;
     LedgerWriter(run.name()).step(row);
-    const json memory = only_row(run, "step")["memory"];
+    const json memory = only_row(run, "change")["memory"];
     BOOST_CHECK_EQUAL(memory["device_runtime"], 0);
     BOOST_CHECK_EQUAL(memory["device_runtime_scope"], name);
   }
@@ -102,12 +234,14 @@ BOOST_AUTO_TEST_CASE(numbers_that_are_not_finite_are_null_and_named) {
   row.sigma_hi = -std::numeric_limits<double>::infinity();
   row.joules = {not_measured, not_measured, not_measured};
   LedgerWriter(run.name()).step(row);
-  const json read = only_row(run, "step");
+  const json read = only_row(run, "step"), change = only_row(run, "change");
   BOOST_CHECK(read["loss"].is_null());
   BOOST_CHECK(read["gradient_norm"].is_null());
-  BOOST_CHECK(read["sigma"][1].is_null());
-  BOOST_CHECK(read["not_finite"] == json::array({"loss", "sigma", "gradient_norm"}));
-  BOOST_CHECK_EQUAL(read["joules_estimated"], false);
+  BOOST_CHECK(read["not_finite"] == json::array({"loss", "gradient_norm"}));
+  BOOST_CHECK(change["sigma"][1].is_null());
+  BOOST_CHECK(change["not_finite"] == json::array({"sigma"}));
+  BOOST_CHECK_EQUAL(change["joules_estimated"], false);
+  BOOST_CHECK_EQUAL(change["joules_reason"]["cpu"], "not known");  // the row said none
 }
 
 BOOST_AUTO_TEST_CASE(text_of_any_bytes_becomes_json) {
@@ -231,7 +365,7 @@ BOOST_AUTO_TEST_CASE(a_full_disk_leaves_whole_rows_only) {
   std::signal(SIGXFSZ, handler);
   BOOST_CHECK_EQUAL(run.read("ledger.jsonl"), before);
   writer.step(step_row());
-  BOOST_CHECK_EQUAL(run.read("ledger.jsonl"), before + before);
+  BOOST_CHECK_EQUAL(run.read("ledger.jsonl"), before + before.substr(before.rfind("{\"type\"")));
 }
 
 BOOST_AUTO_TEST_CASE(this_host_knows_itself) {
@@ -268,7 +402,7 @@ BOOST_AUTO_TEST_CASE(python_reads_every_row) {
   const char* source = std::getenv("BLOCKTRAIN_TEST_SOURCE_DIR");
   const std::string script = std::string(source != nullptr ? source : ".") + "/tests/trainer/ledger/read_ledger.py";
   BOOST_REQUIRE_MESSAGE(std::filesystem::exists(script), script);
-  BOOST_CHECK_EQUAL(std::system(("python3 '" + script + "' '" + run.name() + "/ledger.jsonl' 9").c_str()), 0);
+  BOOST_CHECK_EQUAL(std::system(("python3 '" + script + "' '" + run.name() + "/ledger.jsonl' 10").c_str()), 0);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "kernels/random.hpp"
+#include "tests/support/whole_steps.hpp"
 #include "trainer/ledger/run_ledger.hpp"
 
 namespace blocktrain::trainer::test {
@@ -70,6 +71,11 @@ inline std::vector<nlohmann::json> rows_of(const std::string& text, const std::s
   return rows;
 }
 
+/// Step rows with what their change rows say.
+inline std::vector<nlohmann::json> steps_of(const std::string& text) {
+  return blocktrain::test::whole_steps(rows_of(text));
+}
+
 inline SourceStatus no_sensor(EnergySource source, const std::string& reason, int host = 0) {
   return {host, -1, source, false, "none", reason};
 }
@@ -83,7 +89,7 @@ inline StepRecord step_record(int block, std::int64_t step, int rank = 0) {
   r.tokens = 160;
   r.samples = 10;
   r.loss = 1.0 / static_cast<double>(step + 1);
-  r.mse = 0.5 / static_cast<double>(step + 1);
+  r.unweighted = 0.5 / static_cast<double>(step + 1);
   r.sigma_lo = 0.1;
   r.sigma_hi = 0.5 + block;
   r.learning_rate = 1e-3;

@@ -37,9 +37,7 @@ Config config_of(TrainingMode training) {
 /// Bytes of arenas in the step rows: every row has to have measured what was planned.
 std::int64_t bytes_taken(const std::string& run) {
   std::set<std::int64_t> planned;
-  for (const std::string& line : testing::lines(run + "/ledger.jsonl")) {
-    const auto row = nlohmann::json::parse(line);
-    if (row.at("type") != "step") continue;
+  for (const auto& row : testing::step_rows(run)) {
     planned.insert(row.at("memory").at("planned").get<std::int64_t>());
     BOOST_TEST(row.at("memory").at("measured") == row.at("memory").at("planned"));
   }

@@ -13,6 +13,7 @@
 #include "support.hpp"
 #include "tests/trainer/ledger/fake_nvml.hpp"
 #include "tests/trainer/run/pretend_gpu.hpp"
+#include "trainer/run/rank_devices.hpp"
 
 namespace blocktrain::trainer {
 namespace {
@@ -135,13 +136,36 @@ BOOST_AUTO_TEST_CASE(ranks_of_one_process_share_its_memory) {
   BOOST_TEST(found[1].board == on_gpu(1));
 }
 
+BOOST_AUTO_TEST_CASE(a_run_says_what_it_computes_on) {
+  const auto said = [](const std::vector<kernels::DeviceFacts>& facts) {
+    std::vector<std::string> names(facts.size());
+    comm::run_local_world(static_cast<int>(facts.size()), [&](comm::Communicator& world) {
+      const auto rank = static_cast<std::size_t>(world.rank());
+      names[rank] = device_names(world, facts[rank]);
+    });
+    for (const std::string& name : names) BOOST_TEST(name == names.front());
+    return names.front();
+  };
+  const auto gpu = [](const std::string& name) {
+    kernels::DeviceFacts facts;
+    facts.kind = "cuda";
+    facts.name = name;
+    return facts;
+  };
+  BOOST_TEST(said({{}, {}}) == "cpu");
+  BOOST_TEST(said({kernels::make_cpu_device(1)->facts()}) == "cpu");
+  BOOST_TEST(said({gpu("NVIDIA H100"), gpu("NVIDIA H100")}) == "NVIDIA H100");
+  BOOST_TEST(said({gpu("NVIDIA H100"), gpu("NVIDIA A100"), gpu("NVIDIA H100")}) == "NVIDIA H100, NVIDIA A100");
+  BOOST_TEST(said({gpu("")}) == "cuda");  // a driver that does not say
+}
+
 BOOST_AUTO_TEST_CASE(on_a_cpu_there_is_no_gpu_to_measure) {
   const testing::TemporaryFolder folder;
   BOOST_REQUIRE_EQUAL(testing::train_small(folder.path("run"), 1, {"parallel.device=cpu", "budget.steps=2"}), 0);
+  const auto start = nlohmann::json::parse(testing::lines(folder.path("run") + "/ledger.jsonl").front());
+  BOOST_TEST(start.at("facts").at("device") == "cpu");
   int steps = 0;
-  for (const std::string& line : testing::lines(folder.path("run") + "/ledger.jsonl")) {
-    const auto row = nlohmann::json::parse(line);
-    if (row.at("type") != "step") continue;
+  for (const auto& row : testing::step_rows(folder.path("run"))) {
     const auto& memory = row.at("memory");
     BOOST_TEST(memory.at("device_runtime").is_null());
     BOOST_TEST(memory.at("device_runtime_scope").is_null());

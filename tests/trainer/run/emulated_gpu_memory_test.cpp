@@ -83,10 +83,11 @@ BOOST_FIXTURE_TEST_CASE(the_ledger_has_what_the_arenas_do_not_explain, CostlyCud
     BOOST_REQUIRE_EQUAL(train_on_gpu(folder.path("run"), ranks), 0);
     // Ranks in one process share its context and libraries; each has scratch of its own.
     const std::size_t least = context + library + static_cast<std::size_t>(ranks) * kernels::ops_scratch_bytes;
+    const json start = json::parse(testing::lines(folder.path("run") + "/ledger.jsonl").front());
+    BOOST_TEST(start.at("facts").at("device").get<std::string>() ==
+               kernels::make_cuda_device(0, kernels::DType::float32, true)->facts().name);
     int steps = 0;
-    for (const std::string& line : testing::lines(folder.path("run") + "/ledger.jsonl")) {
-      const json row = json::parse(line);
-      if (row.at("type") != "step") continue;
+    for (const json& row : testing::step_rows(folder.path("run"))) {
       const json& memory = row.at("memory");
       const auto found = memory.at("device_runtime").get<std::size_t>();
       BOOST_TEST(found >= least);

@@ -60,7 +60,8 @@ BOOST_AUTO_TEST_CASE(a_block_that_another_rank_takes_over_keeps_every_bit) {
     for (const std::string& line : testing::lines(run + "/ledger.jsonl")) {
       const auto row = nlohmann::json::parse(line);
       if (row.at("type") == "eval") ++evaluations[row.at("block").get<int>()];
-      if (row.at("type") != "step") continue;
+    }
+    for (const auto& row : testing::step_rows(run)) {
       ranks[row.at("block").get<int>()].push_back(row.at("ranks").at(0).get<int>());
       BOOST_TEST(row.at("bytes_sent").at("inter_block") == 0);
       control += row.at("bytes_sent").at("control").get<double>();
@@ -125,9 +126,7 @@ BOOST_AUTO_TEST_CASE(nothing_is_sent_between_blocks_and_rows_are_complete) {
   const TemporaryFolder folder;
   digests_of(folder, "run", 4);
   int steps = 0;
-  for (const std::string& line : testing::lines(folder.path("run") + "/ledger.jsonl")) {
-    const auto row = nlohmann::json::parse(line);
-    if (row.at("type") != "step") continue;
+  for (const auto& row : testing::step_rows(folder.path("run"))) {
     ++steps;
     BOOST_TEST(row.at("bytes_sent").at("inter_block") == 0);
     BOOST_TEST(row.at("bytes_sent").at("replica") == 0);
@@ -135,7 +134,7 @@ BOOST_AUTO_TEST_CASE(nothing_is_sent_between_blocks_and_rows_are_complete) {
     BOOST_TEST(row.at("memory").at("planned") == row.at("memory").at("measured"));
     BOOST_TEST(row.at("joules").at("gpu").is_null());
     BOOST_TEST(row.at("joules_reason").at("gpu").is_string());
-    BOOST_TEST(row.at("loss").get<double>() > row.at("mse").get<double>());
+    BOOST_TEST(row.at("loss").get<double>() > row.at("unweighted").get<double>());
   }
   BOOST_TEST(steps == 4 * 12);
 }
@@ -185,7 +184,8 @@ BOOST_AUTO_TEST_CASE(held_out_losses_while_training_change_nothing) {
     if (row.at("type") != "eval") continue;
     ++rows;
     BOOST_TEST(row.at("samples") == 17);
-    BOOST_TEST(row.at("metrics").at("heldout_loss").get<double>() > row.at("metrics").at("heldout_mse").get<double>());
+    BOOST_TEST(row.at("metrics").at("heldout_loss").get<double>() >
+               row.at("metrics").at("heldout_unweighted").get<double>());
     BOOST_TEST(row.at("seconds").get<double>() > 0);
   }
   BOOST_TEST(rows == 4 * 3);

@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "comm/local/local_world.hpp"
+#include "tests/support/whole_steps.hpp"
 #include "trainer/run/exit_status.hpp"
 #include "trainer/run/stop_signal.hpp"
 
@@ -70,6 +71,12 @@ std::vector<std::string> final_digests(const std::string& run) {
   for (const auto& block : manifest.at("blocks"))
     digests.push_back(block.at("files").at(0).at("sha256").get<std::string>());
   return digests;
+}
+
+std::vector<nlohmann::json> step_rows(const std::string& run) {
+  std::vector<nlohmann::json> rows;
+  for (const std::string& line : lines(run + "/ledger.jsonl")) rows.push_back(nlohmann::json::parse(line));
+  return test::whole_steps(rows);
 }
 
 std::vector<std::string> lines(const std::string& path) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,9 @@ int train_small(const std::string& run, int ranks, std::vector<std::string> over
 
 /// SHA-256 of each block's newest checkpoint, by block, from the manifest.
 std::vector<std::string> final_digests(const std::string& run);
+
+/// Step rows of RUN/ledger.jsonl with what their change rows say.
+std::vector<nlohmann::json> step_rows(const std::string& run);
 
 /// Lines of a file.
 std::vector<std::string> lines(const std::string& path);
