@@ -62,6 +62,14 @@ class ThreadsTest(ProgramTest):
     def test_a_runtime_of_openmp_does_not_take_cpus_away(self):
         self.assertEqual(self.train(env={"OMP_PROC_BIND": "true"})[0], len(self.cpus))
 
+    def test_an_evaluation_says_it_too(self):
+        self.train()
+        two = ("--set", "parallel.threads=2")
+        result = self.assertCode(program.run("eval", self.tiny.run, *two, "--set", "eval.samples=20"), 0)
+        self.assertIn("computing on 2 threads (parallel.threads)\n", result.err)
+        result = self.assertCode(program.run("generate", self.tiny.run, "-n", "2", *two), 0)
+        self.assertIn("2 threads (parallel.threads)", result.out)
+
     def test_the_config_wins_then_the_environment(self):
         self.assertEqual(self.train(env={"OMP_NUM_THREADS": "3"}), (3, "OMP_NUM_THREADS"))
         self.assertEqual(self.train("--set", "parallel.threads=2", env={"OMP_NUM_THREADS": "3"}), (2, "parallel.threads"))
