@@ -104,9 +104,10 @@ BOOST_AUTO_TEST_CASE(gradients_match_finite_differences) {
 
 #ifndef TEST_EMULATED_GPU
 BOOST_AUTO_TEST_CASE(what_is_longer_than_a_threads_scratch_is_cut_by_the_cpu) {
-  // Wide heads stand for long contexts, which the reference would take minutes for: tiles of keys of every size, the last
-  // one short. GPUs have nothing of the kind.
-  for (const Shape& s : {Shape{1, 270, 2048, 1}, Shape{1, 140, 8000, 2}, Shape{1, 70, 14500, 1}, Shape{1, 17, 29088, 1}}) {
+  // Wide heads stand for long contexts, which the reference would take minutes for: tiles of keys of every size, the
+  // last one short. GPUs have nothing of the kind.
+  for (const Shape& s :
+       {Shape{1, 270, 2048, 1}, Shape{1, 140, 8000, 2}, Shape{1, 70, 14500, 1}, Shape{1, 17, 29088, 1}}) {
     const auto results = [&](const std::unique_ptr<Ops>& ops) {
       Operands o(ops->dtype(), Operands::Memory::host);
       forward(*ops, o, s, 1);

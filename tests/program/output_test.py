@@ -2,10 +2,8 @@
 
 import os
 import pty
-import shutil
 import signal
 import subprocess
-import unittest
 
 import program
 from program import BINARY, INTERRUPTED, MPIRUN, ProgramTest, needs_mpirun

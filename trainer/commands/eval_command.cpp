@@ -32,9 +32,7 @@ void note_in_ledger(const EvalResult& result) {
   std::error_code error;
   // One that was emptied: with this row at its beginning it would be no ledger.
   if (!std::filesystem::exists(ledger, error) || std::filesystem::file_size(ledger, error) == 0) return;
-  const auto no_row = [](const std::string& why) {
-    complain("no row was added to the ledger: " + why);
-  };
+  const auto no_row = [](const std::string& why) { complain("no row was added to the ledger: " + why); };
   if (const std::string holder = RunPaths{folder}.lock_holder(); std::filesystem::exists(holder, error)) {
     return no_row(holder + " says that a training is going on");
   }
@@ -85,6 +83,7 @@ int evaluate(comm::Communicator& world, const EvalArguments& arguments) {
       require_comparable(run, *twin);
     });
   }
+  if (ranks.leads() && !run.threads_text().empty()) show(stderr, "computing on {}\n", run.threads_text());
   EvalProgress progress(ranks.leads() ? stderr : nullptr, ranks.leads() && watched_terminal(STDERR_FILENO));
   const EvalResult result = evaluate_run(run, twin ? &*twin : nullptr, progress);
   ranks.finish();

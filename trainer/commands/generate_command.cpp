@@ -148,10 +148,10 @@ int generate(comm::Communicator& world, const GenerateArguments& arguments) {
     file.commit();
 
     show("{}: {} images by {}{}\n", out, arguments.count, network.summary(),
-               arguments.beside_real ? "; left: real training images, right: generated" : "");
-    show("{}; {} FLOPs and {:.3g} s per image on {}{}\n", how, count(made.flops_per_image),
-               made.seconds_per_image, network.computed_on(),
-               ranks.size() > 1 ? fmt::format(", {} ranks", ranks.size()) : std::string());
+         arguments.beside_real ? "; left: real training images, right: generated" : "");
+    show("{}; {} FLOPs and {:.3g} s per image on {}{}\n", how, count(made.flops_per_image), made.seconds_per_image,
+         network.computed_on() + (network.threads_text().empty() ? "" : ", " + network.threads_text()),
+         ranks.size() > 1 ? fmt::format(", {} ranks", ranks.size()) : std::string());
   });
   return 0;
 }

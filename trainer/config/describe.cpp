@@ -203,9 +203,10 @@ void describe_running(std::vector<Field>& fields, Config& c) {
        "can, else host."});
   fields.push_back({"parallel", "ranks", integer(c.parallel.ranks, 0, 4096),
                     "Ranks of the local transport; with mpi, mpirun's -np decides. 0: one."});
-  fields.push_back({"parallel", "threads", integer(c.parallel.threads, 0, 1024),
-                    "Compute threads per rank. 0: OMP_NUM_THREADS where it is set; else the CPUs that the rank may use, shared "
-                    "with the ranks of its host that may use the same, and no more than its control groups allow."});
+  fields.push_back(
+      {"parallel", "threads", integer(c.parallel.threads, 0, 1024),
+       "Compute threads per rank. 0: OMP_NUM_THREADS where it is set; else the CPUs that the rank may use, shared "
+       "with the ranks of its host that may use the same, and no more than its control groups allow."});
   fields.push_back({"parallel", "steps_per_visit", integer(c.parallel.steps_per_visit, 1, kMostSteps),
                     "Steps that a rank which owns several blocks trains one of them before the next."});
   fields.push_back(

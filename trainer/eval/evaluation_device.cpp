@@ -14,14 +14,15 @@
 
 namespace blocktrain::trainer {
 
-std::unique_ptr<kernels::Device> make_evaluation_device(EvaluationRanks& ranks, const Config& config) {
+std::unique_ptr<kernels::Device> make_evaluation_device(EvaluationRanks& ranks, const Config& config,
+                                                        ThreadChoice& threads) {
   Config resolved = config;
   resolved.parallel.device = choose_device(
       ranks.world(), config, ". A run trained anywhere is computed on the CPU with --set parallel.device=cpu");
   const comm::HostMap hosts = comm::map_hosts(ranks.world());
-  const int threads = choose_threads(ranks.world(), hosts, config.parallel.threads).threads;
+  threads = choose_threads(ranks.world(), hosts, config.parallel.threads);
   std::unique_ptr<kernels::Device> device;
-  ranks.together([&] { device = make_device(ranks.world(), hosts, resolved, threads); });
+  ranks.together([&] { device = make_device(ranks.world(), hosts, resolved, threads.threads); });
   return device;
 }
 

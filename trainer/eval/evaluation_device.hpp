@@ -11,14 +11,16 @@
 #include "trainer/config/config.hpp"
 #include "trainer/eval/evaluation_ranks.hpp"
 #include "trainer/run/memory_check.hpp"
+#include "trainer/run/threads.hpp"
 
 namespace blocktrain::trainer {
 
 /// A GPU, in model.precision, where every rank sees one, or the CPU, in float32: it computes in nothing else, and the
 /// weights of a checkpoint are float32 whatever the run computed in. Of the GPUs that they see, the ranks of a host
 /// take turns; one process takes the first. Throws InputError, on all ranks, where parallel.device asks for a GPU and a
-/// rank has none. All ranks call together.
-std::unique_ptr<kernels::Device> make_evaluation_device(EvaluationRanks& ranks, const Config& config);
+/// rank has none. `threads` is what a CPU computes on. All ranks call together.
+std::unique_ptr<kernels::Device> make_evaluation_device(EvaluationRanks& ranks, const Config& config,
+                                                        ThreadChoice& threads);
 
 /// Images at a time of a network that cuts an image into `tokens`: eval.batch, or what suits the device.
 std::int64_t evaluation_batch(const Config& config, const kernels::Device& device, std::int64_t tokens);
@@ -29,8 +31,8 @@ std::int64_t evaluation_batch(const Config& config, const kernels::Device& devic
 void require_device_memory(const kernels::Device& device, int sharing, std::int64_t batch,
                            const std::function<std::size_t(std::int64_t)>& planned);
 
-/// The same for ranks that compute on the CPU, `sharing` of them on this host: `bounds` (memory_bounds()) say what there
-/// is, for each process alone where it is a limit of processes.
+/// The same for ranks that compute on the CPU, `sharing` of them on this host: `bounds` (memory_bounds()) say what
+/// there is, for each process alone where it is a limit of processes.
 void require_host_memory(const std::vector<MemoryBound>& bounds, int sharing, std::int64_t batch,
                          const std::function<std::size_t(std::int64_t)>& planned);
 

@@ -99,7 +99,7 @@ TrainedNetwork::TrainedNetwork(EvaluationRanks& ranks, const std::string& folder
   const std::vector<blocks::BlockPlace> places = block_places(config_);
   const std::vector<std::string> files = choose_checkpoints(static_cast<int>(places.size()));
 
-  device_ = device ? std::move(device) : make_evaluation_device(ranks, config_);
+  device_ = device ? std::move(device) : make_evaluation_device(ranks, config_, threads_);
   // The networks are made for the device that was found.
   config_.parallel.device = device_->shares_host_memory() ? DeviceChoice::cpu : DeviceChoice::cuda;
   std::vector<comm::RankDevice> devices;
@@ -314,6 +314,11 @@ std::string TrainedNetwork::computed_on() const {
   const kernels::DeviceFacts& facts = device_->facts();
   return fmt::format("{} in {}", facts.kind == "cuda" ? facts.name : "the CPU",
                      device_->ops().dtype() == DType::bfloat16 ? "bfloat16" : "float32");
+}
+
+std::string TrainedNetwork::threads_text() const {
+  if (!device_->shares_host_memory() || threads_.reason.empty()) return {};
+  return fmt::format("{} {} ({})", threads_.threads, threads_.threads == 1 ? "thread" : "threads", threads_.reason);
 }
 
 std::int64_t TrainedNetwork::parameter_count() const {

@@ -23,6 +23,7 @@
 #include "trainer/data/image_dataset.hpp"
 #include "trainer/eval/evaluation_ranks.hpp"
 #include "trainer/run/data_facts.hpp"
+#include "trainer/run/threads.hpp"
 
 namespace blocktrain::trainer {
 
@@ -74,6 +75,8 @@ class TrainedNetwork {
   kernels::Device& device() { return *device_; }
   /// "the CPU in float32", "NVIDIA H200 in bfloat16".
   std::string computed_on() const;
+  /// How many threads of the CPU, and why: "2 threads (2 CPUs for this rank)". Empty on a GPU.
+  std::string threads_text() const;
   /// Of the device: the tensors that they and network() take lie there.
   kernels::Ops& ops() { return device_->ops(); }
   /// Samples that one call of network() may take.
@@ -118,6 +121,7 @@ class TrainedNetwork {
   std::vector<std::int64_t> steps_;
   std::vector<std::string> warnings_;
   std::unique_ptr<kernels::Device> device_;  // before what lies on it
+  ThreadChoice threads_;                     ///< of this rank, where it computes on the CPU
   std::vector<std::unique_ptr<blocks::Denoiser>> networks_;
   std::int64_t most_elements_ = 0;  // of a block
   std::size_t weight_bytes_ = 0;    // of all

@@ -283,8 +283,8 @@ void Coordinator::hand_over(int source, const Report& report) {
     return;
   }
   if (progress_) {
-    show("rank {} takes block {} over from rank {} at step {}\n", rebalancer_->owner(report.block), report.block, source,
-         report.step);
+    show("rank {} takes block {} over from rank {} at step {}\n", rebalancer_->owner(report.block), report.block,
+         source, report.step);
   }
 }
 

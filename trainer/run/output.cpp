@@ -16,16 +16,14 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-/// False where mpirun started this process and nobody reads mpirun's own output. mpirun goes on reading its ranks' then,
-/// but ends the job after the eleventh write that fails, so they had better say no more. It is seen by opening the pipe
-/// once more, which is refused when nobody reads (ENXIO).
+/// False where mpirun started this process and nobody reads mpirun's own output. mpirun goes on reading its ranks'
+/// then, but ends the job after the eleventh write that fails, so they had better say no more. It is seen by opening
+/// the pipe once more: one that nobody reads is in error.
 bool launcher_is_read(int descriptor) noexcept {
-  static const bool launched = [] {
-    for (const char* name : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"}) {
-      if (std::getenv(name) != nullptr) return true;
-    }
-    return false;
-  }();
+  bool launched = false;
+  for (const char* name : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"}) {
+    launched = launched || std::getenv(name) != nullptr;
+  }
   if (!launched) return true;
   char path[64];
   std::snprintf(path, sizeof path, "/proc/%d/fd/%d", static_cast<int>(getppid()), descriptor);
@@ -33,9 +31,11 @@ bool launcher_is_read(int descriptor) noexcept {
   const ssize_t n = readlink(path, target, sizeof target - 1);
   if (n <= 0 || !std::string_view(target, static_cast<std::size_t>(n)).starts_with("pipe:")) return true;
   const int pipe = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
-  if (pipe < 0) return errno != ENXIO;
+  if (pipe < 0) return true;  // another user's
+  pollfd end{pipe, POLLOUT, 0};
+  const bool gone = poll(&end, 1, 0) > 0 && (end.revents & POLLERR) != 0;
   close(pipe);
-  return true;
+  return !gone;
 }
 
 /// Waits until `descriptor` takes something, an error included.

@@ -12,6 +12,7 @@
 #include "kernels/start_thread.hpp"
 #include "trainer/ledger/energy/host_sensors.hpp"
 #include "trainer/run/exit_status.hpp"
+#include "trainer/run/output.hpp"
 #include "trainer/run/stop_signal.hpp"
 
 namespace blocktrain::trainer {
@@ -194,7 +195,7 @@ void Reporter::run() {
   try {
     std::rethrow_exception(failure_);
   } catch (const std::exception& e) {
-    std::fprintf(stderr, "blocktrain: %s\n", e.what());
+    complain(message_of(e));
   }
   world_.abort(1);
 }

@@ -243,7 +243,7 @@ BOOST_AUTO_TEST_CASE(ranks_of_a_host_need_its_memory_together) {
   require_host_memory({}, 9, 1000, planned);
   require_host_memory({group}, 1, 32, planned);
   require_host_memory({process}, 9, 32, planned);
-  BOOST_TEST(refuses("control group /job leaves 2000 B: give it more, or: --set eval.batch=16 would fit",
+  BOOST_TEST(refuses("control group /job leaves 1.95 KiB: give it more, or: --set eval.batch=16 would fit",
                      [&] { require_host_memory({group}, 2, 32, planned); }));
   BOOST_TEST(refuses("no eval.batch would fit", [&] { require_host_memory({group}, 20, 32, planned); }));
 }

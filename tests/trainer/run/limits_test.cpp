@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <boost/test/unit_test.hpp>
@@ -282,6 +283,38 @@ BOOST_AUTO_TEST_CASE(output_that_nobody_takes_is_dropped) {
   BOOST_TEST(!write_output(full, "text"));
   std::fclose(full);
   std::signal(SIGPIPE, handler);
+}
+
+/// Whether a rank whose own output is read says something, where its launcher's is read or not.
+bool rank_speaks(bool launcher_is_read) {
+  int launcher[2], rank[2];
+  BOOST_REQUIRE_EQUAL(pipe(launcher), 0);
+  BOOST_REQUIRE_EQUAL(pipe(rank), 0);
+  std::fflush(stdout);
+  const int before = dup(STDOUT_FILENO);
+  dup2(launcher[1], STDOUT_FILENO);
+  close(launcher[1]);
+  if (!launcher_is_read) close(launcher[0]);
+  const pid_t child = fork();
+  if (child == 0) {
+    setenv("OMPI_COMM_WORLD_RANK", "0", 1);
+    dup2(rank[1], STDOUT_FILENO);
+    close(launcher[0]);
+    _exit(write_output(stdout, "words") ? 10 : 20);
+  }
+  int status = 0;
+  BOOST_REQUIRE_EQUAL(waitpid(child, &status, 0), child);
+  dup2(before, STDOUT_FILENO);
+  for (const int descriptor : {before, rank[0], rank[1]}) close(descriptor);
+  if (launcher_is_read) close(launcher[0]);
+  BOOST_REQUIRE(WIFEXITED(status));
+  return WEXITSTATUS(status) == 10;
+}
+
+BOOST_AUTO_TEST_CASE(ranks_are_silent_when_nobody_reads_their_launcher) {
+  // mpirun would end the job for lines that it cannot pass on.
+  BOOST_TEST(rank_speaks(true));
+  BOOST_TEST(!rank_speaks(false));
 }
 
 BOOST_AUTO_TEST_CASE(signals_that_ask_for_the_end_ask_to_stop) {
