@@ -61,8 +61,9 @@ std::vector<Row> step_rows(const Network& n, const Layer& l) {
                     [=](Operands& o) -> Call {
                       const Tensor dpre = o.in_out({r, in}), pre = o.in({r, in}), dy = o.in({r, out});
                       const Tensor dw = o.precise_out({out, in}), db = o.precise_out({out}), w = o.in({out, in});
+                      const Tensor sums = o.precise_out({in});
                       return [=](Ops& ops, Libraries&) {
-                        return ops.gelu_linear_backward(dpre, dw, db, dy, pre, w, true, replace), true;
+                        return ops.gelu_linear_backward(dpre, sums, dw, db, dy, pre, w, true, replace), true;
                       };
                     },
                     2 * flops});

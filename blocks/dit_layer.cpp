@@ -150,7 +150,7 @@ void DitLayer::backward_mlp(Ops& ops, const DitLayerActivations& kept, const Dit
   const Tensor& doutput = kept.output;
   ops.gated_residual_backward(doutput, part(dm, 5), flow, kept.output, part(m, 5));
   const Tensor dhidden = gelu_of(kept, scratch);
-  mlp_output_.backward_gelu(ops, dhidden, doutput, kept.hidden, keeps_cheap_, write);
+  mlp_output_.backward_gelu(ops, mlp_input_, dhidden, doutput, kept.hidden, keeps_cheap_, write);
 
   // The modulated norm, or its like again in the memory of the MLP's output, which nothing needs any more; when it has
   // served the weight's gradient, its memory takes the gradient with respect to it.
@@ -162,7 +162,7 @@ void DitLayer::backward_mlp(Ops& ops, const DitLayerActivations& kept, const Dit
     ops.gated_residual_forward(x1, kept.input, kept.projection, part(m, 2));
     ops.norm_modulate_forward(norm.out, norm.mean, norm.rstd, x1, part(m, 3), part(m, 4), norm_epsilon);
   }
-  mlp_input_.backward_parameters(ops, dhidden, norm.out, write);
+  mlp_input_.backward_weight(ops, dhidden, norm.out, write);  // the bias's was written above
   mlp_input_.backward_input(ops, norm.out, dhidden);
   ops.norm_modulate_backward(flow, part(dm, 3), part(dm, 4), norm.out, x1, norm.mean, norm.rstd, part(m, 4));
 }

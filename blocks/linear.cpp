@@ -44,10 +44,14 @@ void Linear::forward_gelu(Ops& ops, const Tensor& out, const Tensor& pre, const 
   ops.linear_gelu_forward(matrix(out, outputs_), matrix(pre, outputs_), matrix(x, inputs_), weight_.value, bias_.value);
 }
 
-void Linear::backward_gelu(Ops& ops, const Tensor& dpre, const Tensor& dy, const Tensor& pre, bool kept,
-                           kernels::GradientWrite write) const {
-  ops.gelu_linear_backward(matrix(dpre, inputs_), weight_.gradient, bias_.gradient, matrix(dy, outputs_),
-                           matrix(pre, inputs_), weight_.value, kept, write);
+void Linear::backward_gelu(Ops& ops, const Linear& before, const Tensor& dpre, const Tensor& dy, const Tensor& pre,
+                           bool kept, kernels::GradientWrite write) const {
+  ops.gelu_linear_backward(matrix(dpre, inputs_), before.bias_.gradient, weight_.gradient, bias_.gradient,
+                           matrix(dy, outputs_), matrix(pre, inputs_), weight_.value, kept, write);
+}
+
+void Linear::backward_weight(Ops& ops, const Tensor& dy, const Tensor& x, kernels::GradientWrite write) const {
+  ops.linear_backward({}, weight_.gradient, {}, matrix(dy, outputs_), matrix(x, inputs_), weight_.value, false, write);
 }
 
 void Linear::backward_parameters(Ops& ops, const Tensor& dy, const Tensor& x, kernels::GradientWrite write) const {

@@ -41,10 +41,13 @@ class Linear {
   /// pre[R,outputs] as forward() gives it, out = gelu(pre); out may be pre.
   void forward_gelu(kernels::Ops& ops, const kernels::Tensor& out, const kernels::Tensor& pre,
                     const kernels::Tensor& x) const;
-  /// Of a layer whose input was gelu(pre): everything its gradient dy asks for, and dpre, which with `kept` holds that
-  /// input until then. Destroys pre.
-  void backward_gelu(kernels::Ops& ops, const kernels::Tensor& dpre, const kernels::Tensor& dy,
+  /// Of a layer whose input was gelu(pre), which `before` gave by forward_gelu: everything its gradient dy asks for,
+  /// dpre, which with `kept` holds that input until then, and the gradient of before's bias. Destroys pre.
+  void backward_gelu(kernels::Ops& ops, const Linear& before, const kernels::Tensor& dpre, const kernels::Tensor& dy,
                      const kernels::Tensor& pre, bool kept, kernels::GradientWrite write) const;
+  /// Writes the gradient of the weight.
+  void backward_weight(kernels::Ops& ops, const kernels::Tensor& dy, const kernels::Tensor& x,
+                       kernels::GradientWrite write) const;
   /// Writes the gradients of weight and bias.
   void backward_parameters(kernels::Ops& ops, const kernels::Tensor& dy, const kernels::Tensor& x,
                            kernels::GradientWrite write) const;

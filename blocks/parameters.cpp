@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <stdexcept>
 #include <utility>
 
 #include "kernels/error.hpp"
@@ -45,8 +46,18 @@ void write_values(T* flat, std::int64_t size, const std::vector<Parameter>& para
 
 }  // namespace
 
+void ParameterNames::add(const std::string& name) {
+  const auto [other, added] = by_hash_.try_emplace(name_hash(name), name);
+  if (added) return;
+  throw std::logic_error(other->second == name
+                             ? "internal error, please report: two parameters are named " + name
+                             : "internal error, please report: parameters " + other->second + " and " + name +
+                                   " would start with the same random numbers, for their names have the same hash; "
+                                   "one of them needs another name, or the network another number of layers or blocks");
+}
+
 int ParameterLayout::add(Parameter parameter) {
-  for (const Parameter& other : parameters_) BLOCKTRAIN_EXPECTS(other.name != parameter.name);
+  names_.add(parameter.name);
   parameter.size = product(parameter.shape);
   parameter.offset = elements_;
   elements_ += (parameter.size + alignment - 1) / alignment * alignment;
@@ -83,6 +94,7 @@ int ParameterLayout::add_zeros(const std::string& name, std::vector<std::int64_t
 
 std::vector<Parameter> ParameterLayout::take() {
   elements_ = 0;
+  names_ = {};
   return std::exchange(parameters_, {});
 }
 

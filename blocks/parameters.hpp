@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "blocks/denoiser.hpp"
@@ -14,12 +15,23 @@
 
 namespace blocktrain::blocks {
 
+/// The names of a network's parameters, each of which stands for random numbers by its hash alone.
+class ParameterNames {
+ public:
+  /// Throws std::logic_error naming both when another name has the same hash, so that both would start with the same
+  /// numbers, or when the name is there already.
+  void add(const std::string& name);
+
+ private:
+  std::unordered_map<std::uint32_t, std::string> by_hash_;
+};
+
 /// Collects parameters and lays them out one after the other, each at a multiple of `alignment` elements.
 class ParameterLayout {
  public:
   static constexpr std::int64_t alignment = 16;
 
-  /// Each returns the index of the new parameter. Names have to be unique.
+  /// Each returns the index of the new parameter. Names have to be unique, and their hashes, too (ParameterNames).
   /// A matrix [rows, columns], uniform with Xavier's bound sqrt(6 / (rows + columns)).
   int add_xavier(const std::string& name, std::int64_t rows, std::int64_t columns);
   /// A matrix [rows, columns], normal with `deviation`; a table (of embeddings) does not decay.
@@ -37,6 +49,7 @@ class ParameterLayout {
   int add(Parameter parameter);
 
   std::vector<Parameter> parameters_;
+  ParameterNames names_;
   std::int64_t elements_ = 0;
 };
 

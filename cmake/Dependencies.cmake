@@ -1,6 +1,5 @@
 # Every library the product needs, found once, with a message that says what to install.
 find_package(Threads REQUIRED)
-find_package(PkgConfig REQUIRED)
 
 macro(blocktrain_require found what)
   if(NOT ${found})
@@ -9,6 +8,8 @@ macro(blocktrain_require found what)
   endif()
 endmacro()
 
+find_package(PkgConfig QUIET)
+blocktrain_require(PkgConfig_FOUND "pkg-config (Debian: pkg-config)")
 find_package(yaml-cpp QUIET)
 blocktrain_require(yaml-cpp_FOUND "yaml-cpp (Debian: libyaml-cpp-dev)")
 find_package(nlohmann_json QUIET)
@@ -29,7 +30,13 @@ find_package(LibLZMA QUIET)
 blocktrain_require(LIBLZMA_FOUND "liblzma (Debian: liblzma-dev)")
 find_package(OpenSSL QUIET COMPONENTS Crypto)
 blocktrain_require(OPENSSL_FOUND "OpenSSL's libcrypto (Debian: libssl-dev)")
-pkg_check_modules(OPENBLAS QUIET IMPORTED_TARGET openblas)  # for one benchmark, which is left out without it
+pkg_check_modules(OPENBLAS QUIET IMPORTED_TARGET openblas)
+blocktrain_require(OPENBLAS_FOUND "OpenBLAS (Debian: libopenblas-dev)")
+include(CheckFunctionExists)
+set(CMAKE_REQUIRED_LIBRARIES PkgConfig::OPENBLAS)
+check_function_exists(dsyev_ BLOCKTRAIN_OPENBLAS_HAS_LAPACK)  # it can be built without
+unset(CMAKE_REQUIRED_LIBRARIES)
+blocktrain_require(BLOCKTRAIN_OPENBLAS_HAS_LAPACK "an OpenBLAS with LAPACK in it (Debian: libopenblas-dev)")
 find_path(RANDOM123_INCLUDE_DIR Random123/philox.h)
 blocktrain_require(RANDOM123_INCLUDE_DIR "Random123 (Debian: librandom123-dev)")
 
@@ -39,9 +46,6 @@ target_link_libraries(blocktrain_hdf5 INTERFACE ${HDF5_C_LIBRARIES})
 add_library(blocktrain_random123 INTERFACE)
 target_include_directories(blocktrain_random123 SYSTEM INTERFACE ${RANDOM123_INCLUDE_DIR})
 
-if(BLOCKTRAIN_OPENMP)
-  find_package(OpenMP QUIET COMPONENTS CXX)
-endif()
 if(BLOCKTRAIN_MPI)
   find_package(MPI QUIET COMPONENTS C)
   if(NOT MPI_C_FOUND)

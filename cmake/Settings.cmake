@@ -8,7 +8,7 @@ set(CMAKE_INSTALL_RPATH_USE_LINK_PATH ON)  # libraries of CUDA lie where the loa
 set(CMAKE_CXX_FLAGS_RELEASE "-O3")  # no NDEBUG: preconditions stay on
 
 add_library(blocktrain_settings INTERFACE)
-target_include_directories(blocktrain_settings INTERFACE ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR}/generated)
+target_include_directories(blocktrain_settings INTERFACE ${PROJECT_SOURCE_DIR})
 target_compile_options(blocktrain_settings INTERFACE
   $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor
   -Woverloaded-virtual> $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra,-Wshadow>)
@@ -38,7 +38,8 @@ endif()
 # precompiled header.
 find_program(CCACHE ccache)
 if(CCACHE)
-  set(BLOCKTRAIN_CCACHE env CCACHE_DEPEND=1 CCACHE_SLOPPINESS=pch_defines,time_macros ${CCACHE})
+  set(BLOCKTRAIN_CCACHE env CCACHE_DEPEND=1 CCACHE_SLOPPINESS=pch_defines,time_macros
+      CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} ${CCACHE})
   set(CMAKE_CXX_COMPILER_LAUNCHER ${BLOCKTRAIN_CCACHE})
 endif()
 

@@ -5,13 +5,13 @@
 #include <chrono>
 #include <thread>
 
-#include "comm/deadline.hpp"
-
 namespace blocktrain::comm {
 
 /// Polls without a pause at first, then sleeps a 16th of the time waited so far: sleeping adds at most about 6 % to a
 /// wait, and a long one costs almost no processor time.
 class Backoff {
+  using Clock = std::chrono::steady_clock;
+
  public:
   void pause() const {
     using std::chrono::microseconds;

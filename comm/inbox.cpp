@@ -21,7 +21,7 @@ std::optional<Message> Inbox::take(int tag, std::chrono::milliseconds timeout) {
     const auto found = messages_.find(tag);
     return failure_ != nullptr || (found != messages_.end() && !found->second.empty());
   };
-  if (!ready() && timeout.count() > 0) arrived_.wait_until(lock, end, ready);
+  if (timeout.count() > 0) wait_running(arrived_, lock, end, ready);
   if (failure_) std::rethrow_exception(failure_);
   const auto found = messages_.find(tag);
   if (found == messages_.end() || found->second.empty()) return std::nullopt;

@@ -43,7 +43,7 @@ bool ends_within(std::chrono::milliseconds patience, std::function<void()> work)
       return false;
     }
     std::unique_lock lock(shared->mutex);
-    return shared->changed.wait_until(lock, deadline_after(patience), [&] { return shared->ended; });
+    return wait_running(shared->changed, lock, deadline_after(patience), [&] { return shared->ended; });
   } catch (...) {
     return false;
   }

@@ -44,7 +44,9 @@ Arena Arena::host(std::string purpose, std::size_t bytes) {
   void* p = mmap(nullptr, mapped(bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (p == MAP_FAILED) {
     throw RunError("cannot take " + std::to_string(bytes) + " bytes of memory for " + a.purpose_ + ": " +
-                   std::strerror(errno));
+                   std::strerror(errno) + "; " + process_limits() +
+                   "; raise what is too low, or ask for less: a smaller data.micro_batch or eval.batch, fewer threads "
+                   "(parallel.threads) or ranks");
   }
   a.memory_ = static_cast<std::byte*>(p);
   a.kind_ = &host_memory;

@@ -3,6 +3,7 @@
 /// InputError (exit 2) says that something handed to the program is wrong and how to put it right;
 /// every other exception (exit 1) says that the run failed.
 
+#include <exception>
 #include <stdexcept>
 #include <string>
 
@@ -31,6 +32,13 @@ class LibraryError : public RunError {
 /// Rank of this process in the world, for messages; -1 until set_process_rank was called.
 int process_rank() noexcept;
 void set_process_rank(int rank) noexcept;
+
+/// What `error` says, for people. Memory that the system refused (std::bad_alloc, which says nothing) is explained by
+/// the limits of this process.
+std::string message_of(const std::exception& error);
+
+/// The limits of this process on memory and threads, in words that name the option of ulimit which changes each.
+std::string process_limits();
 
 /// Throws LibraryError "rank R: CALL failed at FILE:LINE: DETAIL". The one exit of every check macro.
 [[noreturn]] void throw_library_error(const char* call, const char* file, int line, const std::string& detail);

@@ -87,10 +87,12 @@ class Ops {
   virtual void linear_gelu_forward(const Tensor& out, const Tensor& pre, const Tensor& x, const Tensor& weight,
                                    const Tensor& bias) = 0;
   /// Gradients of the second half, y[R,N] = gelu(pre[R,K]) weight[N,K]^T + bias: dpre = (dy weight) * gelu'(pre);
-  /// dweight += dy^T gelu(pre) and dbias += column sums of dy, or = as `write` says. With `kept` dpre holds gelu(pre)
-  /// when it is called, as linear_gelu_forward gave it; else that is computed again. All contiguous; destroys pre.
-  virtual void gelu_linear_backward(const Tensor& dpre, const Tensor& dweight, const Tensor& dbias, const Tensor& dy,
-                                    const Tensor& pre, const Tensor& weight, bool kept, GradientWrite write) = 0;
+  /// dweight += dy^T gelu(pre), dbias += column sums of dy and dpre_sums[K] += those of dpre (the gradient of the first
+  /// half's bias), or = as `write` says. With `kept` dpre holds gelu(pre) when it is called, as linear_gelu_forward gave
+  /// it; else that is computed again. All contiguous; destroys pre.
+  virtual void gelu_linear_backward(const Tensor& dpre, const Tensor& dpre_sums, const Tensor& dweight,
+                                    const Tensor& dbias, const Tensor& dy, const Tensor& pre, const Tensor& weight,
+                                    bool kept, GradientWrite write) = 0;
 
   // ---- activations --------------------------------------------------------------------------------------
   /// GELU, tanh form: 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))). out may alias x.
@@ -147,7 +149,7 @@ class Ops {
 
   // ---- denoising (method: section 1) ---------------------------------------------------------------------
   /// sigma[n] drawn from `interval`, which lies where the tensors do, for sample first_sample + n of the global batch,
-  /// at state->step: words (w0, w1, ..) = random_words({seed, Purpose::sigma, block}, step, sample, 0);
+  /// at state->step: words (w0, w1, ..) = random_words(key, step, sample, 0);
   /// uniform_open(w1) < at_hi_fraction gives hi, else the coordinate at uniform_open(w0). Rounded once to dtype.
   virtual void draw_sigma(const Tensor& sigma, const SigmaInterval* interval, const RandomKey& key,
                           const StepState* state, std::uint32_t first_sample) = 0;

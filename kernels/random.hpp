@@ -29,6 +29,7 @@ enum class Purpose : std::uint8_t {
   evaluation = 9,   ///< noise of held-out losses
   classifier = 10,  ///< everything random in the evaluation's classifier
   test = 11,
+  heldout_sigma = 12,  ///< noise levels of held-out losses
 };
 
 /// The part of the coordinates that is fixed for a stream of numbers.

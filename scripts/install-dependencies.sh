@@ -4,12 +4,14 @@ set -euo pipefail
 
 usage() {
   cat <<'TEXT'
-usage: scripts/install-dependencies.sh [--tests] [--dry-run]
+usage: scripts/install-dependencies.sh [--tests | --all] [--dry-run]
 
 As root on Debian 12 or Ubuntu 22.04 and later: installs by apt what is missing, and only that. Elsewhere, or
-without root: prints what is missing with its names in Debian, Spack and as environment modules.
+without root: prints what is missing with its names in Debian, Spack and as environment modules. A library is there
+when a program that uses it can be linked.
 
-  --tests      also what the tests and checks want: HDF5's tools, clang with libFuzzer, Slurm, Python modules, linters
+  --tests      also what the tests use: Boost.Test, HDF5's tools, clang with libFuzzer, Python modules
+  --all        also what CI's checks use: Slurm, linters
   --dry-run    says what would be installed, changes nothing
   -h, --help   this text
 
@@ -17,8 +19,12 @@ Exit codes: 0 everything required is there, 1 apt failed, 2 something required i
 TEXT
 }
 
-# How to see that it is there | needed | Debian | Spack | usual module. header: means one that the compiler finds.
-# needed: yes; faster: a convenience; tests: for the tests (a test that lacks it says so and is skipped).
+# How to see that it is there | needed | Debian | Spack | usual module.
+# The first column: one of the words, divided by blanks, has to hold. command:NAME, python:MODULE, libfuzzer:, and
+# link:PART,PART,... when a C++ program links with these: a header, pkg=NAME for the flags that pkg-config has for NAME,
+# with=COMPILER for a wrapper, call=FUNCTION of C, -lNAME.
+# needed: yes; faster: a convenience; tests: to build the tests; more: a test that lacks it says so and is skipped;
+# checks: for CI alone. Debian: alternatives, best first, are divided by /.
 table='
 command:c++           | yes    | g++                | gcc@11:        | gcc/12
 command:cmake         | yes    | cmake              | cmake@3.22:    | cmake
@@ -28,74 +34,126 @@ command:git           | yes    | git                | git            | git
 command:python3       | yes    | python3            | python         | python/3
 command:ccache        | faster | ccache             | ccache         | ccache
 command:mpirun        | yes    | openmpi-bin        | openmpi        | openmpi
-command:mpicc         | yes    | libopenmpi-dev     | openmpi        | openmpi
-pkg:hdf5 command:h5cc | yes    | libhdf5-dev        | hdf5~mpi       | hdf5
-pkg:yaml-cpp          | yes    | libyaml-cpp-dev    | yaml-cpp       | yaml-cpp
-header:boost/version.hpp | yes | libboost-dev       | boost          | boost
-header:Random123/philox.h | yes | librandom123-dev  | random123      | (Spack, or its headers in CPATH)
-header:CLI/CLI.hpp    | yes    | libcli11-dev       | cli11          | cli11
-header:nlohmann/json.hpp | yes | nlohmann-json3-dev | nlohmann-json  | nlohmann_json
-pkg:spdlog            | yes    | libspdlog-dev      | spdlog         | spdlog
-pkg:libpng            | yes    | libpng-dev         | libpng         | libpng
-pkg:zlib              | yes    | zlib1g-dev         | zlib           | zlib
-pkg:liblzma           | yes    | liblzma-dev        | xz             | xz
-pkg:libcrypto         | yes    | libssl-dev         | openssl        | openssl
-header:boost/test/unit_test.hpp | tests | libboost-test-dev | boost+test | boost
-header:boost/context/fiber.hpp | tests | libboost-context-dev | boost+context | boost
-command:h5dump        | tests  | hdf5-tools         | hdf5           | hdf5
-command:jq            | tests  | jq                 | jq             | jq
-python:pandas         | tests  | python3-pandas     | py-pandas      | (pip install pandas)
-python:h5py           | tests  | python3-h5py       | py-h5py        | (pip install h5py)
-libfuzzer:            | tests  | clang-14 libclang-rt-14-dev | llvm  | llvm
-command:slurmctld     | tests  | slurmctld          | slurm          | (the cluster has it)
-command:slurmd        | tests  | slurmd             | slurm          | (the cluster has it)
-command:munged        | tests  | munge              | munge          | (the cluster has it)
-command:clang-format  | tests  | clang-format       | llvm           | llvm
-command:shellcheck    | tests  | shellcheck         | shellcheck     | shellcheck
+link:mpi.h,with=mpicc | yes    | libopenmpi-dev     | openmpi        | openmpi
+link:hdf5.h,pkg=hdf5 link:hdf5.h,with=h5cc | yes | libhdf5-dev | hdf5~mpi | hdf5
+link:yaml-cpp/yaml.h,pkg=yaml-cpp | yes | libyaml-cpp-dev | yaml-cpp   | yaml-cpp
+link:boost/version.hpp | yes   | libboost-dev       | boost          | boost
+link:Random123/philox.h | yes  | librandom123-dev   | random123      | (Spack, or its headers in CPATH)
+link:CLI/CLI.hpp      | yes    | libcli11-dev       | cli11          | cli11
+link:nlohmann/json.hpp | yes   | nlohmann-json3-dev | nlohmann-json  | nlohmann_json
+link:spdlog/spdlog.h,pkg=spdlog | yes | libspdlog-dev | spdlog        | spdlog
+link:png.h,pkg=libpng | yes    | libpng-dev         | libpng         | libpng
+link:zlib.h,pkg=zlib  | yes    | zlib1g-dev         | zlib           | zlib
+link:lzma.h,pkg=liblzma | yes  | liblzma-dev        | xz             | xz
+link:openssl/sha.h,pkg=libcrypto | yes | libssl-dev | openssl        | openssl
+link:call=dsyev_,call=dsyrk_,pkg=openblas | yes | libopenblas-dev | openblas | openblas
+link:boost/test/unit_test.hpp,-lboost_unit_test_framework | tests | libboost-test-dev | boost+test | boost
+link:boost/context/fiber.hpp,-lboost_context | more | libboost-context-dev | boost+context | boost
+command:h5dump        | more   | hdf5-tools         | hdf5           | hdf5
+command:jq            | more   | jq                 | jq             | jq
+python:pandas         | more   | python3-pandas     | py-pandas      | (pip install pandas)
+python:h5py           | more   | python3-h5py       | py-h5py        | (pip install h5py)
+libfuzzer:            | more   | clang-14 libclang-rt-14-dev / clang libclang-rt-dev / clang | llvm | llvm
+command:slurmctld     | checks | slurmctld          | slurm          | (the cluster has it)
+command:slurmd        | checks | slurmd             | slurm          | (the cluster has it)
+command:munged        | checks | munge              | munge          | (the cluster has it)
+command:debootstrap   | checks | debootstrap        | debootstrap    | (not needed on a cluster)
+command:clang-format  | checks | clang-format       | llvm           | llvm
+command:shellcheck    | checks | shellcheck         | shellcheck     | shellcheck
 '
+
+# links PART,PART,...: whether a program with these parts, see above, can be linked. Nothing of it is run.
+links() {
+  local compiler=${CXX:-c++} program="" flags=() part parts folder said more
+  IFS=, read -ra parts <<<"$1"
+  # Where Spack's packages lie; CMake looks there as well.
+  IFS=: read -ra more <<<"${CMAKE_PREFIX_PATH:-}"
+  for folder in "${more[@]}"; do flags+=("-I$folder/include" "-L$folder/lib" "-L$folder/lib64"); done
+  for part in "${parts[@]}"; do
+    case $part in
+      pkg=*)
+        said=$(pkg-config --cflags --libs "${part#pkg=}" 2>/dev/null) || return 1
+        read -ra more <<<"$said"
+        flags+=("${more[@]}")
+        ;;
+      with=*) compiler=${part#with=} ;;
+      call=*) program+="extern \"C\" void ${part#call=}(void); void* use_${part#call=} = (void*)&${part#call=};"$'\n' ;;
+      -l*) flags+=("$part") ;;
+      *) program+="#if !__has_include(<$part>)"$'\n'"#error missing"$'\n'"#endif"$'\n' ;;
+    esac
+  done
+  printf '%s\nint main() { return 0; }\n' "$program" |
+    if [ "$compiler" = "${CXX:-c++}" ]; then
+      "$compiler" -x c++ -std=c++17 - -x none -o "$probe" "${flags[@]}"
+    else
+      "$compiler" -x c - -x none -o "$probe" "${flags[@]}"
+    fi >/dev/null 2>&1
+}
+
+fuzzes() {
+  local clang
+  for clang in clang++ clang++-{20..14}; do
+    echo 'extern "C" int LLVMFuzzerTestOneInput(const char*, unsigned long) { return 0; }' |
+      "$clang" -x c++ -fsanitize=fuzzer,address - -o "$probe" >/dev/null 2>&1 && return 0
+  done
+  return 1
+}
 
 is_there() {
   local one
   for one in $1; do
     case $one in
       command:*) PATH=$PATH:/usr/sbin:/sbin command -v "${one#command:}" >/dev/null ;;
-      pkg:*) pkg-config --exists "${one#pkg:}" 2>/dev/null ;;
-      header:*)
-        printf '#if !__has_include(<%s>)\n#error missing\n#endif\n' "${one#header:}" |
-          "${CXX:-c++}" -x c++ -std=c++17 -E - >/dev/null 2>&1
-        ;;
+      link:*) links "${one#link:}" ;;
       python:*) python3 -c "import importlib.util as u, sys; sys.exit(u.find_spec('${one#python:}') is None)" 2>/dev/null ;;
-      libfuzzer:) compgen -G '/usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a' >/dev/null ;;
+      libfuzzer:) fuzzes ;;
     esac && return 0
   done
   return 1
 }
 
-tests=0
+kinds=" yes faster "
 dry=0
 while [ $# -gt 0 ]; do
   case $1 in
-    --tests) tests=1 ;;
+    --tests) kinds=" yes faster tests more " ;;
+    --all) kinds=" yes faster tests more checks " ;;
     --dry-run) dry=1 ;;
     -h | --help) usage; exit 0 ;;
     *) echo "install-dependencies.sh: unknown argument '$1'; see --help" >&2; exit 2 ;;
   esac
   shift
 done
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+probe=$work/probe
+
+# choose ALTERNATIVES: fills `names` with the packages of the first alternative that apt knows, else of the first.
+choose() {
+  local alternatives one
+  IFS=/ read -ra alternatives <<<"$1"
+  for one in "${alternatives[@]}"; do
+    read -ra names <<<"$one"
+    [ ${#alternatives[@]} -gt 1 ] || return 0
+    # shellcheck disable=SC2086  # names of packages, divided by blanks
+    apt-cache show --no-all-versions $one >/dev/null 2>&1 && return 0
+  done
+  read -ra names <<<"${alternatives[0]}"
+}
 
 # find_missing: fills `packages` (Debian), `rows` (to print) and `required` (how many are not optional).
 find_missing() {
-  local how needed debian spack module
+  local how needed debian spack module names
   packages=() rows=() required=0
   while IFS='|' read -r how needed debian spack module; do
     needed=${needed// /}
     [ -n "$needed" ] || continue
-    [ "$needed" != tests ] || [ "$tests" = 1 ] || continue
+    [[ $kinds == *" $needed "* ]] || continue
     is_there "$how" && continue
-    read -ra names <<<"$debian"
+    choose "$debian"
     packages+=("${names[@]}")
     rows+=("$(printf '%-8s %-30s %-18s %s' "$needed" "${names[*]}" "${spack// /}" "${module# }")")
-    [ "$needed" != yes ] || required=$((required + 1))
+    case $needed in yes | tests) required=$((required + 1)) ;; esac
   done <<<"$table"
 }
 
@@ -106,6 +164,7 @@ if [ ${#packages[@]} -eq 0 ]; then
 fi
 
 if ! command -v apt-get >/dev/null || [ "$(id -u)" -ne 0 ] || [ "$dry" = 1 ]; then
+  command -v "${CXX:-c++}" >/dev/null || echo "There is no C++ compiler, without which libraries cannot be judged: they count as missing."
   echo "missing:"
   printf '%-8s %-30s %-18s %s\n' needed "Debian or Ubuntu package" "Spack spec" "environment module"
   printf '%s\n' "${rows[@]}"
@@ -119,8 +178,9 @@ if ! command -v apt-get >/dev/null || [ "$(id -u)" -ne 0 ] || [ "$dry" = 1 ]; th
 fi
 
 export DEBIAN_FRONTEND=noninteractive
-echo "installing ${packages[*]}"
 apt-get -q update || echo "apt-get update failed; trying with the lists that are there" >&2
+find_missing # which packages there are, the lists have said only now
+echo "installing ${packages[*]}"
 install() { apt-get -q -y install --no-install-recommends "$@"; }
 if ! install "${packages[@]}"; then
   # A release may lack an optional one: the others are worth having all the same.

@@ -25,6 +25,7 @@ network, and draws digits with it beside real ones. Needs no GPU; a few minutes 
 An unfinished run in DIR is continued; beside a finished one the new one goes to DIR-2, DIR-3, ...
 Ctrl-C or TERM while training saves the run (exit code 75); the same command continues it.
 BLOCKTRAIN=/path/to/blocktrain uses that program instead of building one.
+With CI=true in the environment, warnings are errors.
 Exit codes: 0 success, 1 failed, 2 something is missing or wrong input, 75 interrupted and saved.
 TEXT
 }
@@ -114,7 +115,9 @@ begin "Build"
 if [ -n "${BLOCKTRAIN:-}" ]; then
   echo "not needed: BLOCKTRAIN is set"
 else
-  cmake --preset release -B build/quickstart -DBLOCKTRAIN_TESTS=OFF -DBLOCKTRAIN_BENCH=OFF
+  warnings=OFF
+  [ "${CI:-}" != true ] || warnings=ON
+  cmake --preset release -B build/quickstart -DBLOCKTRAIN_TESTS=OFF -DBLOCKTRAIN_BENCH=OFF -DBLOCKTRAIN_WERROR=$warnings
   cmake --build build/quickstart --target blocktrain -j "$(nproc)"
   BLOCKTRAIN=$root/build/quickstart/blocktrain
 fi

@@ -51,5 +51,6 @@ done
 
 blocktrain=$(bt_find_binary)
 [ -n "$np" ] || np=$(bt_ranks "$blocktrain" "$config" "${overrides[@]}")
-echo "+ mpirun -np $np $blocktrain train $config ${overrides[*]} ${train[*]}"
+printf -v command '%q ' mpirun -np "$np" "$blocktrain" train "$config" "${overrides[@]}" "${train[@]}"
+echo "+ ${command% }"
 bt_mpirun "$np" "$blocktrain" train "$config" "${overrides[@]}" "${train[@]}"

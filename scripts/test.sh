@@ -9,20 +9,23 @@ usage() {
   cat <<'TEXT'
 usage: scripts/test.sh [OPTIONS]
 
-Builds and runs the tests as users build the program (release) and under the address, undefined-behaviour and thread
+Installs what is missing (as root on Debian or Ubuntu; elsewhere it says what to ask for, before anything is built), then
+builds and runs the tests as users build the program (release) and under the address, undefined-behaviour and thread
 sanitizers, then every fuzz target for a short while. Ends with what was skipped and why, what failed, and a line
 `N passed, N failed, N skipped`.
 
   --quick            release only, no fuzzing
   --presets "A B"    these presets of CMakePresets.json (default: "release asan tsan")
   --cuda             release with the CUDA kernels (needs a toolkit); what needs a GPU is skipped without one
+  --labels REGEX     of release, only tests that have such a label, as for ctest -L (default: all)
   --fuzz-seconds N   seconds per fuzz target, 0 for none (default: 10)
+  --skip-install     installs nothing
   -j N               jobs at a time (default: as many as there are cores)
   -h, --help         this text
 
 Logs: build/PRESET/Testing/Temporary/LastTest.log (a sanitizer's report is in its test's output), build/fuzz/*.log.
 With CI=true in the environment, warnings are errors.
-Exit codes: 0 all passed, 1 something failed, 2 wrong arguments.
+Exit codes: 0 all passed, 1 something failed, 2 something is missing or wrong arguments.
 TEXT
 }
 
@@ -35,15 +38,19 @@ presets="release asan tsan"
 fuzz_seconds=10
 jobs=$(nproc)
 cuda=OFF
+labels=()
+install=1
 while [ $# -gt 0 ]; do
   case $1 in
     -h | --help) usage; exit 0 ;;
     --cuda) cuda=ON ;;
+    --skip-install) install=0 ;;
     --quick) presets=release fuzz_seconds=0 ;;
-    --presets | --fuzz-seconds | -j)
+    --presets | --labels | --fuzz-seconds | -j)
       [ $# -ge 2 ] || fail "$1 needs a value; see --help"
       case $1 in
         --presets) presets=$2 ;;
+        --labels) labels=(-L "$2") ;;
         --fuzz-seconds) fuzz_seconds=$2 ;;
         -j) jobs=$2 ;;
       esac
@@ -68,11 +75,12 @@ record() {
 test_preset() {
   local preset=$1 began=$SECONDS
   printf '\n== %s: build\n' "$preset"
-  local options=("${configure[@]}")
+  local options=("${configure[@]}") chosen=()
   local target=blocktrain_tests
   if [ "$preset" = release ]; then
     options+=("-DBLOCKTRAIN_CUDA=$cuda")
     target=all
+    chosen=("${labels[@]}")
   fi
   if ! cmake --preset "$preset" "${options[@]}" || ! cmake --build "build/$preset" -j "$jobs" --target "$target"; then
     record "$preset" build failed "see above"
@@ -80,7 +88,7 @@ test_preset() {
   fi
   printf '== %s: built after %s s; tests\n' "$preset" "$((SECONDS - began))"
   # Messages, so that a test which leaves out a part says so.
-  BOOST_TEST_LOG_LEVEL=message ctest --preset "$preset" -j "$jobs" --output-junit "$root/build/results/$preset.xml" \
+  BOOST_TEST_LOG_LEVEL=message ctest --preset "$preset" "${chosen[@]}" -j "$jobs" --output-junit "$root/build/results/$preset.xml" \
     --test-output-size-passed 1000000 --test-output-size-failed 1000000 || true
   [ -s "build/results/$preset.xml" ] || record "$preset" ctest failed "it wrote no results"
   printf '== %s: done after %s s; log: build/%s/Testing/Temporary/LastTest.log\n' "$preset" "$((SECONDS - began))" "$preset"
@@ -111,7 +119,7 @@ fuzz() {
   fi
   if ! cmake -S . -B build/fuzz -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_FLAGS_RELWITHDEBINFO="-O1 -g1" \
     -DCMAKE_CXX_COMPILER="$clang" -DCMAKE_C_COMPILER="${clang/++/}" -DBLOCKTRAIN_FUZZ=ON -DBLOCKTRAIN_TESTS=OFF \
-    -DBLOCKTRAIN_BENCH=OFF -DBLOCKTRAIN_OPENMP=OFF -DBLOCKTRAIN_MPI=OFF \
+    -DBLOCKTRAIN_BENCH=OFF -DBLOCKTRAIN_MPI=OFF \
     -DBLOCKTRAIN_SANITIZE=address,undefined,fuzzer-no-link ||
     ! cmake --build build/fuzz -j "$jobs" --target "${targets[@]}"; then
     record fuzz build failed "see above"
@@ -145,6 +153,10 @@ fuzz_one() {
   fi
 }
 
+if [ "$install" = 1 ]; then
+  printf '== what blocktrain and its tests need\n'
+  scripts/install-dependencies.sh --tests
+fi
 rm -rf build/results
 mkdir -p build/results
 for preset in $presets; do test_preset "$preset"; done

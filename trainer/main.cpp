@@ -2,9 +2,10 @@
 // 0 success, 1 the run failed, 2 the input is wrong, 75 interrupted and saved.
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <csignal>
-#include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <exception>
 #include <iostream>
 #include <string>
@@ -14,8 +15,11 @@
 #include "kernels/error.hpp"
 #include "trainer/commands/commands.hpp"
 #include "trainer/config/config.hpp"
+#include "trainer/config/option.hpp"
 #include "trainer/config/suggest.hpp"
 #include "trainer/run/exit_status.hpp"
+#include "trainer/run/output.hpp"
+#include "trainer/run/threads.hpp"
 #include "trainer/version.hpp"
 
 namespace {
@@ -34,9 +38,13 @@ bool speaks() {
   return true;
 }
 
-void complain(const std::string& what) {
-  std::fflush(stdout);
-  std::fprintf(stderr, "blocktrain: %s\n", what.c_str());
+/// An option whose value is read as that of a key of the config is. `type` stands for the value in the help.
+void add_value(CLI::App* app, const std::string& names, const FieldValue& value, const std::string& help,
+               const std::string& type) {
+  const std::string name = names.substr(names.rfind(',') + 1);  // the long one
+  app->add_option_function<std::string>(
+         names, [name, value](const std::string& text) { read_option(name, text, value); }, help)
+      ->type_name(type);
 }
 
 /// What is wrong with the command line, and what is accepted. The parser says of a misspelt command only that one is
@@ -63,6 +71,8 @@ std::string describe(const CLI::App& app, const CLI::ParseError& error, int argc
 }  // namespace
 
 int main(int argc, char** argv) {
+  use_cpus_at_start();
+  set_unread_output(UnreadOutput::ends_the_program);
   // A file that reaches the limit of its size (ulimit -f) is to be an error of that write, with a message.
   std::signal(SIGXFSZ, SIG_IGN);
   CLI::App app{
@@ -75,13 +85,21 @@ int main(int argc, char** argv) {
       "Run one command with --help for its options. Exit codes: 0 success, 1 the run failed, 2 the input is wrong, 75 "
       "interrupted and saved (continue with --resume).");
   int exit_code = 0;
+  // Commands whose work is elsewhere: nobody has to read what they say.
+  bool prints_by_the_way = false;
+  const auto more_than_print = [&](const auto& command) {
+    prints_by_the_way = true;
+    set_unread_output(UnreadOutput::is_dropped);
+    return command();
+  };
 
   PlanArguments plan;
   auto* plan_app = app.add_subcommand(
       "plan", "Show who trains what, the noise intervals, parameters, FLOPs, exact bytes and traffic");
   plan_app->add_option("CONFIG", plan.config, "The experiment, a YAML file")->required();
   plan_app->add_option("--set", plan.overrides, set_help)->allow_extra_args(false);
-  plan_app->add_option("-n,--world", plan.world, "Ranks to plan for (default: one per block)");
+  add_value(plan_app, "-n,--world", IntField{&plan.world, {1, 1000000}}, "Ranks to plan for (default: one per block)",
+            "N");
   plan_app->add_flag("--show-config", plan.show_config,
                      "Print the resolved config with every default, and what each key means");
   plan_app->add_flag("--json", plan.json, "Print the plan as JSON");
@@ -93,45 +111,50 @@ int main(int argc, char** argv) {
   train_app->add_option("--set", train.overrides, set_help)->allow_extra_args(false);
   train_app->add_flag("--resume", train.resume, "Continue the run in log.directory; starts fresh when there is none");
   train_app->add_flag("--quiet", train.quiet, "No progress, only the result and errors");
-  train_app->callback([&] { exit_code = train_command(train); });
+  train_app->callback([&] { exit_code = more_than_print([&] { return train_command(train); }); });
 
   EvalArguments eval;
   auto* eval_app = app.add_subcommand(
       "eval", "Measure the quality of the assembled network, per sigma and overall; mpirun -np N shares the work");
   eval_app->add_option("RUN", eval.run, "Folder of a run")->required();
   eval_app->add_option("--twin", eval.twin, "Folder of the end-to-end run to show beside it");
+  eval_app->add_option("-o,--out", eval.out, "JSON file to write (default: RUN/eval.json)");
   eval_app->add_option("--set", eval.overrides, "Override a key of eval.*, parallel.* or data.path; repeat for more")
       ->allow_extra_args(false);
-  eval_app->callback([&] { exit_code = eval_command(eval); });
+  eval_app->callback([&] { exit_code = more_than_print([&] { return eval_command(eval); }); });
 
   GenerateArguments generate;
   auto* generate_app =
       app.add_subcommand("generate", "Generate images from the assembled network; mpirun -np N shares the work");
   generate_app->add_option("RUN", generate.run, "Folder of a run")->required();
   generate_app->add_option("-o,--out", generate.out, "PNG file to write (default: RUN/samples.png)");
-  generate_app->add_option("--labels", generate.labels, "Classes to ask for, e.g. 3,1,4 (default: all in turn)")
-      ->delimiter(',');
-  generate_app->add_option("-n,--count", generate.count, "Number of images")->check(CLI::Range(1, 65536));
-  generate_app->add_option("--steps", generate.steps, "Sampling steps (default: the last of eval.steps)")
-      ->check(CLI::Range(1, 10000));
-  generate_app
-      ->add_option("--guidance", generate.guidance, "Classifier-free guidance, 1 for none (default: eval.guidance)")
-      ->check(CLI::Range(0.0, 100.0));
+  add_value(generate_app, "--labels", IntListField{&generate.labels, {0, most_classes - 1}, {1, 65536}},
+            "Classes to ask for, e.g. 3,1,4 (default: all in turn)", "L,L,...");
+  add_value(generate_app, "-n,--count", IntField{&generate.count, {1, 65536}}, "Number of images (default: 64)", "N");
+  add_value(generate_app, "--steps", IntField{&generate.steps, {1, 100000}},
+            "Sampling steps (default: the last of eval.steps)", "N");
+  double guidance = 0;
+  add_value(generate_app, "--guidance", NumberField{&guidance, {0, 100}},
+            "Classifier-free guidance: 1 for none, 0 for no class at all (default: eval.guidance)", "G");
   generate_app->add_option("--sampler", generate.sampler, "euler, heun or ancestral (default: eval.sampler)");
-  generate_app->add_option("--seed", generate.seed, "Seed of the initial noise");
+  add_value(generate_app, "--seed", SeedField{&generate.seed}, "Seed of the initial noise (default: 0)", "N");
   generate_app->add_flag("--beside-real", generate.beside_real,
                          "Show real images of the same classes beside the generated ones");
-  generate_app->add_option("--scale", generate.scale, "Screen pixels per image pixel")->check(CLI::Range(1, 64));
+  add_value(generate_app, "--scale", IntField{&generate.scale, {1, 64}},
+            "Screen pixels per image pixel (default: what is easy to see)", "N");
   generate_app->add_option("--set", generate.overrides, "Override a key of parallel.* or data.path; repeat for more")
       ->allow_extra_args(false);
-  generate_app->callback([&] { exit_code = generate_command(generate); });
+  generate_app->callback([&] {
+    if (generate_app->count("--guidance") > 0) generate.guidance = guidance;
+    exit_code = more_than_print([&] { return generate_command(generate); });
+  });
 
   ExportArguments exported;
   auto* export_app = app.add_subcommand("export", "Write the weights as safetensors, with a standalone PyTorch loader");
   export_app->add_option("RUN", exported.run, "Folder of a run")->required();
   export_app->add_option("-o,--out", exported.out, "Folder to write (default: RUN/export)");
   export_app->add_flag("--weights-only", exported.weights_only, "Leave out the PyTorch loader");
-  export_app->callback([&] { exit_code = export_command(exported); });
+  export_app->callback([&] { exit_code = more_than_print([&] { return export_command(exported); }); });
 
   DoctorArguments doctor;
   auto* doctor_app = app.add_subcommand("doctor", "Show what this machine offers and what is missing");
@@ -153,11 +176,12 @@ int main(int argc, char** argv) {
   } catch (const InputError& e) {
     if (speaks()) complain(e.what());  // every rank has read the same
     return 2;
-  } catch (const std::bad_alloc&) {
-    complain("out of memory");
-    return 1;
   } catch (const std::exception& e) {
-    complain(e.what());
+    complain(message_of(e));
+    return 1;
+  }
+  if (!prints_by_the_way && !output_is_written()) {
+    complain(std::string("the output could not be written: ") + std::strerror(errno));
     return 1;
   }
   return exit_code;

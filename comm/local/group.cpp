@@ -52,7 +52,7 @@ void Group::meet(int rank, const char* call, std::chrono::milliseconds deadline)
   }
   const std::uint64_t generation = generation_;
   const auto end = deadline_after(deadline);
-  met_.wait_until(lock, end, [&] { return generation_ != generation || !failure_.empty(); });
+  wait_running(met_, lock, end, [&] { return generation_ != generation || !failure_.empty(); });
   if (generation_ != generation) return;
   if (failure_.empty()) {
     std::vector<int> missing;

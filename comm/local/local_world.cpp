@@ -6,6 +6,7 @@
 
 #include "comm/local/local_communicator.hpp"
 #include "kernels/error.hpp"
+#include "kernels/start_thread.hpp"
 
 namespace blocktrain::comm {
 
@@ -44,7 +45,9 @@ void run_local_world(int size, const std::function<void(Communicator&)>& body) {
   };
   std::vector<std::thread> threads;
   try {
-    for (int rank = 0; rank < size; ++rank) threads.emplace_back(run, rank);
+    for (int rank = 0; rank < size; ++rank) {
+      threads.push_back(start_thread("rank " + std::to_string(rank), [&run, rank] { run(rank); }));
+    }
   } catch (const std::exception& error) {  // the system has no more threads
     failed("starting the ranks", error.what());
   }

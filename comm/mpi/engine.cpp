@@ -9,8 +9,10 @@
 #include <cstring>
 #include <utility>
 
+#include "comm/mpi/launcher_end.hpp"
 #include "comm/wording.hpp"
 #include "kernels/error.hpp"
+#include "kernels/start_thread.hpp"
 
 namespace blocktrain::comm::mpi {
 namespace {
@@ -27,6 +29,11 @@ constexpr microseconds longest_sleep_idle{2000};
 constexpr int sleep_share = 16;
 
 constexpr std::chrono::seconds abort_patience{5};
+constexpr std::chrono::seconds launcher_patience{3};
+// What was posted before abort() has this long to leave, for there may be ranks that do not take theirs.
+constexpr std::chrono::milliseconds abort_drain{200};
+
+using Pace = std::chrono::steady_clock;
 
 }  // namespace
 
@@ -45,10 +52,10 @@ std::shared_ptr<Engine> Engine::start(const MpiOptions& options) {
   std::shared_ptr<Engine> engine(new Engine(options));
   engine->requests_.reserve(64);
   engine->taken_.reserve(64);
-  engine->thread_ = std::thread([engine] { engine->thread_main(); });
+  engine->thread_ = start_thread_with_signals("MPI", [engine] { engine->thread_main(); });
   std::unique_lock lock(engine->mutex_);
-  if (!engine->state_changed_.wait_until(lock, deadline_after(options.start_deadline),
-                                         [&] { return engine->state_ != State::starting; })) {
+  if (!wait_running(engine->state_changed_, lock, deadline_after(options.start_deadline),
+                    [&] { return engine->state_ != State::starting; })) {
     engine->thread_.detach();
     throw RunError("MPI_Init_thread did not return within " + seconds_text(options.start_deadline) +
                    "; other ranks may not have started");
@@ -147,7 +154,7 @@ std::vector<std::shared_ptr<Channel>> Engine::channels() {
 }
 
 void Engine::loop() {
-  auto last_progress = Clock::now();
+  auto last_progress = Pace::now();
   while (true) {
     std::optional<int> abort_code;
     {
@@ -161,7 +168,7 @@ void Engine::loop() {
     progressed |= advance_tasks();
     progressed |= advance_mailboxes();
     drain_abandoned();
-    const auto now = Clock::now();
+    const auto now = Pace::now();
     if (progressed) {
       last_progress = now;
       continue;
@@ -237,7 +244,7 @@ bool Engine::advance_mailboxes() {
   return moved;
 }
 
-void Engine::sleep(bool waiting, Clock::duration since_progress) {
+void Engine::sleep(bool waiting, std::chrono::nanoseconds since_progress) {
   const auto longest = waiting ? longest_sleep_with_tasks : longest_sleep_idle;
   const auto wanted = std::chrono::duration_cast<microseconds>(since_progress / sleep_share);
   std::unique_lock lock(mutex_);
@@ -275,7 +282,7 @@ void Engine::stop(std::chrono::milliseconds deadline) {
   stopping_ = true;
   work_came_ = true;
   woken_.notify_one();
-  if (!state_changed_.wait_until(lock, deadline_after(deadline), [&] { return state_ == State::ended; })) {
+  if (!wait_running(state_changed_, lock, deadline_after(deadline), [&] { return state_ == State::ended; })) {
     lock.unlock();
     thread_.detach();
     throw RunError("rank " + std::to_string(process_rank()) + ": MPI_Finalize did not return within " +
@@ -291,13 +298,27 @@ void Engine::stop(std::chrono::milliseconds deadline) {
 }
 
 void Engine::abort(int exit_code) {
+  for (const auto& channel : channels()) {
+    try {
+      channel->mailbox.flush(abort_drain);
+    } catch (const std::exception&) {
+      // Whoever does not take what was posted is not waited for.
+    }
+  }
+  // After MPI_Abort mpirun would wait for hosts that it cannot reach; ended by one of its own host it always says 1. A
+  // rank of another host gives those there the time to do so, who have noticed, too, if a rank is lost.
+  if (exit_code == 1 && job_has_several_hosts()) {
+    const bool ending = end_launcher();
+    std::this_thread::sleep_for(ending ? abort_patience : launcher_patience);
+    if (ending) _exit(exit_code);
+  }
   {
     std::unique_lock lock(mutex_);
     abort_code_ = exit_code;
     work_came_ = true;
     woken_.notify_one();
     // MPI_Abort ends the process from the engine's thread, unless that thread hangs in MPI or has ended.
-    state_changed_.wait_until(lock, deadline_after(abort_patience), [&] { return state_ == State::ended; });
+    wait_running(state_changed_, lock, deadline_after(abort_patience), [&] { return state_ == State::ended; });
   }
   _exit(exit_code);
 }

@@ -42,7 +42,7 @@ class Engine : public std::enable_shared_from_this<Engine> {
   /// Ends the thread, with MPI_Finalize as its last call. Throws RunError if that takes longer than `deadline`; the
   /// thread is then left behind.
   void stop(std::chrono::milliseconds deadline);
-  /// MPI_Abort; _exit if that does not end the process within some seconds.
+  /// Ends the job without waiting for any rank; _exit if that does not end the process within some seconds.
   [[noreturn]] void abort(int exit_code);
 
   /// Engine thread: makes a channel of `communicator`, which it takes over. Collective over its ranks.
@@ -60,7 +60,7 @@ class Engine : public std::enable_shared_from_this<Engine> {
   bool advance_tasks();
   void drain_abandoned();
   bool advance_mailboxes();
-  void sleep(bool waiting, Clock::duration since_progress);
+  void sleep(bool waiting, std::chrono::nanoseconds since_progress);
   void fail_everything(std::exception_ptr error);
 
   const MpiOptions options_;

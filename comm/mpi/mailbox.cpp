@@ -42,7 +42,7 @@ void Mailbox::flush(std::chrono::milliseconds deadline) {
     }
     return true;
   };
-  const bool in_time = sent_some_.wait_until(lock, deadline_after(deadline), all_sent);
+  const bool in_time = wait_running(sent_some_, lock, deadline_after(deadline), all_sent);
   if (failure_) std::rethrow_exception(failure_);
   if (in_time) return;
   std::vector<int> missing;

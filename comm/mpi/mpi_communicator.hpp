@@ -28,6 +28,7 @@ class MpiCommunicator final : public Communicator {
   Traffic traffic() const override { return traffic_.read(); }
   std::size_t all_reduce_buffer_bytes(std::size_t count) const override;
   void set_deadline(std::chrono::milliseconds deadline) override { deadline_.store(deadline); }
+  std::chrono::milliseconds deadline() const { return deadline_.load(); }
   [[noreturn]] void abort(int exit_code) override { engine_->abort(exit_code); }
 
  private:

@@ -35,11 +35,12 @@ std::unique_ptr<MpiWorld> MpiWorld::start(const MpiOptions& options) {
 
 void MpiWorld::finish() {
   if (finished_) return;
-  for (const auto& channel : engine_->channels()) channel->mailbox.flush(finish_deadline_);
+  const auto deadline = finish_deadline_.value_or(static_cast<const mpi::MpiCommunicator&>(*world_).deadline());
+  for (const auto& channel : engine_->channels()) channel->mailbox.flush(deadline);
   // Until all are here this rank still receives, so that nobody's flush waits for a rank inside MPI_Finalize.
   const auto closing = std::make_shared<mpi::Barrier>(engine_->world()->peers, mpi::Barrier::Kind::closing);
-  engine_->run(closing, "the end of the run", finish_deadline_);
-  engine_->stop(finish_deadline_);
+  engine_->run(closing, "the end of the run", deadline);
+  engine_->stop(deadline);
   finished_ = true;
 }
 

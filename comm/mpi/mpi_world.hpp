@@ -5,7 +5,9 @@
 /// One thread per process, started here, makes every call of MPI (MPI_THREAD_FUNNELED): it starts nonblocking
 /// operations for the other threads and tests them, so no thread ever blocks inside MPI past its deadline.
 
+#include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "comm/communicator.hpp"
@@ -17,8 +19,9 @@ struct MpiOptions {
   std::chrono::milliseconds deadline{std::chrono::seconds(300)};
   /// How long MPI_Init may take.
   std::chrono::milliseconds start_deadline{std::chrono::seconds(120)};
-  /// How long finish() waits for the other ranks to come to their end as well, and then for MPI_Finalize.
-  std::chrono::milliseconds finish_deadline{std::chrono::seconds(300)};
+  /// How long finish() waits for the other ranks to come to their end as well, and then for MPI_Finalize. Without it:
+  /// the deadline that world() has by then.
+  std::optional<std::chrono::milliseconds> finish_deadline;
   /// Longest single MPI message; more is cut into several (MPI counts in int). The same on all ranks.
   std::size_t chunk_bytes = std::size_t{1} << 30;
 };
@@ -58,7 +61,7 @@ class MpiWorld {
 
   std::shared_ptr<mpi::Engine> engine_;
   std::unique_ptr<Communicator> world_;
-  std::chrono::milliseconds finish_deadline_{0};
+  std::optional<std::chrono::milliseconds> finish_deadline_;
   int exceptions_at_start_ = 0;
   bool finished_ = false;
 };

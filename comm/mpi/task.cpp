@@ -27,7 +27,7 @@ void Task::complete(std::exception_ptr error) {
 
 void Task::await() {
   std::unique_lock lock(mutex_);
-  if (!completed_.wait_until(lock, end_ + engine_grace, [&] { return done_; })) {
+  if (!wait_running(completed_, lock, end_ + engine_grace, [&] { return done_; })) {
     throw RunError("rank " + std::to_string(process_rank()) + ": " + call_ + " failed: MPI did not return for " +
                    seconds_text(deadline_ + engine_grace) + "; other ranks may be dead or the network stuck");
   }

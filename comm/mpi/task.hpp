@@ -25,7 +25,7 @@ class Task {
   /// After give_up: true when MPI no longer uses the task's buffers.
   virtual bool drained() { return true; }
   void complete(std::exception_ptr error);
-  bool is_late() const { return Clock::now() > end_; }
+  bool is_late() const { return RunningClock::now() > end_; }
   std::string late_text() const { return late_text(call_, deadline_); }
 
   // Calling thread.
@@ -42,7 +42,7 @@ class Task {
   std::exception_ptr error_;
   const char* call_ = "";
   std::chrono::milliseconds deadline_{0};
-  Clock::time_point end_;
+  RunningClock::time_point end_;
 };
 
 }  // namespace blocktrain::comm::mpi

@@ -244,7 +244,7 @@ bool NcclCommunicator::still_pending(void* stream) {
 }
 
 void NcclCommunicator::expect_in_time() {
-  if (Clock::now() <= end_) return;
+  if (RunningClock::now() <= end_) return;
   std::string what =
       "it did not end within " + seconds_text(options_.deadline) + "; another rank may be dead, stuck or overloaded";
   const std::string last = nccl_->get_last_error(communicator_);

@@ -74,10 +74,10 @@ class NcclCommunicator final : public DeviceCommunicator {
   DeviceEvent ended_;             ///< passed when what was started last has ended on the device
   void* stream_ = nullptr;        ///< that of what is pending
   bool pending_ = false;
-  const char* call_ = "";     ///< that is under way
-  Clock::time_point end_;     ///< of its time
-  std::string failure_;       ///< why no operation is possible any more
-  bool left_behind_ = false;  ///< NCCL did not return from its abort
+  const char* call_ = "";         ///< that is under way
+  RunningClock::time_point end_;  ///< of its time
+  std::string failure_;           ///< why no operation is possible any more
+  bool left_behind_ = false;      ///< NCCL did not return from its abort
   TrafficCounters traffic_;
   std::atomic<bool> in_collective_{false};
 };

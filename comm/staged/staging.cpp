@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "comm/backoff.hpp"
+#include "comm/deadline.hpp"
 #include "comm/wording.hpp"
 #include "kernels/error.hpp"
 
@@ -37,7 +38,7 @@ void Staging::await(void* stream, const char* what, std::chrono::milliseconds de
   const auto end = deadline_after(deadline);
   const Backoff backoff;
   while (!copied_.passed()) {
-    if (Clock::now() > end) {
+    if (RunningClock::now() > end) {
       throw RunError(std::string("the copy ") + what + " the device did not end within " + seconds_text(deadline) +
                      "; what its stream was given before may be stuck");
     }

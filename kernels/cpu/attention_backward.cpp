@@ -1,4 +1,5 @@
 #include "kernels/cpu/attention.hpp"
+#include "kernels/cpu/attention_long.hpp"
 #include "kernels/cpu/cpu_ops.hpp"
 #include "kernels/cpu/parallel.hpp"
 #include "kernels/cpu/small_gemm.hpp"
@@ -100,9 +101,11 @@ void CpuOps::attention_backward(const Tensor& dqkv, const Tensor& dout, const Te
   BLOCKTRAIN_EXPECTS(dqkv.contiguous() && dqkv.size() == qkv.size());
   BLOCKTRAIN_EXPECTS(dout.contiguous() && dout.size() * 3 == qkv.size() && out.size() == dout.size());
   BLOCKTRAIN_EXPECTS(log_sum_exp.contiguous() && log_sum_exp.size() == shape.samples * heads * shape.tokens);
-  BLOCKTRAIN_EXPECTS(attention::scratch_floats(shape) <= static_cast<std::int64_t>(Workspace::thread_floats));
+  const bool whole = attention::fits_whole(shape);
+  BLOCKTRAIN_EXPECTS(whole || shape.head_width <= attention::widest_head);
   const float* in = qkv.as<float>();
   const float* dp = dout.as<float>();
+  const float* op = out.as<float>();
   const float* lp = log_sum_exp.as<float>();
   float* gp = dqkv.as<float>();
   parallel_ranges(threads_, shape.samples * heads, shape.heads_per_piece(),
@@ -110,8 +113,14 @@ void CpuOps::attention_backward(const Tensor& dqkv, const Tensor& dout, const Te
                     for (std::int64_t i = begin; i < end; ++i) {
                       const std::int64_t n = i / heads, column = i % heads * shape.head_width;
                       const std::int64_t offset = n * shape.tokens * 3 * shape.width + column;
-                      backward_head(shape, Scratch(workspace_, thread), in + offset,
-                                    dp + n * shape.tokens * shape.width + column, lp + i * shape.tokens, gp + offset);
+                      const std::int64_t row = n * shape.tokens * shape.width + column;
+                      const Scratch scratch(workspace_, thread);
+                      if (whole) {
+                        backward_head(shape, scratch, in + offset, dp + row, lp + i * shape.tokens, gp + offset);
+                      } else {
+                        attention::backward_long_head(shape, scratch, in + offset, dp + row, op + row,
+                                                      lp + i * shape.tokens, gp + offset);
+                      }
                     }
                   });
 }

@@ -1,4 +1,5 @@
 #include "kernels/cpu/attention.hpp"
+#include "kernels/cpu/attention_long.hpp"
 #include "kernels/cpu/cpu_ops.hpp"
 #include "kernels/cpu/parallel.hpp"
 #include "kernels/cpu/small_gemm.hpp"
@@ -75,7 +76,8 @@ void CpuOps::attention_forward(const Tensor& out, const Tensor& log_sum_exp, con
   const Shape shape(qkv, heads);
   BLOCKTRAIN_EXPECTS(out.contiguous() && out.size() * 3 == qkv.size());
   BLOCKTRAIN_EXPECTS(log_sum_exp.contiguous() && log_sum_exp.size() == shape.samples * heads * shape.tokens);
-  BLOCKTRAIN_EXPECTS(attention::scratch_floats(shape) <= static_cast<std::int64_t>(Workspace::thread_floats));
+  const bool whole = attention::fits_whole(shape);
+  BLOCKTRAIN_EXPECTS(whole || shape.head_width <= attention::widest_head);
   const float* in = qkv.as<float>();
   float* op = out.as<float>();
   float* lp = log_sum_exp.as<float>();
@@ -83,8 +85,9 @@ void CpuOps::attention_forward(const Tensor& out, const Tensor& log_sum_exp, con
                   [&](std::int64_t begin, std::int64_t end, int thread) {
                     for (std::int64_t i = begin; i < end; ++i) {
                       const std::int64_t n = i / heads, column = i % heads * shape.head_width;
-                      forward_head(shape, Scratch(workspace_, thread), in + n * shape.tokens * 3 * shape.width + column,
-                                   op + n * shape.tokens * shape.width + column, lp + i * shape.tokens);
+                      const auto head = whole ? forward_head : attention::forward_long_head;
+                      head(shape, Scratch(workspace_, thread), in + n * shape.tokens * 3 * shape.width + column,
+                           op + n * shape.tokens * shape.width + column, lp + i * shape.tokens);
                     }
                   });
 }

@@ -1,5 +1,8 @@
 #include "kernels/cpu/cpu_facts.hpp"
 
+#include "kernels/cpu/attention_long.hpp"
+#include "kernels/cpu/workspace.hpp"
+
 namespace blocktrain::kernels {
 
 std::string cpu_matrix_products() {
@@ -12,12 +15,15 @@ std::string cpu_matrix_products() {
 #endif
 }
 
-bool cpu_threads_supported() {
-#ifdef _OPENMP
-  return true;
-#else
-  return false;
-#endif
+std::int64_t cpu_attention_widest_head() { return attention::widest_head; }
+
+bool cpu_attention_serves(std::int64_t tokens, std::int64_t head_width) {
+  const attention::Shape shape(Tensor(nullptr, DType::float32, {1, tokens, 3 * head_width}), 1);
+  return attention::fits_whole(shape) || head_width <= attention::widest_head;
+}
+
+std::size_t cpu_scratch_bytes(int threads) {
+  return (Workspace::shared_floats + static_cast<std::size_t>(threads) * Workspace::thread_floats) * sizeof(float);
 }
 
 }  // namespace blocktrain::kernels

@@ -1,13 +1,16 @@
 #include "kernels/cpu/cpu_ops.hpp"
 
+#include "kernels/cpu/cpu_facts.hpp"
+#include "kernels/cpu/team.hpp"
+
 namespace blocktrain::kernels {
 
 Workspace::Workspace(int threads)
     : memory_((BLOCKTRAIN_EXPECTS(threads >= 1),
                Arena::host("workspace of the CPU ops",
-                           (shared_floats + static_cast<std::size_t>(threads) * thread_floats) * sizeof(float)))) {}
+                           cpu_scratch_bytes(threads)))) {}
 
-CpuOps::CpuOps(int threads) : threads_(threads), workspace_(threads) {}
+CpuOps::CpuOps(int threads) : threads_(threads), workspace_(threads) { prepare_team(threads); }
 
 std::unique_ptr<Ops> make_cpu_ops(int threads) { return std::make_unique<CpuOps>(threads); }
 

@@ -37,10 +37,9 @@ void CpuOps::draw_sigma(const Tensor& sigma, const SigmaInterval* interval_here,
   const SigmaInterval& interval = *interval_here;
   BLOCKTRAIN_EXPECTS(sigma.contiguous() && interval.lo > 0 && interval.lo <= interval.hi);
   float* const out = sigma.as<float>();
-  const RandomKey own{key.seed, Purpose::sigma, key.block};
   parallel_ranges(threads_, sigma.size(), 64, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t n = begin; n < end; ++n) {
-      const auto words = random_words(own, state->step, first_sample + static_cast<std::uint32_t>(n), 0);
+      const auto words = random_words(key, state->step, first_sample + static_cast<std::uint32_t>(n), 0);
       const bool exactly_hi = uniform_open(words[1]) < interval.at_hi_fraction;
       const double drawn = exactly_hi ? interval.hi : draw(interval, uniform_open(words[0]));
       out[n] = static_cast<float>(std::clamp(drawn, interval.lo, interval.hi));

@@ -56,11 +56,13 @@ void CpuOps::linear_gelu_forward(const Tensor& out, const Tensor& pre, const Ten
        pre.as<float>(), columns, {false, bias.as<float>(), out.as<float>(), nullptr});
 }
 
-void CpuOps::gelu_linear_backward(const Tensor& dpre, const Tensor& dweight, const Tensor& dbias, const Tensor& dy,
-                                  const Tensor& pre, const Tensor& weight, bool kept, GradientWrite write) {
+void CpuOps::gelu_linear_backward(const Tensor& dpre, const Tensor& dpre_sums, const Tensor& dweight,
+                                  const Tensor& dbias, const Tensor& dy, const Tensor& pre, const Tensor& weight,
+                                  bool kept, GradientWrite write) {
   const std::int64_t rows = dy.dim(0), columns = weight.row_size();
   BLOCKTRAIN_EXPECTS(pre.contiguous() && dpre.contiguous() && dpre.size() == pre.size());
   BLOCKTRAIN_EXPECTS(pre.dim(0) == rows && pre.row_size() == columns && dy.contiguous() && weight.contiguous());
+  BLOCKTRAIN_EXPECTS(dpre_sums.contiguous() && dpre_sums.size() == columns);
   // Both need the same exponential: the GELU's output goes where its gradient will be, its derivative over its input.
   float* in = pre.as<float>();
   float* active = dpre.as<float>();
@@ -83,6 +85,7 @@ void CpuOps::gelu_linear_backward(const Tensor& dpre, const Tensor& dweight, con
   linear_backward({}, dweight, dbias, dy, dpre, weight, false, write);
   gemm(threads_, workspace_, rows, columns, weight.dim(0), {dy.as<float>(), dy.row_stride, false},
        {weight.as<float>(), columns, false}, active, columns, {false, nullptr, nullptr, in});
+  sum_columns(dpre_sums.as<float>(), dpre, write);
 }
 
 void CpuOps::sum_columns(float* out, const Tensor& matrix, GradientWrite write) {

@@ -3,11 +3,10 @@
 /// threads, so results are the same bits on any number of them.
 
 #include <cstdint>
+#include <memory>
 #include <type_traits>
 
-#ifdef _OPENMP
-#include <omp.h>
-#endif
+#include "kernels/cpu/team.hpp"
 
 namespace blocktrain::kernels {
 
@@ -34,20 +33,18 @@ BLOCKTRAIN_ONE_COPY void call_piece(F& f, std::int64_t i, [[maybe_unused]] int t
 }  // namespace detail
 
 /// Calls f(i), or f(i, thread) with thread in [0, threads), for every i in [0, count). Pieces are handed to
-/// threads in order, as they become free. Without OpenMP, or with one thread or piece: a plain loop in the
-/// caller. f must not throw. Several threads of a process may call this at once; each has its own team.
+/// threads in order, as they become free. With one thread or piece, and inside a piece: a plain loop in the caller.
+/// f must not throw. Several threads of a process may call this at once; each has its own team (kernels/cpu/team.hpp).
 template <class F>
 void parallel_for(int threads, std::int64_t count, F&& f) {
-#ifdef _OPENMP
-  if (threads > 1 && count > 1) {
-    const int team = count < threads ? static_cast<int>(count) : threads;
-#pragma omp parallel for schedule(dynamic, 1) num_threads(team)
-    for (std::int64_t i = 0; i < count; ++i) detail::call_piece(f, i, omp_get_thread_num());
+  using Function = std::remove_reference_t<F>;
+  if (threads > 1 && count > 1 && !detail::inside_piece()) {
+    const auto piece = [](void* context, std::int64_t i, int thread) {
+      detail::call_piece(*static_cast<Function*>(context), i, thread);
+    };
+    detail::run_pieces(threads, count, piece, const_cast<std::remove_const_t<Function>*>(std::addressof(f)));
     return;
   }
-#else
-  static_cast<void>(threads);
-#endif
   for (std::int64_t i = 0; i < count; ++i) detail::call_piece(f, i, 0);
 }
 

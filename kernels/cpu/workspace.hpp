@@ -9,8 +9,8 @@ namespace blocktrain::kernels {
 
 class Workspace {
  public:
-  /// Floats of each thread's piece: one head in attention's backward pass, 5800 tokens at a head width of 64. Pages
-  /// that no shape needs are never touched.
+  /// Floats of each thread's piece: one head in attention's backward pass, 5800 tokens at a head width of 64; longer
+  /// ones are cut. Pages that no shape needs are never touched.
   static constexpr std::size_t thread_floats = std::size_t{1} << 22;
   /// Floats of the shared piece: partial sums of a weight gradient.
   static constexpr std::size_t shared_floats = std::size_t{1} << 21;

@@ -30,8 +30,6 @@ cublasLtEpilogue_t epilogue(MatmulEnd::Kind kind) {
       return CUBLASLT_EPILOGUE_GELU_BIAS;
     case MatmulEnd::Kind::bias_gelu_keep:
       return CUBLASLT_EPILOGUE_GELU_AUX_BIAS;
-    case MatmulEnd::Kind::gelu_gradient:
-      return CUBLASLT_EPILOGUE_DGELU;
     case MatmulEnd::Kind::bias_gradient:
       return CUBLASLT_EPILOGUE_BGRADB;
   }
@@ -42,8 +40,7 @@ cublasLtEpilogue_t epilogue(MatmulEnd::Kind kind) {
 /// Whether cuBLASLt may be asked for this end. Its GELU is of bfloat16's accuracy, and wants the rows of `kept` at
 /// steps of 16 bytes.
 bool ends_can(const MatmulEnd& end, DType type) {
-  const bool gelu = end.kind == MatmulEnd::Kind::bias_gelu || end.kind == MatmulEnd::Kind::bias_gelu_keep ||
-                    end.kind == MatmulEnd::Kind::gelu_gradient;
+  const bool gelu = end.kind == MatmulEnd::Kind::bias_gelu || end.kind == MatmulEnd::Kind::bias_gelu_keep;
   if (gelu && type != DType::bfloat16) return false;
   return end.kept.empty() || (end.kept.row_size() % 8 == 0 && alignment(end.kept.data) >= 16);
 }
@@ -69,8 +66,6 @@ const char* name(MatmulEnd::Kind kind) {
     case MatmulEnd::Kind::bias_gelu:
     case MatmulEnd::Kind::bias_gelu_keep:
       return " with a bias and GELU";
-    case MatmulEnd::Kind::gelu_gradient:
-      return " with GELU's gradient";
     case MatmulEnd::Kind::bias_gradient:
       return " with a bias's gradient";
   }

@@ -21,7 +21,6 @@ struct MatmulEnd {
     bias,            ///< + bias
     bias_gelu,       ///< gelu(+ bias)
     bias_gelu_keep,  ///< the same, and `kept` takes the GELU's input
-    gelu_gradient,   ///< * gelu'(kept)
     bias_gradient,   ///< nothing, but `bias` [M] is overwritten with the column sums of a, which is transposed
   };
   Kind kind = Kind::none;

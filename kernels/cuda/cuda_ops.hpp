@@ -43,8 +43,9 @@ class CudaOps final : public Ops {
                        const Tensor& weight, bool add_dx, GradientWrite write) override;
   void linear_gelu_forward(const Tensor& out, const Tensor& pre, const Tensor& x, const Tensor& weight,
                            const Tensor& bias) override;
-  void gelu_linear_backward(const Tensor& dpre, const Tensor& dweight, const Tensor& dbias, const Tensor& dy,
-                            const Tensor& pre, const Tensor& weight, bool kept, GradientWrite write) override;
+  void gelu_linear_backward(const Tensor& dpre, const Tensor& dpre_sums, const Tensor& dweight, const Tensor& dbias,
+                            const Tensor& dy, const Tensor& pre, const Tensor& weight, bool kept,
+                            GradientWrite write) override;
   void gelu_forward(const Tensor& out, const Tensor& x) override;
   void gelu_backward(const Tensor& dx, const Tensor& dy, const Tensor& x) override;
   void silu_forward(const Tensor& out, const Tensor& x) override;

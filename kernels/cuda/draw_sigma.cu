@@ -24,9 +24,8 @@ void CudaOps::draw_sigma(const Tensor& sigma, const SigmaInterval* interval, con
                          const StepState* state, std::uint32_t first_sample) {
   BLOCKTRAIN_EXPECTS(sigma.contiguous() && interval != nullptr);
   float* const out = pointer<float>(sigma);
-  const RandomKey own{key.seed, Purpose::sigma, key.block};
   each(stream_, sigma.size(), [=] __device__(std::int64_t n) {
-    const auto words = random_words(own, state->step, first_sample + static_cast<std::uint32_t>(n), 0);
+    const auto words = random_words(key, state->step, first_sample + static_cast<std::uint32_t>(n), 0);
     const bool exactly_hi = uniform_open(words[1]) < interval->at_hi_fraction;
     const double drawn = exactly_hi ? interval->hi : draw(*interval, uniform_open(words[0]));
     out[n] = static_cast<float>(fmin(fmax(drawn, interval->lo), interval->hi));

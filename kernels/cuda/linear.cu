@@ -1,4 +1,5 @@
 // Matrix products and linear layers, by cuBLASLt with the fused ends that it has.
+#include "kernels/cuda/activations.cuh"
 #include "kernels/cuda/column_sums.cuh"
 #include "kernels/cuda/cuda_ops.hpp"
 #include "kernels/cuda/plain_matmul.cuh"
@@ -24,6 +25,36 @@ struct Entries {
   }
   __device__ void pack(std::int64_t, std::int64_t, std::int64_t, int, const Raw<T>& loaded, Lanes (&term)[sums]) const {
     term[0] = unpack(loaded);
+  }
+};
+
+/// dpre = d * gelu'(pre), where dpre holds d, and the terms of the sums down its columns.
+template <class T>
+struct GeluGradient {
+  static constexpr int sums = 1;
+  T* dpre;
+  const T* pre;
+  __device__ void operator()(std::int64_t, std::int64_t row, std::int64_t column, std::int64_t width,
+                             float (&term)[sums]) const {
+    const std::int64_t i = row * width + column;
+    term[0] = to_float(dpre[i]) * gelu_derivative(to_float(pre[i]));
+    dpre[i] = from_float<T>(term[0]);
+  }
+  static constexpr int rows_at_once = 4;
+  struct Loaded {
+    Raw<T> d, pre;
+  };
+  __device__ int of_column(std::int64_t, std::int64_t) const { return 0; }
+  __device__ Loaded load(std::int64_t row, std::int64_t column, std::int64_t width) const {
+    const std::int64_t i = row * width + column;
+    return {load_raw(dpre + i), load_raw(pre + i)};
+  }
+  __device__ void pack(std::int64_t row, std::int64_t column, std::int64_t width, int, const Loaded& loaded,
+                       Lanes (&term)[sums]) const {
+    const Lanes d = unpack(loaded.d), x = unpack(loaded.pre);
+#pragma unroll
+    for (int l = 0; l < lanes; ++l) term[0].value[l] = d.value[l] * gelu_derivative(x.value[l]);
+    store_lanes(dpre + row * width + column, term[0]);
   }
 };
 
@@ -100,15 +131,23 @@ void CudaOps::linear_gelu_forward(const Tensor& out, const Tensor& pre, const Te
   gelu_forward(out, pre);
 }
 
-void CudaOps::gelu_linear_backward(const Tensor& dpre, const Tensor& dweight, const Tensor& dbias, const Tensor& dy,
-                                   const Tensor& pre, const Tensor& weight, bool kept, GradientWrite write) {
+void CudaOps::gelu_linear_backward(const Tensor& dpre, const Tensor& dpre_sums, const Tensor& dweight,
+                                   const Tensor& dbias, const Tensor& dy, const Tensor& pre, const Tensor& weight,
+                                   bool kept, GradientWrite write) {
   BLOCKTRAIN_EXPECTS(dpre.contiguous() && pre.contiguous() && dpre.size() == pre.size() && weight.contiguous());
   if (!kept) gelu_forward(dpre, pre);
   linear_backward({}, dweight, dbias, dy, dpre, weight, false, write);
-  const MatmulEnd end{MatmulEnd::Kind::gelu_gradient, {}, pre};
-  if (matmul_.multiply(stream_, workspace_, dpre, dy, false, weight, false, false, end)) return;
+  BLOCKTRAIN_EXPECTS(dpre_sums.contiguous() && dpre_sums.size() == dpre.row_size());
+  // cuBLASLt can end the product in GELU's gradient, but on Hopper by kernels made for Ampere, which take twice as
+  // long; and a pass of our own sums the columns as well, which would have to be read again otherwise.
   matmul(dpre, dy, false, weight, false, false);
-  gelu_backward(dpre, dpre, pre);
+  with_stored_type(dpre.dtype, [&](auto type) {
+    using T = decltype(type);
+    const GeluGradient<T> term{pointer<T>(dpre), pointer<T>(pre)};
+    const bool packs = dpre.row_size() % lanes == 0 && packs_at(term.dpre) && packs_at(term.pre);
+    column_sums(stream_, workspace_, 1, dpre.dim(0), dpre.row_size(), packs, term,
+                TakeSum{pointer<float>(dpre_sums), write == GradientWrite::add});
+  });
 }
 
 void CudaOps::sum_columns(const Tensor& out, const Tensor& matrix, GradientWrite write) {

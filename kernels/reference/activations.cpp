@@ -43,13 +43,19 @@ void ReferenceOps::linear_gelu_forward(const Tensor& out, const Tensor& pre, con
   gelu_forward(out, pre);
 }
 
-void ReferenceOps::gelu_linear_backward(const Tensor& dpre, const Tensor& dweight, const Tensor& dbias,
-                                        const Tensor& dy, const Tensor& pre, const Tensor& weight, bool kept,
-                                        GradientWrite write) {
+void ReferenceOps::gelu_linear_backward(const Tensor& dpre, const Tensor& dpre_sums, const Tensor& dweight,
+                                        const Tensor& dbias, const Tensor& dy, const Tensor& pre, const Tensor& weight,
+                                        bool kept, GradientWrite write) {
   if (!kept) gelu_forward(dpre, pre);
   linear_backward({}, dweight, dbias, dy, dpre, weight, false, write);
   matmul(dpre, dy, false, weight, false, false);
   gelu_backward(dpre, dpre, pre);
+  const Index columns = dpre.row_size();
+  for (Index c = 0; c < columns; ++c) {
+    double sum = write == GradientWrite::add ? dpre_sums.as<double>()[c] : 0;
+    for (Index r = 0; r < dpre.dim(0); ++r) sum += dpre.as<double>()[r * columns + c];
+    dpre_sums.as<double>()[c] = sum;
+  }
 }
 
 void ReferenceOps::gelu_forward(const Tensor& out, const Tensor& x) { apply(out, x, gelu); }

@@ -44,9 +44,8 @@ void ReferenceOps::draw_sigma(const Tensor& sigma, const SigmaInterval* interval
                               const StepState* state, std::uint32_t first_sample) {
   const SigmaInterval& interval = *interval_here;
   BLOCKTRAIN_EXPECTS(is_vector(sigma, sigma.size()) && interval.lo > 0 && interval.lo <= interval.hi);
-  const RandomKey own{key.seed, Purpose::sigma, key.block};
   for (Index n = 0; n < sigma.size(); ++n) {
-    const auto words = random_words(own, state->step, first_sample + static_cast<std::uint32_t>(n), 0);
+    const auto words = random_words(key, state->step, first_sample + static_cast<std::uint32_t>(n), 0);
     const bool exactly_hi = uniform_open(words[1]) < interval.at_hi_fraction;
     const double drawn = exactly_hi ? interval.hi : draw(interval, uniform_open(words[0]));
     at(sigma, n) = std::clamp(drawn, interval.lo, interval.hi);  // rounding must not leave the interval

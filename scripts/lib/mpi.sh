@@ -28,8 +28,12 @@ bt_mpirun() {
   local np=$1
   shift
   local -a launch=(mpirun -np "$np")
-  if mpirun --version 2>/dev/null | grep -q "Open MPI"; then
-    launch+=(-q --map-by :OVERSUBSCRIBE --bind-to none)
+  local version
+  version=$(mpirun --version 2>/dev/null) || version=
+  if [[ $version == *"Open MPI"* ]]; then
+    # Quiet about ranks that end with a code that is not 0; there is no word for that from version 5 on.
+    [[ ! $version =~ Open\ MPI\)\ [1-4]\. ]] || launch+=(-q)
+    launch+=(--map-by :OVERSUBSCRIBE --bind-to none)
     # mpirun kills its ranks a second after TERM, and a batch system may send that to every process: hold it back.
     # (The ranks get it all the same, and save.) coreutils before 8.31 cannot.
     ! env --block-signal=TERM true 2>/dev/null || launch=(env --block-signal=TERM "${launch[@]}")

@@ -50,6 +50,30 @@ BOOST_AUTO_TEST_CASE(names_hash_as_fnv_1a) {
   BOOST_TEST(name_hash("foobar") == 0xbf9cf968u);
 }
 
+BOOST_AUTO_TEST_CASE(names_of_one_hash_are_refused) {
+  const std::string one = "layers.40473.norm.gain", other = "layers.47217.mlp.gate";
+  BOOST_REQUIRE_EQUAL(name_hash(one), name_hash(other));
+  const auto names_both = [&](const std::logic_error& e) {
+    const std::string what = e.what();
+    return what.find(one) != std::string::npos && what.find(other) != std::string::npos;
+  };
+  ParameterLayout layout;
+  layout.add_normal(one, 2, 2, 1, false);
+  BOOST_CHECK_EXCEPTION(layout.add_zeros(other, {3}), std::logic_error, names_both);
+  layout.take();
+  layout.add_zeros(other, {3});  // of another network
+  BOOST_CHECK_EXCEPTION(layout.add_xavier(one, 2, 2), std::logic_error, names_both);
+}
+
+BOOST_AUTO_TEST_CASE(no_network_that_a_config_can_ask_for_has_names_of_one_hash) {
+  constexpr int most = 4096;  // of layers, and of blocks
+  ParameterNames names;
+  for (int b = 0; b < most; ++b) {
+    const auto block = make_dit(test::small_config(), {b, most, b, 1});
+    for (const Parameter& p : block->parameters()) names.add(p.name);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(a_layer_starts_alike_whichever_block_owns_it) {
   const DitConfig c = test::small_config();
   const auto whole = initialized(*make_dit(c, {0, 1, 0, 6}), 5, DType::float32);

@@ -113,6 +113,33 @@ BOOST_AUTO_TEST_CASE(a_perfect_denoiser_sees_noise_of_the_level_it_is_told) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(samples_start_as_noisy_targets_are_distributed) {
+  // A target of deviation sd_y with noise of level sigma has deviation sqrt(sd_y^2 + sigma^2): at sigma = sd_y that is
+  // far from either alone.
+  for (const SamplerKind kind : kinds) {
+    for (const double deviation : {0.5, 2.0}) {
+      const std::int64_t samples = 3;
+      const SamplerSettings asked{kind, 4, deviation};
+      const HostTensor normal(DType::float64, {samples, elements});
+      Fixed f(samples);
+      f.ops->random_normal(*normal, {4, kernels::Purpose::sampling, 0}, 0, 7);
+      bool first = true;
+      const DenoiseFunction look = [&](const Tensor& d, const Tensor& z, double, const Tensor&) {
+        if (first) {
+          const std::vector<double> found = values_of(z), unit = values_of(*normal);
+          for (std::size_t i = 0; i < found.size(); ++i) {
+            BOOST_REQUIRE_CLOSE(found[i], unit[i] * deviation * std::sqrt(2.0), 1e-9);
+          }
+        }
+        first = false;
+        f.ops->copy(d, *f.y);
+      };
+      f.sampler.run(*f.ops, look, {deviation, deviation / 3, 0.01}, *f.label, asked, 7);
+      BOOST_TEST(!first);
+    }
+  }
+}
+
 BOOST_AUTO_TEST_CASE(euler_is_of_first_order_and_heun_of_second) {
   const GaussianTarget target{0.3, 0.5};
   NoiseSettings noise;

@@ -62,10 +62,6 @@ std::vector<float> pack(const void* data, const Layout& m, bool across) {
 
 constexpr float root_two_over_pi = 0.7978845608f, cubic = 0.044715f;
 float gelu(float x) { return 0.5f * x * (1 + std::tanh(root_two_over_pi * (x + cubic * x * x * x))); }
-float gelu_slope(float x) {
-  const float t = std::tanh(root_two_over_pi * (x + cubic * x * x * x));
-  return 0.5f * (1 + t) + 0.5f * x * (1 - t * t) * root_two_over_pi * (1 + 3 * cubic * x * x);
-}
 
 struct Product {
   Description what;
@@ -111,8 +107,6 @@ struct Product {
         value += load(what.bias, what.bias_type, i);
         store(what.aux, what.aux_type, aux_at, value);
         return gelu(value);
-      case CUBLASLT_EPILOGUE_DGELU:
-        return value * gelu_slope(load(what.aux, what.aux_type, aux_at));
       default:
         return value;
     }
@@ -120,7 +114,7 @@ struct Product {
 };
 
 bool gelu_end(cublasLtEpilogue_t end) {
-  return end == CUBLASLT_EPILOGUE_GELU_BIAS || end == CUBLASLT_EPILOGUE_GELU_AUX_BIAS || end == CUBLASLT_EPILOGUE_DGELU;
+  return end == CUBLASLT_EPILOGUE_GELU_BIAS || end == CUBLASLT_EPILOGUE_GELU_AUX_BIAS;
 }
 bool known_end(cublasLtEpilogue_t end) {
   return end == CUBLASLT_EPILOGUE_DEFAULT || end == CUBLASLT_EPILOGUE_BIAS ||
@@ -129,9 +123,8 @@ bool known_end(cublasLtEpilogue_t end) {
 
 /// Whether an end has what it reads and writes, where the real library wants it.
 bool end_fits(const Description& what, const Layout& d) {
-  const bool plain = what.end == CUBLASLT_EPILOGUE_DEFAULT, slope = what.end == CUBLASLT_EPILOGUE_DGELU;
-  const bool aux = slope || what.end == CUBLASLT_EPILOGUE_GELU_AUX_BIAS;
-  if ((what.bias == nullptr) != (plain || slope) || (what.aux == nullptr) == aux) return false;
+  const bool plain = what.end == CUBLASLT_EPILOGUE_DEFAULT, aux = what.end == CUBLASLT_EPILOGUE_GELU_AUX_BIAS;
+  if ((what.bias == nullptr) != plain || (what.aux == nullptr) == aux) return false;
   if (what.bias != nullptr && reinterpret_cast<std::uintptr_t>(what.bias) % (what.bias_type == CUDA_R_32F ? 4 : 2) != 0)
     return false;
   if (aux && (what.aux_stride % 8 != 0 || what.aux_stride < static_cast<std::int64_t>(d.rows))) return false;

@@ -17,7 +17,7 @@ struct Settings {
   /// CUDA_LAUNCH_BLOCKING.
   bool late = true;
   bool products = true;   ///< cuBLASLt has algorithms
-  bool gelu_ends = true;  ///< also for products that end in a GELU or its gradient
+  bool gelu_ends = true;  ///< also for products that end in a GELU
   bool sum_ends = true;   ///< and for those that leave the sums of an operand
   /// Memory of the GPU that nobody asked for: of the context, there from the beginning; of cuBLASLt's kernels, from the
   /// first product of a handle to the end of all handles; of every graph that can be launched.

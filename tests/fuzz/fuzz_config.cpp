@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "kernels/error.hpp"
+#include "trainer/config/experiment.hpp"
 #include "trainer/config/load.hpp"
 
 using namespace blocktrain::trainer;

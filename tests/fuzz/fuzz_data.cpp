@@ -6,11 +6,14 @@
 #include <cstdint>
 #include <cstdlib>
 #include <map>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "kernels/error.hpp"
 #include "trainer/data/batch.hpp"
+#include "trainer/data/data_probe.hpp"
 #include "trainer/data/dataset_statistics.hpp"
 #include "trainer/data/image_dataset.hpp"
 
@@ -79,9 +82,21 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t siz
     files[names[i]] = {bytes, bytes + length};
     bytes += length;
   }
+  const auto open = [&](const std::string& name) { return map(name, files.at(name)); };
+  const std::set<std::string> listed(names.begin(), names.end());
+  // What a plan learns without unpacking may be wrong only where reading it all refuses.
+  std::optional<bt::DataProbe> probe;
   try {
-    use(bt::ImageDataset::assemble("fuzz", {names.begin(), names.end()}, format,
-                                   [&](const std::string& name) { return map(name, files.at(name)); }));
+    probe = bt::probe_files("fuzz", listed, format, open);
+  } catch (const blocktrain::InputError&) {
+  }
+  try {
+    const bt::ImageDataset data = bt::ImageDataset::assemble("fuzz", listed, format, open);
+    check(probe && probe->training_images == data.count(bt::Split::train) &&
+          probe->heldout_images == data.count(bt::Split::heldout) && probe->shape.classes == data.classes() &&
+          probe->shape.channels == data.shape().channels && probe->shape.height == data.shape().height &&
+          probe->shape.width == data.shape().width);
+    use(data);
   } catch (const blocktrain::InputError&) {
   }
   return 0;

@@ -24,8 +24,6 @@ struct Activation {
 const std::vector<Activation> activations{{"gelu", &Ops::gelu_forward, &Ops::gelu_backward},
                                           {"silu", &Ops::silu_forward, &Ops::silu_backward}};
 
-}  // namespace
-
 BOOST_AUTO_TEST_CASE(activations_agree_with_the_reference) {
   for (const Activation& f : activations) {
     for (const std::int64_t n : sizes) {
@@ -100,3 +98,5 @@ BOOST_AUTO_TEST_CASE(a_nan_is_passed_on) {
     }
   });
 }
+
+}  // namespace

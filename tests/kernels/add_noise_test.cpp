@@ -11,7 +11,6 @@ using namespace blocktrain::kernels::testing;
 namespace {
 constexpr double tolerance = 2e-7;  // float32, relative to the largest value
 const RandomKey key{0x1234567890abcdefull, Purpose::noise, 3};
-}  // namespace
 
 BOOST_AUTO_TEST_CASE(add_noise_agrees_with_the_reference) {
   for (const auto& [n, p] : std::vector<std::array<std::int64_t, 2>>{{1, 1}, {3, 17}, {2, 64}, {5, 3072}, {2, 9001}}) {
@@ -84,3 +83,5 @@ BOOST_AUTO_TEST_CASE(no_label_is_the_null_label_and_no_state_is_step_0) {
     BOOST_TEST(o.read("step 1") != o.read("step 0"));
   });
 }
+
+}  // namespace

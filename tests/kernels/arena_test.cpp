@@ -21,8 +21,6 @@ void bind(Arena& arena) {
   arena.allocate(DType::int32, {9});
 }
 
-}  // namespace
-
 BOOST_AUTO_TEST_CASE(what_is_measured_is_what_is_taken) {
   Arena planned = Arena::measuring("plan");
   bind(planned);
@@ -126,3 +124,5 @@ BOOST_AUTO_TEST_CASE(a_refusal_of_the_system_is_an_error_of_the_run) {
     return std::string(e.what()).find("everything") != std::string::npos;
   });
 }
+
+}  // namespace

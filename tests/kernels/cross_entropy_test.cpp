@@ -9,7 +9,6 @@ using namespace blocktrain::kernels::testing;
 namespace {
 constexpr double tolerance = 5e-7;  // float32, relative to the largest value of each result
 const std::vector<std::array<std::int64_t, 2>> shapes{{1, 1}, {1, 10}, {3, 17}, {129, 10}, {5, 20011}};
-}  // namespace
 
 BOOST_AUTO_TEST_CASE(cross_entropy_agrees_with_the_reference) {
   for (const auto& [n, v] : shapes) {
@@ -70,3 +69,5 @@ BOOST_AUTO_TEST_CASE(a_label_outside_the_classes_is_refused) {
     }
   });
 }
+
+}  // namespace

@@ -13,8 +13,6 @@ const std::vector<std::array<std::int64_t, 2>> shapes{{1, 1}, {3, 17}, {2, 64}, 
 
 Tensor sigmas(Operands& o, std::int64_t n) { return o.input("sigma", {n}, noise_levels()); }
 
-}  // namespace
-
 BOOST_AUTO_TEST_CASE(denoised_agrees_with_the_reference) {
   constexpr double tolerance = 1.5e-7;  // float32, relative to the largest value
   for (const auto& [n, p] : shapes) {
@@ -142,3 +140,5 @@ BOOST_AUTO_TEST_CASE(losses_of_a_step_add_up) {
     check_values(ops, o, "sum of errors", {0.75}, 0);
   });
 }
+
+}  // namespace

@@ -13,7 +13,6 @@ struct Shape {
   std::int64_t rows, samples, width;
 };
 const std::vector<Shape> shapes{{1, 1, 1}, {3, 17, 20}, {11, 128, 384}, {500, 2000, 65}};
-}  // namespace
 
 BOOST_AUTO_TEST_CASE(embedding_agrees_with_the_reference) {
   for (const Shape& s : shapes) {
@@ -120,3 +119,5 @@ BOOST_AUTO_TEST_CASE(an_index_outside_the_table_is_refused) {
     }
   });
 }
+
+}  // namespace

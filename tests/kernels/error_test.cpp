@@ -5,6 +5,8 @@
 
 using namespace blocktrain;
 
+namespace {
+
 BOOST_AUTO_TEST_CASE(a_library_error_names_call_place_reason_and_rank) {
   const auto message = [] {
     try {
@@ -42,3 +44,5 @@ BOOST_AUTO_TEST_CASE(the_kinds_of_errors_can_be_told_apart) {
   BOOST_TEST((!std::is_base_of_v<RunError, InputError>));
   BOOST_TEST((!std::is_base_of_v<InputError, RunError>));
 }
+
+}  // namespace

@@ -33,13 +33,12 @@ void backward(Ops& ops, Operands& o, const Tensor& pre, bool kept, const Fill& s
   const Tensor work = o.output("work", {rows, inputs}), dpre = o.output("dpre", {rows, inputs});
   ops.copy(work, pre);
   if (kept) ops.gelu_forward(dpre, pre);
-  ops.gelu_linear_backward(dpre, o.precise_changed("dweight", {outputs, inputs}, start),
+  ops.gelu_linear_backward(dpre, o.precise_changed("dpre_sums", {inputs}, start),
+                           o.precise_changed("dweight", {outputs, inputs}, start),
                            o.precise_changed("dbias", {outputs}, start), o.input("dy", {rows, outputs}), work,
                            o.input("weight", {outputs, inputs}), kept, write);
   ops.fill(work, 0);
 }
-
-}  // namespace
 
 BOOST_AUTO_TEST_CASE(linear_gelu_forward_agrees_with_the_reference) {
   for (const Shape& s : shapes) {
@@ -77,11 +76,13 @@ BOOST_AUTO_TEST_CASE(what_was_kept_is_what_counts) {
   for_each_implementation([](Ops& ops, Operands& o) {
     // 5 in place of gelu(1): only dweight = 3 * 5 is made of it; dpre = 3 * 2 * gelu'(1).
     const Tensor pre = o.changed("pre", {1, 1}, constant(1));
-    ops.gelu_linear_backward(o.changed("dpre", {1, 1}, constant(5)), o.precise_changed("dweight", {1, 1}, constant(0)),
+    ops.gelu_linear_backward(o.changed("dpre", {1, 1}, constant(5)), o.precise_changed("dpre_sums", {1}, constant(0)),
+                             o.precise_changed("dweight", {1, 1}, constant(0)),
                              o.precise_changed("dbias", {1}, constant(0)), o.input("dy", {1, 1}, constant(3)), pre,
                              o.input("weight", {1, 1}, constant(2)), true, GradientWrite::add);
     check_values(ops, o, "dweight", {15});
     check_values(ops, o, "dpre", {6.497783832}, 4e-6);
+    check_values(ops, o, "dpre_sums", {6.497783832}, 4e-6);
     ops.fill(pre, 0);
   });
 }
@@ -110,11 +111,15 @@ BOOST_AUTO_TEST_CASE(by_hand) {
     check_values(ops, o, "pre", {1});
     check_values(ops, o, "out", {0.841191990});
     // dy = 3 through weight 2: dpre = 3 * 2 * gelu'(1), dweight = 1 + 3 * gelu(1), dbias = 1 + 3
-    ops.gelu_linear_backward(o.output("dpre", {1, 1}), o.precise_changed("dweight", {1, 1}, constant(1)),
+    ops.gelu_linear_backward(o.output("dpre", {1, 1}), o.precise_changed("dpre_sums", {1}, constant(2)),
+                             o.precise_changed("dweight", {1, 1}, constant(1)),
                              o.precise_changed("dbias", {1}, constant(1)), o.input("dy", {1, 1}, constant(3)), one,
                              o.input("weight", {1, 1}, constant(2)), false, GradientWrite::add);
     check_values(ops, o, "dpre", {6.497783832}, 4e-6);
+    check_values(ops, o, "dpre_sums", {8.497783832}, 4e-6);
     check_values(ops, o, "dweight", {3.523575970}, 3e-6);
     check_values(ops, o, "dbias", {4});
   });
 }
+
+}  // namespace

@@ -11,6 +11,8 @@ using namespace blocktrain::kernels::testing;
 namespace {
 
 constexpr BFloat16Tolerance in_bfloat16;
+// Where rows lie at odd places cuBLASLt rounds a product before it adds the bias, and the sum again.
+constexpr BFloat16Tolerance rounded_twice{.stored = 8e-3};
 constexpr double tolerance = 2e-6;  // float32, relative to the largest entry of the product
 
 struct Shape {
@@ -46,8 +48,6 @@ void check_linear_backward(const Shape& s, std::int64_t gap, int variant) {
       },
       in_bfloat16);
 }
-
-}  // namespace
 
 BOOST_AUTO_TEST_CASE(matmul_agrees_with_the_reference) {
   for (const Shape& s : shapes) {
@@ -90,7 +90,7 @@ BOOST_AUTO_TEST_CASE(linear_forward_agrees_with_the_reference) {
               ops.linear_forward(o.output("out", {s.m, s.n}, s.n + gap), o.input("x", {s.m, s.k}, normal(), s.k + gap),
                                  o.input("weight", {s.n, s.k}), with_bias ? o.input("bias", {s.n}) : Tensor());
             },
-            in_bfloat16);
+            with_bias ? rounded_twice : in_bfloat16);
       }
     }
   }
@@ -217,3 +217,5 @@ BOOST_AUTO_TEST_CASE(shapes_that_do_not_fit_are_refused) {
         std::logic_error);
   });
 }
+
+}  // namespace

@@ -11,7 +11,6 @@ namespace {
 constexpr double exact = 0;            // moves numbers
 constexpr double one_rounding = 6e-8;  // float32, half a unit in the last place
 const std::vector<std::pair<std::int64_t, std::int64_t>> shapes{{1, 1}, {3, 17}, {1, 40000}, {333, 129}};
-}  // namespace
 
 BOOST_AUTO_TEST_CASE(fill_copy_add_agree_with_the_reference) {
   for (const auto& [rows, columns] : shapes) {
@@ -104,3 +103,5 @@ BOOST_AUTO_TEST_CASE(convert_keeps_float32_values) {
         BFloat16Tolerance{.stored = 4e-3, .precise = 0});
   }
 }
+
+}  // namespace

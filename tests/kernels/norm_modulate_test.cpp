@@ -48,8 +48,6 @@ void check_backward(const Shape& s) {
       in_bfloat16);
 }
 
-}  // namespace
-
 BOOST_AUTO_TEST_CASE(norm_modulate_forward_agrees_with_the_reference) {
   for (const Shape& s : shapes) {
     check_parity(
@@ -180,3 +178,5 @@ BOOST_AUTO_TEST_CASE(by_hand) {
     check_values(ops, o, "dgate", {7, 4}, 0);
   });
 }
+
+}  // namespace

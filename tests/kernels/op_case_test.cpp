@@ -27,8 +27,6 @@ Call twice(const Fault& fault) {
 /// Number `i` behind the first of `t`, by itself.
 Tensor number(const Tensor& t, std::int64_t i) { return Tensor(t.as<float>() + i, t.dtype, {1}); }
 
-}  // namespace
-
 BOOST_AUTO_TEST_CASE(a_right_op_passes) {
   const Parity p = parity(twice([](Ops&, Operands&, const Tensor&, const Tensor&) {}));
   BOOST_TEST(p.error == 0);
@@ -86,3 +84,5 @@ BOOST_AUTO_TEST_CASE(a_wrong_gradient_is_seen) {
   c.gradients = {{"x", "dx"}};
   BOOST_TEST(gradient_error(c) > 1e-6);
 }
+
+}  // namespace

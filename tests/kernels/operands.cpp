@@ -8,6 +8,7 @@
 #include <new>
 #include <numbers>
 #include <stdexcept>
+#include <string_view>
 #include <utility>
 
 #include "kernels/arena.hpp"
@@ -104,6 +105,8 @@ Operands::Operands(DType floating, Memory memory, bool rounded)
       floating_(floating),
       memory_(memory),
       rounded_(rounded) {}
+Operands::Operands(const Ops& ops)
+    : Operands(ops.dtype(), std::string_view(ops.name()) == "cuda" ? Memory::device : Memory::host) {}
 Operands::~Operands() {
   if (memory_ == Memory::device) {
     give_pinned(&state);

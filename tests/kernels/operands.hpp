@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/ops.hpp"
 #include "kernels/step_state.hpp"
 #include "kernels/tensor.hpp"
 
@@ -36,6 +37,8 @@ class Operands {
   enum class Memory { host, device };  ///< device: a GPU's, and values are copied there and back
   /// With `rounded`, values start as bfloat16 has them, except those of precise operands.
   explicit Operands(DType floating, Memory memory = Memory::host, bool rounded = false);
+  /// For a call of `ops`: in their type, where they compute.
+  explicit Operands(const Ops& ops);
   ~Operands();
   Operands(const Operands&) = delete;
   Operands& operator=(const Operands&) = delete;

@@ -34,8 +34,6 @@ void update(Ops& ops, Operands& o, std::int64_t n, const AdamWParameters& a) {
             o.input("g", {n}), &o.state, a);
 }
 
-}  // namespace
-
 BOOST_AUTO_TEST_CASE(sum_squares_agrees_with_the_reference) {
   for (const std::int64_t n : sizes) {
     check_parity("sum_squares", 3e-13, [&](Ops& ops, Operands& o) {
@@ -218,3 +216,5 @@ BOOST_AUTO_TEST_CASE(an_average_of_equal_weights_stays_there) {
     check_values(ops, o, "other", {3, 3}, 0);
   });
 }
+
+}  // namespace

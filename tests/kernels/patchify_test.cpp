@@ -18,8 +18,6 @@ struct Shape {
 const std::vector<Shape> shapes{{1, 1, 1, 1, 1},   {2, 1, 8, 8, 2},  {3, 3, 6, 9, 3},  {5, 3, 32, 32, 2},
                                 {2, 3, 32, 16, 4}, {3, 4, 10, 5, 5}, {1, 2, 16, 16, 8}};
 
-}  // namespace
-
 BOOST_AUTO_TEST_CASE(patchify_agrees_with_the_reference) {
   for (const Shape& s : shapes) {
     check_parity(
@@ -96,3 +94,5 @@ BOOST_AUTO_TEST_CASE(shapes_that_do_not_fit_are_refused) {
                       std::logic_error);
   });
 }
+
+}  // namespace

@@ -15,12 +15,10 @@ const RandomKey key{0xfedcba0987654321ull, Purpose::sampling, 2};
 
 std::vector<double> normals(Ops& ops, const RandomKey& k, std::int64_t rows, std::int64_t columns, std::uint32_t step,
                             std::uint32_t first_sample) {
-  Operands o(ops.dtype());
+  Operands o(ops);
   ops.random_normal(o.output("out", {rows, columns}), k, step, first_sample);
   return o.read("out");
 }
-
-}  // namespace
 
 BOOST_AUTO_TEST_CASE(random_normal_agrees_with_the_reference) {
   for (const auto& [n, p] : std::vector<std::array<std::int64_t, 2>>{{1, 1}, {3, 17}, {20, 64}, {5, 3072}, {2, 9001}}) {
@@ -116,3 +114,5 @@ BOOST_AUTO_TEST_CASE(philox_in_lanes_gives_the_words_of_random123) {
     }
   }
 }
+
+}  // namespace

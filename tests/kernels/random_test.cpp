@@ -16,8 +16,6 @@ std::tuple<std::uint32_t, std::uint32_t, std::uint32_t, std::uint32_t> words(con
   return {w[0], w[1], w[2], w[3]};
 }
 
-}  // namespace
-
 BOOST_AUTO_TEST_CASE(philox_gives_the_published_answers) {
   // Known answers for philox4x32-10 as published with Random123, with counter and key in our coordinates.
   BOOST_CHECK(words({0, static_cast<Purpose>(0), 0}, 0, 0, 0) ==
@@ -55,3 +53,5 @@ BOOST_AUTO_TEST_CASE(uniform_numbers_lie_strictly_between_0_and_1) {
   BOOST_TEST(uniform_open(0xffffffffu) == 1 - 0x1p-33);
   BOOST_TEST(uniform_open(0x80000000u) == 0.5 + 0x1p-33);
 }
+
+}  // namespace

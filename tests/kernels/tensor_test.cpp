@@ -4,6 +4,8 @@
 
 using namespace blocktrain::kernels;
 
+namespace {
+
 BOOST_AUTO_TEST_CASE(a_view_knows_its_shape) {
   float memory[24] = {};
   const Tensor t(memory, DType::float32, {2, 3, 4});
@@ -79,3 +81,5 @@ BOOST_AUTO_TEST_CASE(a_view_without_memory_stays_without) {
   BOOST_TEST(planned.rows(1, 2).data == nullptr);
   BOOST_TEST(planned.columns(1, 2).data == nullptr);
 }
+
+}  // namespace

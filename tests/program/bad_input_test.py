@@ -68,6 +68,8 @@ class BadInputTest(ProgramTest):
             (["plan", config, "--world", "many"], ["--world", "many"]),
             (["plan", config, "--world", "-1"], ["--world"]),
             (["plan", config, "--world", "99999999999"], ["--world"]),
+            (["plan", config, "--world", "0"], ["--world", "accepted: an integer from 1"]),
+            (["plan", config, "--world", "08"], ["--world", "08", "accepted: an integer from 1"]),
             (["train", self.folder / "none.yaml"], ["none.yaml"]), (["train", self.folder], [self.folder, "folder"]),
             (["train", "/dev/zero"], ["/dev/zero"]), (["train", ""], []),
             (["plan", self.folder / "none.yaml"], ["none"]),
@@ -75,6 +77,30 @@ class BadInputTest(ProgramTest):
         for arguments, named in cases:
             with self.subTest(arguments=arguments):
                 self.check(*named, arguments=arguments)
+
+    def test_numbers_of_generate(self):
+        """By the rules of the config, before anything is read."""
+        for option, values in {"--seed": ("010", "-1", "0x10", "1e3", "18446744073709551616", ""),
+                               "--labels": ("3,,4", "3,", ",", "", "03", "-1", "1.5", "3 4"),
+                               "--count": ("0", "-4", "010", "many", "1e3"), "--steps": ("0", "018", "-1", "2.5"),
+                               "--guidance": ("nan", "inf", "-1", "101", "0x2", "much"), "--scale": ("0", "65", "02")}.items():
+            for value in values:
+                with self.subTest(option=option, value=value):
+                    self.check(f"{option}: found ", "accepted: ",
+                               arguments=["generate", self.folder / "no-run", option, value])
+
+    def test_guidance_without_label_dropout(self):
+        self.tiny.set(model__label_dropout=0)
+        self.trained()
+        out = self.folder / "a.png"
+        few = ["--count", "2", "--steps", "1", "-o", out]
+        for guidance in ("3", "0", "0.5"):
+            with self.subTest(guidance=guidance):
+                self.check("--guidance", "model.label_dropout", "accepted: 1",
+                           arguments=["generate", self.tiny.run, *few, "--guidance", guidance])
+                self.check("eval.guidance", "model.label_dropout",
+                           arguments=["eval", self.tiny.run, "--set", f"eval.guidance={guidance}"])
+        self.assertCode(program.run("generate", self.tiny.run, *few, "--guidance", "1"), 0)
 
     # ---- the config ----
 

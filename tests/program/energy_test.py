@@ -2,6 +2,9 @@
 a share, and that nothing that was not measured is 0."""
 
 import os
+import pathlib
+import shutil
+import subprocess
 import threading
 import time
 
@@ -172,6 +175,25 @@ class EnergyTest(ProgramTest):
         self.assertIn("no energy was measured", ledger[-1]["dollars_reason"])
         self.assertTrue(all(row["joules_estimated"] is False for row in self.only(ledger, "change")))
 
+    def as_nobody(self, experiment):
+        """Options of Experiment.train for a user who may not read what root may. The program and the data are copied: that
+        user need not be able to enter the folder of the repository, which may lie below a private home."""
+        def nobody():
+            os.setgroups([])
+            os.setgid(65534)
+            os.setuid(65534)
+
+        self.folder.chmod(0o777)
+        binary = pathlib.Path(shutil.copy(program.BINARY, self.folder))
+        data = pathlib.Path(shutil.copytree(program.DIGITS, self.folder / "digits"))
+        for path in (binary, data, *data.iterdir()):
+            path.chmod(path.stat().st_mode | (0o644 if path.parent == data else 0o755))
+        experiment.set(data__path=str(data))
+        options = {"preexec": nobody, "cwd": self.folder, "binary": binary}
+        if subprocess.run(["test", "-x", binary], preexec_fn=nobody, cwd="/").returncode != 0:
+            self.skipTest(f"other users cannot enter {self.folder.parent}, where temporary files go: see TMPDIR")
+        return options
+
     def test_no_permission(self):
         options = {}
         with Tree(self.folder / "powercap") as tree:
@@ -181,10 +203,9 @@ class EnergyTest(ProgramTest):
             for name in ("intel-rapl:0", "intel-rapl:1"):
                 tree.counter(name).write_text("1")
                 tree.counter(name).chmod(0)
-            if os.geteuid() == 0:
-                self.folder.chmod(0o777)
-                options["preexec"] = lambda: (os.setgroups([]), os.setgid(65534), os.setuid(65534))
             tiny = self.experiment(budget__steps=8)
+            if os.geteuid() == 0:
+                options = self.as_nobody(tiny)
             self.assertCode(tiny.train("--set", f"energy.powercap_root={tree.root}", **options), 0)
         ledger = program.rows(tiny.run / "ledger.jsonl")
         self.check_missing(ledger, "cpu", "no permission to read")
@@ -195,10 +216,7 @@ class EnergyTest(ProgramTest):
             tiny = self.experiment(budget__steps=4000, energy__powercap_root=str(tree.root),
                                    energy__sample_seconds=0.05)
             with tiny.start("--quiet") as process:
-                def measured():
-                    return (tiny.run / "ledger.jsonl").exists() and \
-                        (tiny.run / "ledger.jsonl").read_bytes().count(b'{"type":"energy"') > 4
-                self.assertTrue(program.wait_until(measured, process))
+                self.assertTrue(program.wait_until(lambda: program.rows_written(tiny.run, "energy") > 4, process))
                 tree.stop.set()
                 tree.thread.join()
                 tree.counter("intel-rapl:1").unlink()

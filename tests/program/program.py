@@ -83,10 +83,11 @@ class Result:
 class Process:
     """blocktrain, or mpirun with `ranks` of it, in a session of its own. Nothing of it outlives `with`."""
 
-    def __init__(self, *arguments, ranks=0, env=None, preexec=None, cwd=None, forward=()):
-        command = [BINARY, *map(str, arguments)]
+    def __init__(self, *arguments, ranks=0, env=None, preexec=None, cwd=None, forward=(), inside=(), binary=BINARY):
+        command = [str(binary), *map(str, arguments)]
         if ranks:
             command = [MPIRUN, "-np", str(ranks), "--oversubscribe", "--bind-to", "none", *forward, *command]
+        command = [*inside, *command]
         environment = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1",
                            OMPI_MCA_mpi_yield_when_idle="1", **(env or {}))
         if ranks:  # MPI libraries keep memory to the end
@@ -188,20 +189,30 @@ def wait_until(condition, process, seconds=PATIENCE):
     return True
 
 
-def steps_written(run_folder):
-    """Step rows of a ledger that may be written at this moment."""
+def rows_written(run_folder, kind):
+    """How many whole rows of a type there are in a ledger that may be written at this moment."""
     try:
-        return (pathlib.Path(run_folder) / "ledger.jsonl").read_bytes().count(b'{"type":"step"')
+        text = (pathlib.Path(run_folder) / "ledger.jsonl").read_bytes()
     except FileNotFoundError:
         return 0
+    return text[:text.rfind(b"\n") + 1].count(b'{"type":"%s"' % kind.encode())
 
 
-def rows(path):
-    """Rows of a JSON Lines file, each strict JSON and ended by a newline."""
+def steps_written(run_folder):
+    return rows_written(run_folder, "step")
+
+
+def rows(path, growing=False):
+    """Rows of a JSON Lines file, each strict JSON and ended by a newline. Of one that is `growing`, a program may be
+    writing a row at this moment: those that are whole, none where there is no file yet."""
     def refuse(name):
         raise ValueError(f"{name} is not JSON")
 
+    if growing and not pathlib.Path(path).exists():
+        return []
     text = pathlib.Path(path).read_bytes()
+    if growing:
+        text = text[:text.rfind(b"\n") + 1]
     assert not text or text.endswith(b"\n"), f"{path} ends in a torn line"
     return [json.loads(line, parse_constant=refuse) for line in text.splitlines()]
 

@@ -16,10 +16,10 @@ UNEVEN = {"budget__steps": STEPS, "parallel__steps_per_visit": 4, "checkpoint__e
           "energy__powercap_root": "/no/counters"}
 
 
-def moves(run_folder):
+def moves(run_folder, growing=False):
     """{block: ranks that trained it, in order} of the blocks that more than one rank trained."""
     ranks = {}
-    for row in program.rows(run_folder / "ledger.jsonl"):
+    for row in program.rows(run_folder / "ledger.jsonl", growing):
         if row["type"] == "change":
             seen = ranks.setdefault(row["block"], [])
             if row["ranks"][0] not in seen:
@@ -59,7 +59,7 @@ class RebalanceTest(ProgramTest):
     def test_stopped_after_the_move_it_resumes(self):
         tiny = self.experiment(**UNEVEN)
         with tiny.start(ranks=3) as process:
-            self.assertTrue(program.wait_until(lambda: (tiny.run / "ledger.jsonl").exists() and moves(tiny.run), process))
+            self.assertTrue(program.wait_until(lambda: moves(tiny.run, growing=True), process))
             os.kill(process.pid, signal.SIGUSR1)
             self.assertCode(process.wait(), INTERRUPTED)
         self.assertCode(tiny.train("--resume", "--quiet", ranks=2), 0)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The scripts by themselves: their help and refusals, what install-dependencies.sh says and does not do, that digits are
-# fetched once, and that scripts/run.sh and scripts/quickstart.sh save when they are told to stop.
+# fetched once, what the batch script starts, and that scripts/run.sh and scripts/quickstart.sh save when they are told to stop.
 set -euo pipefail
 
 source_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -38,14 +38,29 @@ within() {
   done
 }
 
+# stand_in FILE COMMANDS: a program in place of a real one.
+stand_in() {
+  mkdir -p "$(dirname "$1")"
+  printf '#!/bin/sh\n%s\n' "$2" >"$1"
+  chmod +x "$1"
+}
+
 help_and_refusals() {
   local script
-  for script in install-dependencies quickstart run test lint gpu-check data/fetch_digits; do
+  for script in install-dependencies quickstart run test fresh-machine-test lint gpu-check compare-builds mutate data/fetch_digits; do
     expect 0 "$scripts/$script.sh" --help
     says "usage: scripts/$script.sh"
     expect 2 "$scripts/$script.sh" --no-such-option
     says "--no-such-option"
   done
+  expect 2 "$scripts/compare-builds.sh" one
+  expect 2 "$scripts/compare-builds.sh" no-such-build "$PWD"
+  says "no-such-build"
+  expect 2 "$scripts/mutate.sh"
+  expect 2 "$scripts/mutate.sh" no/such/folder
+  expect 2 "$scripts/mutate.sh" blocks sixty
+  expect 0 "$scripts/mutate.sh" blocks 5 --list
+  says "blocks/sampler.cpp"
   expect 2 "$scripts/run.sh"
   expect 2 "$scripts/run.sh" config.yaml --np 0
   expect 2 "$scripts/quickstart.sh" --steps 1e3
@@ -59,11 +74,6 @@ help_and_refusals() {
 gpu_check() {
   local check=$scripts/gpu-check.sh
   mkdir -p "built here/tests" tools
-  stand_in() {
-    mkdir -p "$(dirname "$1")"
-    printf '#!/bin/sh\n%s\n' "$2" >"$1"
-    chmod +x "$1"
-  }
   expect 2 "$check" --bin "no such folder"
   says "cmake --preset cuda"
   expect 2 "$check" --minutes soon
@@ -76,41 +86,121 @@ gpu_check() {
   stand_in tools/nvidia-smi "echo a GPU"
   # shellcheck disable=SC2016  # the stand-in expands them
   stand_in tools/compute-sanitizer 'echo "$@"; while [ "${1#--}" != "$1" ]; do shift 2; done; exec "$@"'
-  stand_in "built here/tests/kernels_good" "exit 0"
-  stand_in "built here/tests/kernels_bad" "echo two and two is five; exit 201"
-  stand_in "built here/tests/kernels_emulated_good" "exit 1"
-  stand_in "built here/tests/run_gpu" "exit 77"
-  stand_in "built here/tests/eval_gpu" "echo SKIPPED: one part of it"
-  expect 1 env PATH="$PWD/tools:$PATH" "$check" --bin "built here" --out "what came out" facts tests memcheck
+  # shellcheck disable=SC2016  # the stand-in expands it
+  gpu_tests() {
+    stand_in "built here/tests/gpu_tests" 'case $1 in
+  --list_content) printf "%s\n" "kernels_good_test*" "    a_case*" "kernels_bad_test*" "trainer_run_gpu_test*" "trainer_eval_gpu_test*" >&2 ;;
+  --run_test=kernels_good_test) '"$1"' ;;
+  --run_test=kernels_bad_test) '"$2"' ;;
+  --run_test=trainer_run_gpu_test) exit 77 ;;
+  --run_test=trainer_eval_gpu_test) echo SKIPPED: one part of it ;;
+  *) exit 200 ;;
+esac'
+  }
+  gpu_tests "exit 0" "echo two and two is five; exit 201"
+  expect 1 env PATH="$PWD/tools:$PATH" "$check" --bin "built here" --out "what came out" facts operations tests memcheck
   says "two and two is five"
-  says "3 passed, 2 failed, 7 skipped, 0 out of time"
-  grep -q '^passed .* tests/kernels_good$' "what came out/summary.txt" || fail "a test that passed is not in the summary"
-  grep -q '^failed .* memcheck/kernels_bad$' "what came out/summary.txt" || fail "a test that failed is not in the summary"
-  grep -q '^skipped .* tests/run_gpu$' "what came out/summary.txt" || fail "a skipped test is not in the summary"
-  grep -q '^skipped .* tests/eval_gpu$' "what came out/summary.txt" || fail "a test that left out a part passed"
+  says "3 passed, 2 failed, 4 skipped, 0 out of time"
+  in_summary() { grep -q "^$1 .* $2\$" "what came out/summary.txt" || fail "$3"; }
+  in_summary passed operations/kernels_good "a test that passed is not in the summary"
+  in_summary failed memcheck/kernels_bad "a test that failed is not in the summary"
+  in_summary skipped tests/trainer_run_gpu "a skipped test is not in the summary"
+  in_summary skipped tests/trainer_eval_gpu "a test that left out a part passed"
+  in_summary skipped memcheck/trainer_run_gpu "a training is not looked at by memcheck"
   grep -q -- '--tool memcheck .*--error-exitcode' "what came out/memcheck/kernels_good.txt" || fail "no sanitizer was used"
-  rm "built here/tests/kernels_bad"
-  expect 0 env PATH="$PWD/tools:$PATH" "$check" --bin "built here" --out "what came out" tests
+  gpu_tests "exit 0" "exit 0"
+  expect 0 env PATH="$PWD/tools:$PATH" "$check" --bin "built here" --out "what came out" operations tests
   # What takes too long is stopped, and counts.
-  stand_in "built here/tests/kernels_slow" "sleep 300"
-  stand_in tools/timeout 'shift 3; exec /usr/bin/timeout -k 1 0.2 "$@"'
-  expect 1 env PATH="$PWD/tools:$PATH" "$check" --bin "built here" --out "what came out" tests
+  gpu_tests "exit 0" "sleep 300"
+  stand_in tools/timeout 'shift 3; exec /usr/bin/timeout -k 1 0.5 "$@"'
+  expect 1 env PATH="$PWD/tools:$PATH" "$check" --bin "built here" --out "what came out" operations
   says "1 out of time"
+  # A file of tests without tests is no success.
+  stand_in "built here/tests/gpu_tests" "exit 0"
+  expect 1 env PATH="$PWD/tools:$PATH" "$check" --bin "built here" --out "what came out" operations
+  says "has no suite"
+}
+
+# scripts/slurm/train.sbatch without Slurm: what it starts, and that the line to continue with is the same command.
+batch_script() {
+  # shellcheck disable=SC2016  # the stand-ins expand them
+  stand_in job-tools/srun 'printf "%s\n" "$@" >srun.arguments; exit 75'
+  stand_in job-tools/squeue 'echo 1-02:00:00'
+  # shellcheck disable=SC2016
+  stand_in job-tools/sbatch 'printf "%s\n" "$@" >sbatch.arguments'
+  stand_in "a program" 'exit 0'
+  local job=(env PATH="$PWD/job-tools:$PATH" SLURM_JOB_ID=1 SLURM_NTASKS=2 BLOCKTRAIN_ROOT="$source_dir"
+    BLOCKTRAIN="$PWD/a program" BLOCKTRAIN_LAUNCHER=srun BLOCKTRAIN_REQUEUES=0)
+  local arguments=("my config.yaml" --set 'eval.steps=[4, 18]' --set "data.path=it's \"here\" \$HOME")
+
+  expect 75 "${job[@]}" SLURM_CPUS_PER_TASK=3 SLURM_JOB_PARTITION=night bash "$scripts/slurm/train.sbatch" "${arguments[@]}"
+  diff srun.arguments <(printf '%s\n' --mpi=pmix --cpus-per-task=3 "$PWD/a program" train "${arguments[@]}" --resume) ||
+    fail "srun was started with other arguments"
+  (PATH="$PWD/job-tools:$PATH" && eval "$(sed -n 's/.*continue it with: //p' log)")
+  diff sbatch.arguments <(printf '%s\n' "--chdir=$PWD" --ntasks=2 --cpus-per-task=3 --partition=night \
+    --time=1-02:00:00 "$scripts/slurm/train.sbatch" "${arguments[@]}") || fail "the line to continue with is another command"
+
+  # The config in the environment, once, also when the line to continue with is used under the same environment.
+  local without=("${arguments[@]:1}")
+  expect 75 "${job[@]}" BLOCKTRAIN_CONFIG="my config.yaml" bash "$scripts/slurm/train.sbatch" "${without[@]}"
+  diff srun.arguments <(printf '%s\n' --mpi=pmix "$PWD/a program" train "${arguments[@]}" --resume) ||
+    fail "with BLOCKTRAIN_CONFIG srun was started with other arguments"
+  expect 75 "${job[@]}" BLOCKTRAIN_CONFIG="my config.yaml" bash "$scripts/slurm/train.sbatch" "${arguments[@]}"
+  diff srun.arguments <(printf '%s\n' --mpi=pmix "$PWD/a program" train "${arguments[@]}" --resume) ||
+    fail "the config was given twice"
+  expect 2 "${job[@]}" bash "$scripts/slurm/train.sbatch" "${without[@]}"
+  says "which config?"
+  rm -r job-tools
 }
 
 dependencies() {
   # Nothing is found by pkg-config here, so what it should find is missing; a dry run only says so.
   expect 0 env PKG_CONFIG_LIBDIR=/nonexistent PKG_CONFIG_PATH= "$scripts/install-dependencies.sh" --dry-run
   says "libpng-dev"
+  says "libopenblas-dev"
   says "apt-get install --no-install-recommends"
   says "spack install"
+  # Headers alone are no library: here is a compiler that finds every header and no library.
+  # shellcheck disable=SC2016  # the stand-in expands it
+  stand_in tools/no-libraries 'for word; do case $word in -l*) exit 1 ;; esac; done; exec c++ "$@"'
+  expect 0 env CXX="$PWD/tools/no-libraries" "$scripts/install-dependencies.sh" --dry-run --tests
+  says "libboost-test-dev"
+  says "libopenblas-dev"
+  ! grep -q libboost-dev log || fail "headers are there, and said to be missing"
   if [ "$(id -u)" -eq 0 ]; then
     # Without root it says the same, and that something required is missing.
     cp "$scripts/install-dependencies.sh" "$work/copy.sh"
     chmod 755 "$work" "$work/copy.sh"
     expect 2 setpriv --reuid 65534 --clear-groups env PKG_CONFIG_LIBDIR=/nonexistent PKG_CONFIG_PATH= "$work/copy.sh"
     says "libpng-dev"
+    # A fresh machine is root's to make.
+    cp -R "$scripts" "$work/scripts"
+    expect 77 setpriv --reuid 65534 --clear-groups "$work/scripts/fresh-machine-test.sh"
+    says "SKIPPED: a fresh machine: only root can make one"
+    # What cannot be made leaves nothing behind.
+    stand_in tools/debootstrap 'echo no packages >&2; exit 1'
+    local code=0
+    PATH=$PWD/tools:$PATH "$scripts/fresh-machine-test.sh" --folder "$work/fresh" trixie >log 2>&1 || code=$?
+    case $code in
+      2) says "could not be made" ;;
+      77) says "SKIPPED: a fresh machine: " ;; # no mounts for this root
+      *) fail "without a Debian to be had a fresh machine ends with $code" ;;
+    esac
+    [ ! -e "$work/fresh" ] || fail "a fresh machine was left behind"
   fi
+}
+
+# mpirun of two versions, of which one knows no -q.
+launching() {
+  # shellcheck disable=SC2016  # the stand-in expands them
+  stand_in mpi/mpirun '[ "$1" != --version ] || { echo "mpirun (Open MPI) $MPI_VERSION"; exit; }; echo "$@" >mpi/said'
+  # launches VERSION ARGUMENTS: whether that is what mpirun of this version gets.
+  launches() {
+    MPI_VERSION=$1 PATH=$PWD/mpi:$PATH bash -c '. "$0/lib/mpi.sh"; bt_mpirun 3 program' "$scripts" || fail "no launch"
+    grep -qx -- "$2" mpi/said || fail "with Open MPI $1 mpirun gets $(cat mpi/said)"
+  }
+  launches 4.1.4 "-np 3 -q --map-by :OVERSUBSCRIBE --bind-to none program"
+  launches 5.0.7 "-np 3 --map-by :OVERSUBSCRIBE --bind-to none program"
 }
 
 digits() {
@@ -138,6 +228,7 @@ counts() {
   fi
   mkdir -p project/scripts project/tests/fuzz
   cp -R "$scripts/lib" "$scripts/test.sh" project/scripts
+  stand_in project/scripts/install-dependencies.sh 'echo "a library is missing"; exit 2'
   cp "$source_dir/CMakePresets.json" project
   cat >project/CMakeLists.txt <<'CMAKE'
 cmake_minimum_required(VERSION 3.22)
@@ -150,16 +241,23 @@ add_test(NAME absent COMMAND sh -c "echo SKIPPED: no thing here; exit 77")
 add_test(NAME part COMMAND sh -c "echo SKIPPED: half of it")
 set_tests_properties(absent PROPERTIES SKIP_RETURN_CODE 77)
 CMAKE
+  # What is missing is said before anything is built.
+  expect 2 project/scripts/test.sh --quick
+  says "a library is missing"
+  [ ! -e project/build ] || fail "test.sh built without what it needs"
+  # shellcheck disable=SC2016  # the stand-in expands it
+  stand_in project/scripts/install-dependencies.sh '[ "$1" = --tests ]'
   expect 1 project/scripts/test.sh --quick
   [ "$(tail -n 1 log)" = "2 passed, 1 failed, 1 skipped" ] || fail "wrong counts: $(tail -n 1 log)"
   says "release: absent (no thing here)"
   says "release: part (half of it)"
   says "release: bad"
   sed -i 's/exit 3/exit 0/' project/CMakeLists.txt
-  expect 0 project/scripts/test.sh --presets "release debug" --fuzz-seconds 0
+  stand_in project/scripts/install-dependencies.sh "exit 2"
+  expect 0 project/scripts/test.sh --skip-install --presets "release debug" --fuzz-seconds 0
   [ "$(tail -n 1 log)" = "6 passed, 0 failed, 2 skipped" ] || fail "wrong counts: $(tail -n 1 log)"
   echo 'message(FATAL_ERROR "cannot be configured")' >>project/CMakeLists.txt
-  expect 1 project/scripts/test.sh --quick
+  expect 1 project/scripts/test.sh --skip-install --quick
   [ "$(tail -n 1 log)" = "0 passed, 1 failed, 0 skipped" ] || fail "wrong counts: $(tail -n 1 log)"
 }
 
@@ -209,7 +307,9 @@ quickstart() {
 
 help_and_refusals
 gpu_check
+batch_script
 dependencies
+launching
 digits
 counts
 if [ -z "${BLOCKTRAIN:-}" ] || ! command -v mpirun >/dev/null; then

@@ -108,12 +108,14 @@ within 30 node_is_up || skip "slurmd does not start: $(tail -n 3 "$work/slurmd.l
 
 # --- the jobs ---------------------------------------------------------------------------------------------------
 run=$work/run
-# submit STEPS DIR [SBATCH OPTIONS]: from a folder that is not the repository; prints the job's number.
+# submit STEPS DIR [SBATCH OPTIONS]: from a folder that is not the repository; prints the job's number. The config is an
+# argument, unless BLOCKTRAIN_CONFIG names it.
 submit() {
-  local steps=$1 run=$2
+  local steps=$1 run=$2 config=("$source_dir/configs/quickstart.yaml")
   shift 2
+  [ -z "${BLOCKTRAIN_CONFIG:-}" ] || config=()
   (cd "$work" && sbatch --parsable --time=10 --output="$work/job-%j.log" "$@" "$source_dir/scripts/slurm/train.sbatch" \
-    "$source_dir/configs/quickstart.yaml" --set "data.path=$source_dir/tests/fixtures/digits" \
+    "${config[@]}" --set 'eval.steps=[4, 18]' --set "data.path=$source_dir/tests/fixtures/digits" \
     --set "log.directory=$run" --set "budget.steps=$steps" --set optimizer.decay_steps=0 --set data.batch=8 \
     --set model.width=16)
 }
@@ -153,7 +155,7 @@ ledger "$run" 'ends[-1]["status"] == "finished" and all(steps[b] == list(range(2
 echo "a job completes"
 
 run=$work/long
-job=$(BLOCKTRAIN_REQUEUES=1 submit 100000000 "$run")
+job=$(BLOCKTRAIN_REQUEUES=1 BLOCKTRAIN_CONFIG=$source_dir/configs/quickstart.yaml submit 100000000 "$run")
 within 120 ledger "$run" 'len(newest) > 0' || fail "job $job does not train"
 scancel --signal=USR1 --batch "$job"
 within 60 ledger "$run" 'ends[-1]["status"] == "interrupted"' || fail "job $job did not save when asked to"
@@ -164,8 +166,19 @@ scancel --signal=USR1 --batch "$job"
 within 60 ended "$job" || fail "job $job does not end when asked to"
 scontrol show job "$job" | grep -q 'ExitCode=75:0' || fail "job $job did not end with exit code 75: $(scontrol show job "$job")"
 scontrol show job "$job" | grep -q 'Restarts=1' || fail "job $job was not queued again once"
-grep -q "continue it with: sbatch" "$work/job-$job.log" || fail "job $job does not say how to continue"
+again=$(sed -n 's/.*continue it with: \(sbatch .*\)/\1/p' "$work/job-$job.log")
+[ -n "$again" ] || fail "job $job does not say how to continue"
 echo "a job saves, queues itself again, continues, and says how to continue when it may not"
+
+# From another folder, as it was printed, under the same environment: the same command again.
+echo "$again" >"$work/again.sh"
+job=$(cd / && BLOCKTRAIN_CONFIG=$source_dir/configs/quickstart.yaml BLOCKTRAIN_REQUEUES=0 bash "$work/again.sh" | grep -o '[0-9]*$')
+[ -n "$job" ] || fail "the line to continue with submits no job: $again"
+within 120 ledger "$run" 'len(starts) == 3 and len(newest) > 0' || fail "job $job, submitted by the line that was printed, does not continue"
+scancel --signal=USR1 --batch "$job"
+within 60 ended "$job" || fail "job $job does not end when asked to"
+scontrol show job "$job" | grep -q 'ExitCode=75:0' || fail "job $job did not end with exit code 75: $(scontrol show job "$job")"
+echo "the line that was printed continues the run"
 
 total=$(ledger "$run" 'max(made[-1] for made in steps.values()) + 21')
 job=$(submit "$total" "$run")
@@ -188,7 +201,7 @@ echo "a cancelled job saves"
 
 if srun --mpi=list 2>&1 | grep -qw pmix; then
   run=$work/srun
-  job=$(BLOCKTRAIN_LAUNCHER=srun submit 20 "$run")
+  job=$(BLOCKTRAIN_LAUNCHER=srun submit 20 "$run" --cpus-per-task=1)
   within 120 ended "$job" || fail "job $job does not end: $(scontrol show job "$job")"
   state_is "$job" COMPLETED || fail "job $job did not complete: $(scontrol show job "$job")"
   ledger "$run" 'rows[0]["ranks"] == 4 and all(steps[b] == list(range(20)) for b in range(4))' ||

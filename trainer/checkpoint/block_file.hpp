@@ -85,6 +85,11 @@ std::string block_file_name(int block, std::int64_t step);
 /// Block and step of such a name; nullopt for anything else.
 std::optional<std::pair<int, std::int64_t>> parse_block_file_name(const std::string& name);
 
+/// Where the state holds a number that no training can go on from, one that is not finite or a negative second moment:
+/// "/optimizer/second_moment/NAME has inf at element 3". Nullopt: nowhere.
+std::optional<std::string> find_unusable(std::span<const blocks::Parameter> parameters,
+                                         const BlockTensors<const float>& tensors);
+
 /// Writes `path` durably: aside first, synced, then renamed. header.average is ignored, tensors.average
 /// decides. Throws RunError: no space or permission (older files stay as they were), or the state has
 /// numbers that no training can go on from.

@@ -37,7 +37,27 @@ void write_metadata(DurableFile& file, const BlockLayout& layout, std::uint64_t 
   }
 }
 
+std::array<std::span<const float>, tables> by_table(const BlockTensors<const float>& tensors) {
+  return {tensors.parameters, tensors.first_moment, tensors.second_moment, tensors.average};
+}
+
 }  // namespace
+
+std::optional<std::string> find_unusable(std::span<const blocks::Parameter> parameters,
+                                         const BlockTensors<const float>& tensors) {
+  const auto flat = by_table(tensors);
+  for (const Table table : {Table::parameters, Table::first_moment, Table::second_moment, Table::average}) {
+    const std::span<const float> values = flat[static_cast<std::size_t>(table)];
+    if (table == Table::average && values.empty()) continue;
+    for (const blocks::Parameter& p : parameters) {
+      const std::span<const float> own = slice(values, p);
+      if (const auto bad = find_unusable(own, table)) {
+        return fmt::format("{}/{} has {} at element {}", group_of(table), p.name, own[*bad], *bad);
+      }
+    }
+  }
+  return std::nullopt;
+}
 
 std::string block_file_name(int block, std::int64_t step) {
   return fmt::format("block-{:04d}.step-{:08d}.h5", block, step);
@@ -59,22 +79,12 @@ std::optional<std::pair<int, std::int64_t>> parse_block_file_name(const std::str
 WrittenFile write_block_file(const std::filesystem::path& path, const BlockFileHeader& header,
                              std::span<const blocks::Parameter> parameters, const BlockTensors<const float>& tensors) {
   require_writable(header, parameters);
-  const std::array<std::span<const float>, tables> flat{tensors.parameters, tensors.first_moment, tensors.second_moment,
-                                                        tensors.average};
+  if (const auto unusable = find_unusable(parameters, tensors)) {
+    throw RunError("refusing to write " + path.string() + ": " + *unusable + ". Older checkpoints are as they were");
+  }
+  const auto flat = by_table(tensors);
   BlockFileHeader written = header;
   written.average = !tensors.average.empty();
-  for (const Table table : {Table::parameters, Table::first_moment, Table::second_moment, Table::average}) {
-    const std::span<const float> values = flat[static_cast<std::size_t>(table)];
-    if (table == Table::average && !written.average) continue;
-    for (const blocks::Parameter& p : parameters) {
-      const std::span<const float> own = slice(values, p);
-      if (const auto bad = find_unusable(own, table); bad) {
-        throw RunError(
-            fmt::format("refusing to write {}: {}/{} has {} at element {}. Older checkpoints are as they were",
-                        path.string(), group_of(table), p.name, own[*bad], *bad));
-      }
-    }
-  }
   const BlockLayout layout = lay_out_block_file(written, parameters);
   DurableFile file(path, layout.bytes);
   std::uint64_t at = 0;

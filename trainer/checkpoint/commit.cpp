@@ -34,7 +34,7 @@ bool has_checkpoints_folder(const std::filesystem::path& run_directory) {
 void create_checkpoints_folder(const std::filesystem::path& run_directory) {
   if (has_checkpoints_folder(run_directory)) return;
   const std::filesystem::path folder = checkpoints_folder(run_directory);
-  if (::mkdir(folder.c_str(), 0755) == 0) {
+  if (::mkdir(folder.c_str(), 0777) == 0) {
     sync_folder(run_directory);
   } else if (errno != EEXIST || !has_checkpoints_folder(run_directory)) {
     throw RunError("cannot create the folder " + folder.string() + ": " + error_text(errno));

@@ -40,7 +40,7 @@ DurableFile::DurableFile(std::filesystem::path target, std::uint64_t bytes)
   require_file_size_allowed(target_, bytes);
   if (::unlink(aside_.c_str()) != 0 && errno != ENOENT) throw failure("replace a leftover of", errno);
   // O_EXCL: whatever appears under that name after the unlink (a link, say) is not written through.
-  descriptor_ = FileDescriptor(::open(aside_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644));
+  descriptor_ = FileDescriptor(::open(aside_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666));
   if (!descriptor_.open()) throw failure("create", errno);
   aside_exists_ = true;
   if (bytes == 0) return;

@@ -18,6 +18,7 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::size_t longest_manifest = std::size_t{64} << 20;
 constexpr std::size_t deepest_manifest = 8;
+constexpr std::size_t most_keys = 4096;
 constexpr std::uint64_t largest_file = std::uint64_t{1} << 50;
 constexpr std::string_view digest_begin = "  \"sha256\": \"", digest_end = "\"\n}\n";
 constexpr std::size_t digest_tail = digest_begin.size() + 64 + digest_end.size();
@@ -51,6 +52,7 @@ class ManifestReader {
                             const std::string& where) const;
   std::string read_string(const Json& object, const char* name, const std::string& where) const;
   CommittedFile read_file(const Json& object, int block, const std::string& where) const;
+  std::vector<ExperimentKey> read_keys(const Json& root) const;
 
   [[noreturn]] void damaged(const std::string& what) const { throw DamagedManifest(origin_ + ": " + what); }
 
@@ -134,20 +136,38 @@ CommittedFile ManifestReader::read_file(const Json& object, int block, const std
   return file;
 }
 
+std::vector<ExperimentKey> ManifestReader::read_keys(const Json& root) const {
+  const Json& object = root.at("keys");
+  if (!object.is_object() || object.size() > most_keys) {
+    refuse(fmt::format("\"keys\" is not an object of at most {} keys", most_keys));
+  }
+  std::vector<ExperimentKey> keys;
+  for (const auto& item : object.items()) {
+    if (!item.value().is_string()) refuse("\"" + printable(item.key()) + "\" of \"keys\" is not a string");
+    keys.push_back({item.key(), item.value().get<std::string>(), "", ""});
+  }
+  return keys;
+}
+
 Manifest ManifestReader::read(const Json& root) const {
   if (!root.is_object() || !root.contains("format") || root.at("format") != "blocktrain-manifest") {
     refuse("is not a manifest: its \"format\" is not \"blocktrain-manifest\"");
   }
   if (!root.contains("version")) refuse("has no \"version\"");
-  if (const std::uint64_t version = read_number(root, "version", UINT64_MAX, "the manifest");
-      version != manifest_version) {
-    refuse(fmt::format("is of version {}, and this blocktrain reads version {}{}", version, manifest_version,
+  const std::uint64_t version = read_number(root, "version", UINT64_MAX, "the manifest");
+  if (version < 1 || version > manifest_version) {
+    refuse(fmt::format("is of version {}, and this blocktrain reads versions 1 to {}{}", version, manifest_version,
                        version > manifest_version ? ". Use the newer blocktrain that wrote it" : ""));
   }
-  require_members(root, {"format", "version", "experiment", "blocks", "sha256"}, "the manifest");
   Manifest manifest;
-  manifest.experiment = read_string(root, "experiment", "the manifest");
-  if (!is_experiment_identity(manifest.experiment)) refuse("\"experiment\" is not 1 to 128 hex digits");
+  if (version == 1) {
+    require_members(root, {"format", "version", "experiment", "blocks", "sha256"}, "the manifest");
+  } else {
+    require_members(root, {"format", "version", "experiment", "keys", "blocks", "sha256"}, "the manifest");
+    manifest.experiment.keys = read_keys(root);
+  }
+  manifest.experiment.identity = read_string(root, "experiment", "the manifest");
+  if (!is_experiment_identity(manifest.experiment.identity)) refuse("\"experiment\" is not 1 to 128 hex digits");
   const Json& blocks = root.at("blocks");
   if (!blocks.is_array() || blocks.empty() || blocks.size() > static_cast<std::size_t>(max_blocks)) {
     refuse(fmt::format("\"blocks\" is not a list of 1 to {} blocks", max_blocks));
@@ -194,17 +214,34 @@ bool has_block_files(const std::filesystem::path& folder) {
   return false;
 }
 
+/// What differs between a run's experiment and the one given; both may come from files of others.
+std::string differences_in_words(const Experiment& run, const Experiment& given) {
+  std::vector<KeyDifference> differences = differing_keys(run, given);
+  for (KeyDifference& d : differences) d = {printable(d.name), printable(d.in_run), printable(d.now)};
+  return to_text(differences);
+}
+
 void require_experiment(const Manifest& manifest, const std::filesystem::path& run_directory, const std::string& origin,
-                        const std::string& experiment, int blocks) {
+                        const Experiment& given, int blocks, const Experiment& recorded) {
   const std::string config = (run_directory / "config.yaml").string();
-  if (manifest.experiment != experiment) {
+  const Experiment& run = manifest.experiment;
+  if (run.identity != given.identity) {
+    // A config.yaml that was changed by hand says nothing of what the checkpoints were trained with.
+    const bool recorded_is_run = !recorded.keys.empty() && recorded.identity == run.identity;
+    const Experiment* known = !run.keys.empty() ? &run : recorded_is_run ? &recorded : nullptr;
     const auto count = static_cast<int>(manifest.blocks.size());
-    throw InputError(
-        origin + ": belongs to experiment " + manifest.experiment + ", and the config given is experiment " +
-        experiment +
-        (count == blocks ? std::string() : fmt::format(" (it has {} blocks there, {} here)", count, blocks)) +
-        ". What it was trained with is in " + config +
-        ": compare with `blocktrain plan --show-config`, then give that config or another log.directory");
+    if (known == nullptr || given.keys.empty()) {
+      throw InputError(
+          origin + ": belongs to experiment " + run.identity + ", and the config given is experiment " +
+          given.identity +
+          (count == blocks ? std::string() : fmt::format(" (it has {} blocks there, {} here)", count, blocks)) +
+          ". What it was trained with was in " + config +
+          ", and is in the run_start rows of the ledger: give that config, or another log.directory");
+    }
+    if (const std::string differences = differences_in_words(*known, given); !differences.empty()) {
+      throw InputError(origin + ": belongs to another experiment than the config given. What differs:" + differences +
+                       "\nGive the config that it was trained with (" + config + "), or another log.directory");
+    }
   }
   if (manifest.blocks.size() != static_cast<std::size_t>(blocks)) {
     throw InputError(fmt::format("{}: is of {} blocks, and the config given has {}. See {}", origin,
@@ -218,7 +255,12 @@ std::string to_text(const Manifest& manifest) {
   Json root;
   root["format"] = "blocktrain-manifest";
   root["version"] = manifest_version;
-  root["experiment"] = manifest.experiment;
+  root["experiment"] = manifest.experiment.identity;
+  Json keys = Json::object();
+  for (const ExperimentKey& key : manifest.experiment.keys) {
+    if (key.counts()) keys[key.name] = key.value;
+  }
+  root["keys"] = std::move(keys);
   Json blocks = Json::array();
   for (std::size_t b = 0; b < manifest.blocks.size(); ++b) {
     Json files = Json::array();
@@ -239,8 +281,8 @@ Manifest parse_manifest(std::string_view text, const std::string& origin) {
   return reader.read(reader.parse(text));
 }
 
-std::optional<LoadedManifest> load_manifest(const std::filesystem::path& run_directory, const std::string& experiment,
-                                            int blocks) {
+std::optional<LoadedManifest> load_manifest(const std::filesystem::path& run_directory, const Experiment& experiment,
+                                            int blocks, const Experiment& recorded) {
   const std::filesystem::path folder = checkpoints_folder(run_directory);
   if (!has_checkpoints_folder(run_directory)) return std::nullopt;
   std::vector<std::string> reasons;
@@ -262,7 +304,7 @@ std::optional<LoadedManifest> load_manifest(const std::filesystem::path& run_dir
       reasons.push_back(error.what());
       continue;
     }
-    require_experiment(loaded.manifest, run_directory, path.string(), experiment, blocks);
+    require_experiment(loaded.manifest, run_directory, path.string(), experiment, blocks, recorded);
     for (const std::string& reason : reasons) loaded.warnings.push_back(reason + "; falling back to " + path.string());
     return loaded;
   }

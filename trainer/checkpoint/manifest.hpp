@@ -2,12 +2,13 @@
 /// The manifest: which block files count.
 ///
 /// RUN/checkpoints/manifest.json, and the one before it as manifest.previous.json. Format "blocktrain-manifest",
-/// version 1, JSON as written by this file:
+/// version 2, JSON as written by this file:
 ///
 ///   {
 ///     "format": "blocktrain-manifest",
-///     "version": 1,
+///     "version": 2,
 ///     "experiment": "<identity of the experiment, hex>",
+///     "keys": {"seed": "0", "data.batch": "128", ...},
 ///     "blocks": [
 ///       {"block": 0, "files": [{"name": "block-0000.step-00000010.h5", "step": 10, "bytes": 1234, "sha256": "<hex>"}]}
 ///     ],
@@ -18,6 +19,12 @@
 /// by
 /// "}", is the SHA-256 of every byte before that line, so damage and edits are noticed. Names are those of
 /// block_file_name(block, step), which leaves no way out of the folder.
+///
+/// "experiment" is the identity that the run got when it was started; its block files carry it too. "keys" are the keys
+/// that count for it, with their values as YAML (trainer/config/experiment.hpp): by them a config is compared, so that
+/// a refusal names what differs. {} where they are not known.
+///
+/// Version 1 has no "keys", and stays readable: the keys of such a run are those of its config.yaml.
 
 #include <cstdint>
 #include <filesystem>
@@ -27,15 +34,16 @@
 #include <vector>
 
 #include "trainer/checkpoint/commit.hpp"
+#include "trainer/config/experiment.hpp"
 
 namespace blocktrain::trainer {
 
-inline constexpr int manifest_version = 1;
+inline constexpr int manifest_version = 2;
 inline constexpr const char* manifest_name = "manifest.json";
 inline constexpr const char* previous_manifest_name = "manifest.previous.json";
 
 struct Manifest {
-  std::string experiment;
+  Experiment experiment;                           ///< keys have names and values alone
   std::vector<std::vector<CommittedFile>> blocks;  ///< by block; newest first
 
   bool operator==(const Manifest&) const = default;
@@ -56,10 +64,12 @@ struct LoadedManifest {
 };
 
 /// Loads RUN/checkpoints/manifest.json, or manifest.previous.json when the first is damaged (its digest is wrong) or
-/// missing, and checks that it is of `experiment` with `blocks` blocks. Nullopt when there is neither and no block
-/// file: nothing was ever saved. Throws InputError: neither is usable; both are missing beside block files; another
-/// experiment; a later version or impossible contents under a right digest; a link instead of a file or folder.
-std::optional<LoadedManifest> load_manifest(const std::filesystem::path& run_directory, const std::string& experiment,
-                                            int blocks);
+/// missing, and checks that it is of `experiment`, by its identity or its keys, with `blocks` blocks. `recorded` is the
+/// experiment of RUN/config.yaml: the keys of a manifest of version 1 are taken from there, if its identity is that of
+/// the manifest. Nullopt when there is no manifest and no block file: nothing was ever saved. Throws InputError:
+/// neither is usable; both are missing beside block files; another experiment (what differs is named); a later version
+/// or impossible contents under a right digest; a link instead of a file or folder.
+std::optional<LoadedManifest> load_manifest(const std::filesystem::path& run_directory, const Experiment& experiment,
+                                            int blocks, const Experiment& recorded = {});
 
 }  // namespace blocktrain::trainer

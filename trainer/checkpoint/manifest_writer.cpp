@@ -24,7 +24,7 @@ FileDescriptor lock_folder(const std::filesystem::path& folder) {
     throw InputError(folder.string() +
                      ": another run is writing there. Wait for it to end, or give another log.directory");
   }
-  // Other errors: a file system without such locks; two runs in one folder then stay the user's care.
+  // Other errors: a file system without such locks. A training has RUN/lock besides, which does without them.
   return descriptor;
 }
 
@@ -36,15 +36,16 @@ void save_text(const std::filesystem::path& path, const std::string& text) {
 
 }  // namespace
 
-ManifestWriter::ManifestWriter(std::filesystem::path run_directory, std::string experiment, const ResumePlan& start)
-    : folder_(checkpoints_folder(run_directory)) {
+ManifestWriter::ManifestWriter(std::filesystem::path run_directory, Experiment experiment, const ResumePlan& start,
+                               RemoveFile remove_file)
+    : folder_(checkpoints_folder(run_directory)), remove_file_(std::move(remove_file)) {
   create_checkpoints_folder(run_directory);
   lock_ = lock_folder(folder_);
   const auto blocks = static_cast<int>(start.blocks.size());
   Manifest manifest{.experiment = std::move(experiment),
                     .blocks = std::vector<std::vector<CommittedFile>>(start.blocks.size())};
   if (std::optional<LoadedManifest> loaded = load_manifest(run_directory, manifest.experiment, blocks)) {
-    manifest = std::move(loaded->manifest);
+    manifest.blocks = std::move(loaded->manifest.blocks);
     saved_text_ = std::move(loaded->text);
     current_is_whole_ = loaded->warnings.empty();
   }
@@ -136,7 +137,7 @@ PruneResult ManifestWriter::prune(int keep, bool coupled) {
   if (unnamed.empty()) return result;
   save(manifest);
   for (const std::string& name : unnamed) {
-    remove(name);
+    remove(name, result.warnings);
     verified_.erase(name);
   }
   return result;
@@ -155,7 +156,7 @@ void ManifestWriter::save(const Manifest& manifest) {
 }
 
 /// Only plain files with names that this program makes are removed.
-int ManifestWriter::clean(const std::set<std::string>& spared) const {
+int ManifestWriter::clean(const std::set<std::string>& spared) {
   std::set<std::string> named = spared;
   for (const auto& files : manifest_.blocks) {
     for (const CommittedFile& file : files) named.insert(file.name);
@@ -172,14 +173,19 @@ int ManifestWriter::clean(const std::set<std::string>& spared) const {
     if (aside || (parse_block_file_name(name) && !named.contains(name))) removable.push_back(name);
   }
   if (error) throw RunError("cannot read the folder " + folder_.string() + ": " + error.message());
-  return static_cast<int>(std::ranges::count_if(removable, [this](const std::string& name) { return remove(name); }));
+  return static_cast<int>(
+      std::ranges::count_if(removable, [this](const std::string& name) { return remove(name, warnings_); }));
 }
 
-bool ManifestWriter::remove(const std::string& name) const {
+bool ManifestWriter::remove(const std::string& name, std::vector<std::string>& warnings) const {
   const std::filesystem::path path = folder_ / name;
-  if (::unlink(path.c_str()) == 0) return true;
-  if (errno == ENOENT) return false;
-  throw RunError("cannot remove " + path.string() + ": " + error_text(errno));
+  if (remove_file_(path.c_str()) == 0) return true;
+  // Nothing names it any more, so all that it costs is its space.
+  if (errno != ENOENT) {
+    warnings.push_back("cannot remove " + path.string() + ", which is no longer needed: " + error_text(errno) +
+                       "; it stays there");
+  }
+  return false;
 }
 
 }  // namespace blocktrain::trainer

@@ -63,14 +63,16 @@ void find_common(const std::filesystem::path& folder, std::vector<std::vector<Co
 
 }  // namespace
 
-ResumePlan find_resume_points(const std::filesystem::path& run_directory, const std::string& experiment, int blocks,
-                              bool coupled) {
+ResumePlan find_resume_points(const std::filesystem::path& run_directory, const Experiment& experiment, int blocks,
+                              bool coupled, const Experiment& recorded) {
   BLOCKTRAIN_EXPECTS(blocks >= 1 && blocks <= max_blocks);
   ResumePlan plan;
   for (int b = 0; b < blocks; ++b) plan.blocks.push_back({.block = b, .step = 0, .file = std::nullopt});
-  std::optional<LoadedManifest> loaded = load_manifest(run_directory, experiment, blocks);
+  plan.experiment = experiment.identity;
+  std::optional<LoadedManifest> loaded = load_manifest(run_directory, experiment, blocks, recorded);
   if (!loaded) return plan;
   plan.found = true;
+  plan.experiment = loaded->manifest.experiment.identity;
   plan.warnings = std::move(loaded->warnings);
   (coupled ? find_common : find_independent)(checkpoints_folder(run_directory), std::move(loaded->manifest.blocks),
                                              plan);

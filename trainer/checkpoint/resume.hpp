@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "trainer/checkpoint/commit.hpp"
+#include "trainer/config/experiment.hpp"
 
 namespace blocktrain::trainer {
 
@@ -22,13 +23,14 @@ struct ResumePlan {
   std::vector<ResumePoint> blocks;    ///< by block
   std::vector<std::string> warnings;  ///< sentences for the user: every file refused, every block that starts over
   bool found = false;                 ///< whether anything was saved before; false: a fresh run, without warnings
+  std::string experiment;             ///< identity that the run got when it was started: its block files carry it
 };
 
 /// Finds where each block of `experiment` goes on. Digests are checked here, before anything inside a file is looked
 /// at. A block whose newest file is damaged or missing falls back to the one before; one without a usable file starts
 /// at step 0. Blocks that are `coupled` (they share something while they train) start from their newest common step.
-/// Changes nothing on disk. Throws InputError as load_manifest and find_damage do.
-ResumePlan find_resume_points(const std::filesystem::path& run_directory, const std::string& experiment, int blocks,
-                              bool coupled);
+/// `recorded`: see load_manifest. Changes nothing on disk. Throws InputError as load_manifest and find_damage do.
+ResumePlan find_resume_points(const std::filesystem::path& run_directory, const Experiment& experiment, int blocks,
+                              bool coupled, const Experiment& recorded = {});
 
 }  // namespace blocktrain::trainer

@@ -3,6 +3,7 @@
 /// exceptions, turned into messages and exit codes in main.cpp.
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,7 @@ int train_command(const TrainArguments& arguments);
 struct EvalArguments {
   std::string run;
   std::string twin;                    ///< RUN folder of the end-to-end twin; empty: none
+  std::string out;                     ///< JSON; empty: RUN/eval.json
   std::vector<std::string> overrides;  ///< of eval.*, parallel.* and data.path
 };
 int eval_command(const EvalArguments& arguments);
@@ -41,9 +43,9 @@ struct GenerateArguments {
   std::string out;          ///< PNG; empty: RUN/samples.png
   std::vector<int> labels;  ///< classes asked for; empty: all in turn
   int count = 64;
-  int steps = 0;        ///< 0: the last of eval.steps
-  double guidance = 0;  ///< 0: eval.guidance
-  std::string sampler;  ///< empty: eval.sampler
+  int steps = 0;                   ///< 0: the last of eval.steps
+  std::optional<double> guidance;  ///< none: eval.guidance
+  std::string sampler;             ///< empty: eval.sampler
   std::uint64_t seed = 0;
   bool beside_real = false;  ///< draw real images of the same classes to the left
   int scale = 0;             ///< pixels per pixel; 0: chosen so that the picture is easy to see

@@ -1,6 +1,7 @@
 // blocktrain doctor: what this machine offers, and what is missing.
 
 #include <fmt/format.h>
+#include <sys/resource.h>
 
 #include <cstdio>
 #include <nlohmann/json.hpp>
@@ -15,6 +16,8 @@
 #include "trainer/ledger/energy/host_sensors.hpp"
 #include "trainer/ledger/energy/nvml_session.hpp"
 #include "trainer/ledger/ledger.hpp"
+#include "trainer/run/control_groups.hpp"
+#include "trainer/run/threads.hpp"
 #include "trainer/run/units.hpp"
 #include "trainer/version.hpp"
 
@@ -48,16 +51,38 @@ void examine_nvml(std::vector<Finding>& found) {
   }
 }
 
+/// What of the machine's CPUs control groups leave this process, or nothing.
+std::string cpu_limits(const std::vector<ControlGroup>& groups) {
+  const ComputeShare share = compute_share(groups);
+  if (!share.quota) return {};
+  return fmt::format("; control group {} allows {:.3g} CPUs", share.quota_name, *share.quota);
+}
+
+/// What limits the memory of this process below the machine's: control groups and ulimit -v.
+std::string memory_limits(const std::vector<ControlGroup>& groups) {
+  std::string text;
+  for (const ControlGroup& group : groups) {
+    if (!group.memory) continue;
+    text += fmt::format("; control group {} allows {}, {} of it taken", group.path,
+                        bytes(static_cast<double>(*group.memory)), bytes(static_cast<double>(group.memory_used)));
+  }
+  struct rlimit limit {};
+  if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
+    text += "; ulimit -v allows " + bytes(static_cast<double>(limit.rlim_cur)) + " of address space";
+  }
+  return text;
+}
+
 std::vector<Finding> examine() {
   std::vector<Finding> found;
   const HostFacts host = this_host();
-  found.push_back({"cpu", true, fmt::format("{}, {} cores for this process", host.cpu, host.cores)});
-  found.push_back({"memory", true, bytes(static_cast<double>(host.memory_bytes))});
+  const std::vector<ControlGroup> groups = control_groups();
+  found.push_back({"cpu", true, fmt::format("{}, {} cores for this process{}", host.cpu, host.cores, cpu_limits(groups))});
+  found.push_back({"memory", true, bytes(static_cast<double>(host.memory_bytes)) + memory_limits(groups)});
   found.push_back({"matrix products", true, kernels::cpu_matrix_products()});
-  found.push_back({"threads", kernels::cpu_threads_supported(),
-                   kernels::cpu_threads_supported() ? "OpenMP"
-                                                    : "this build computes on one thread per rank; build with "
-                                                      "BLOCKTRAIN_OPENMP=ON and a compiler that has OpenMP"});
+  const ThreadChoice threads = choose_threads_alone(0);
+  found.push_back({"threads", true,
+                   fmt::format("{} for a single rank with parallel.threads: 0 ({})", threads.threads, threads.reason)});
   const std::string mpi = comm::MpiWorld::library_version();
   found.push_back({"mpi", !mpi.empty(),
                    mpi.empty() ? "this build has no MPI: only the threads transport works. Install Open MPI (Debian: "

@@ -10,22 +10,34 @@
 
 #include "comm/launch.hpp"
 #include "comm/local/local_world.hpp"
+#include "kernels/error.hpp"
 #include "trainer/commands/commands.hpp"
 #include "trainer/commands/under_mpi.hpp"
 #include "trainer/eval/eval_file.hpp"
 #include "trainer/eval/eval_table.hpp"
 #include "trainer/eval/evaluation.hpp"
+#include "trainer/eval/lapack.hpp"
 #include "trainer/eval/whole_file.hpp"
 #include "trainer/ledger/ledger.hpp"
+#include "trainer/run/output.hpp"
 #include "trainer/run/run_folder.hpp"
+#include "trainer/run/terminal.hpp"
 
 namespace blocktrain::trainer {
 namespace {
 
 /// Adds the result to the ledger, unless a training holds it or it needs recovery.
 void note_in_ledger(const EvalResult& result) {
-  const std::string folder = result.run.folder;
-  if (!std::filesystem::exists(ledger_path(folder))) return;
+  const std::string folder = result.run.folder, ledger = ledger_path(folder);
+  std::error_code error;
+  // One that was emptied: with this row at its beginning it would be no ledger.
+  if (!std::filesystem::exists(ledger, error) || std::filesystem::file_size(ledger, error) == 0) return;
+  const auto no_row = [](const std::string& why) {
+    complain("no row was added to the ledger: " + why);
+  };
+  if (const std::string holder = RunPaths{folder}.lock_holder(); std::filesystem::exists(holder, error)) {
+    return no_row(holder + " says that a training is going on");
+  }
   EvalRow row;
   row.step = *std::min_element(result.run.steps.begin(), result.run.steps.end());
   row.samples = result.run.denoising.images;
@@ -41,17 +53,26 @@ void note_in_ledger(const EvalResult& result) {
     writer.eval(row);
     writer.sync();
   } catch (const std::exception& e) {
-    std::fprintf(stderr, "blocktrain: no row was added to the ledger: %s\n", e.what());
+    no_row(message_of(e));
+  }
+}
+
+void require_result_writable(const EvalArguments& arguments, const std::string& path) {
+  try {
+    require_writable(path, arguments.out.empty() ? "RUN" : "--out", eval_file_kind());
+  } catch (const InputError& e) {
+    if (!arguments.out.empty()) throw;
+    throw InputError(std::string(e.what()) + "; with --out FILE the result is written elsewhere");
   }
 }
 
 int evaluate(comm::Communicator& world, const EvalArguments& arguments) {
   EvaluationRanks ranks(world, evaluation_timeout(world, arguments.run, arguments.overrides));
   TrainedNetwork run(ranks, arguments.run, arguments.overrides);
-  const std::string path = RunPaths{arguments.run}.eval();
+  const std::string path = arguments.out.empty() ? RunPaths{arguments.run}.eval() : arguments.out;
   ranks.together([&] {
     if (!ranks.leads()) return;
-    require_writable(path, "RUN");
+    require_result_writable(arguments, path);
     print_warnings(run);
   });
   std::optional<TrainedNetwork> twin;
@@ -64,17 +85,17 @@ int evaluate(comm::Communicator& world, const EvalArguments& arguments) {
       require_comparable(run, *twin);
     });
   }
-  EvalProgress progress(ranks.leads() ? stderr : nullptr, isatty(STDERR_FILENO) != 0);
+  EvalProgress progress(ranks.leads() ? stderr : nullptr, ranks.leads() && watched_terminal(STDERR_FILENO));
   const EvalResult result = evaluate_run(run, twin ? &*twin : nullptr, progress);
   ranks.finish();
 
   ranks.together([&] {
     if (!ranks.leads()) return;
-    WholeFile file(path, "RUN");
+    WholeFile file(path, "--out", eval_file_kind());
     file.write(to_json(result));
     file.commit();
     note_in_ledger(result);
-    fmt::print("{}\n{}\n", to_table(result), path);
+    show("{}\n{}\n", to_table(result), path);
   });
   return 0;
 }
@@ -82,6 +103,7 @@ int evaluate(comm::Communicator& world, const EvalArguments& arguments) {
 }  // namespace
 
 int eval_command(const EvalArguments& arguments) {
+  lapack();  // it is set up through the environment, which MPI's threads read
   if (comm::launched_by_mpirun()) {
     return under_mpi([&](comm::Communicator& world) { return evaluate(world, arguments); });
   }

@@ -7,6 +7,7 @@
 #include "trainer/commands/commands.hpp"
 #include "trainer/eval/trained_network.hpp"
 #include "trainer/export/network_export.hpp"
+#include "trainer/run/output.hpp"
 #include "trainer/run/units.hpp"
 
 namespace blocktrain::trainer {
@@ -20,16 +21,16 @@ int export_command(const ExportArguments& arguments) {
   print_warnings(network);
   const ExportedFolder written = export_network(network, out, arguments.weights_only);
 
-  fmt::print("{}: {}, {} parameters\n", out, network.summary(), count(static_cast<double>(network.parameter_count())));
+  show("{}: {}, {} parameters\n", out, network.summary(), count(static_cast<double>(network.parameter_count())));
   for (const ExportedFile& file : written.files) {
-    fmt::print("  {:<22}  {:>10}{}\n", file.name, bytes(static_cast<double>(file.bytes)),
+    show("  {:<22}  {:>10}{}\n", file.name, bytes(static_cast<double>(file.bytes)),
                file.replaced ? "  (replaced)" : "");
   }
   if (!written.removed.empty()) {
-    fmt::print("  {:<22}  removed: it belonged to the weights that were replaced\n", written.removed);
+    show("  {:<22}  removed: it belonged to the weights that were replaced\n", written.removed);
   }
   if (arguments.weights_only) return 0;
-  fmt::print(
+  show(
       "Compare with PyTorch (1.13 or newer):  python {0}/{1} --check\n"
       "Use, with {0} in PYTHONPATH:           from blocktrain_dit import Model\n"
       "                                       images = Model.load(\"{0}\").sample([0, 1, 2], steps=18)\n",

@@ -4,7 +4,6 @@
 
 #include <array>
 #include <cmath>
-#include <cstdio>
 #include <optional>
 #include <span>
 
@@ -19,6 +18,7 @@
 #include "trainer/eval/picture.hpp"
 #include "trainer/eval/trained_network.hpp"
 #include "trainer/eval/whole_file.hpp"
+#include "trainer/run/output.hpp"
 #include "trainer/run/units.hpp"
 #include "trainer/version.hpp"
 
@@ -41,7 +41,7 @@ GenerationSettings settings_of(const GenerateArguments& a, const Config& config)
   GenerationSettings s;
   s.steps = a.steps > 0 ? a.steps : config.eval.steps.empty() ? 18 : config.eval.steps.back();
   s.sampler = a.sampler.empty() ? config.eval.sampler : sampler_named(a.sampler);
-  s.guidance = a.guidance > 0 ? a.guidance : config.eval.guidance;
+  s.guidance = a.guidance.value_or(config.eval.guidance);
   s.seed = a.seed;
   return s;
 }
@@ -50,10 +50,20 @@ void check(const GenerateArguments& a) {
   if (a.count < 1) throw InputError(fmt::format("--count: found {}; accepted: 1 or more", a.count));
   if (a.steps < 0) throw InputError(fmt::format("--steps: found {}; accepted: 1 or more", a.steps));
   if (a.scale < 0) throw InputError(fmt::format("--scale: found {}; accepted: 1 or more", a.scale));
-  if (!(a.guidance >= 0) || std::isinf(a.guidance)) {
-    throw InputError(fmt::format("--guidance: found {}; accepted: a number from 0", a.guidance));
+  if (a.guidance && (!(*a.guidance >= 0) || std::isinf(*a.guidance))) {
+    throw InputError(fmt::format("--guidance: found {}; accepted: a number from 0", *a.guidance));
   }
   if (!a.sampler.empty()) sampler_named(a.sampler);
+}
+
+/// As the config refuses it for eval.guidance (trainer/config/check.cpp): what no class looks like is learnt by label
+/// dropout alone.
+void check_guidance(const GenerateArguments& a, const Config& config) {
+  if (!a.guidance || *a.guidance == 1 || config.model.label_dropout > 0) return;
+  throw InputError(fmt::format(
+      "--guidance: found {} for a run that was trained with model.label_dropout 0, so that no image was learnt without "
+      "its label; accepted: 1",
+      *a.guidance));
 }
 
 std::vector<std::int32_t> labels_of(const GenerateArguments& a, std::int64_t classes) {
@@ -90,6 +100,7 @@ std::vector<float> real_images(const ImageDataset& data, const std::vector<std::
     fill_image(data, Split::train, of_class[c][next[c]++ % of_class[c].size()], false,
                images.data() + static_cast<std::int64_t>(i) * size);
   }
+  data.require_unchanged();
   return images;
 }
 
@@ -103,7 +114,8 @@ int generate(comm::Communicator& world, const GenerateArguments& arguments) {
   Grid grid;
   Picture picture;
   ranks.together([&] {
-    if (ranks.leads()) require_writable(out, "--out");
+    if (ranks.leads()) require_writable(out, "--out", picture_kind());
+    check_guidance(arguments, network.config());
     settings = settings_of(arguments, network.config());
     labels = labels_of(arguments, network.data().shape.classes);
     if (!ranks.leads()) return;
@@ -131,13 +143,13 @@ int generate(comm::Communicator& world, const GenerateArguments& arguments) {
                     sampler_names[static_cast<std::size_t>(settings.sampler)], settings.guidance, settings.seed);
     const std::vector<std::uint8_t> png = to_png(picture, {{"Software", std::string("blocktrain ") + version()},
                                                            {"Description", network.summary() + "; " + how}});
-    WholeFile file(out, "--out");
+    WholeFile file(out, "--out", picture_kind());
     file.write(std::as_bytes(std::span(png)));
     file.commit();
 
-    fmt::print("{}: {} images by {}{}\n", out, arguments.count, network.summary(),
+    show("{}: {} images by {}{}\n", out, arguments.count, network.summary(),
                arguments.beside_real ? "; left: real training images, right: generated" : "");
-    fmt::print("{}; {} FLOPs and {:.3g} s per image on {}{}\n", how, count(made.flops_per_image),
+    show("{}; {} FLOPs and {:.3g} s per image on {}{}\n", how, count(made.flops_per_image),
                made.seconds_per_image, network.computed_on(),
                ranks.size() > 1 ? fmt::format(", {} ranks", ranks.size()) : std::string());
   });

@@ -15,23 +15,11 @@
 #include "trainer/commands/under_mpi.hpp"
 #include "trainer/run/exit_status.hpp"
 #include "trainer/run/stop_signal.hpp"
+#include "trainer/run/terminal.hpp"
 #include "trainer/run/train.hpp"
 
 namespace blocktrain::trainer {
 namespace {
-
-/// Whether a person is looking: a launcher may hand its ranks a pseudo-terminal while its own output goes to a file,
-/// so under one it is the launcher's output that counts.
-bool on_terminal(bool launched) {
-  if (isatty(STDOUT_FILENO) == 0) return false;
-  if (!launched) return true;
-  char target[256];
-  const std::string link = "/proc/" + std::to_string(getppid()) + "/fd/1";
-  const ssize_t n = readlink(link.c_str(), target, sizeof(target) - 1);
-  if (n <= 0) return false;
-  const std::string name(target, static_cast<std::size_t>(n));
-  return name.rfind("/dev/pts/", 0) == 0 || name.rfind("/dev/tty", 0) == 0;
-}
 
 int train_under_mpi(const TrainRequest& request) {
   return under_mpi([&](comm::Communicator& world) { return train(world, request); });
@@ -67,9 +55,9 @@ int train_command(const TrainArguments& arguments) {
   request.config_path = arguments.config;
   request.overrides = arguments.overrides;
   request.resume = arguments.resume;
-  request.progress = arguments.quiet         ? ProgressStyle::none
-                     : on_terminal(launched) ? ProgressStyle::live
-                                             : ProgressStyle::plain;
+  request.progress = arguments.quiet                   ? ProgressStyle::none
+                     : watched_terminal(STDOUT_FILENO) ? ProgressStyle::live
+                                                       : ProgressStyle::plain;
   if (launched) return train_under_mpi(request);
   const Config config = load_config(arguments.config, arguments.overrides);
   if (config.parallel.transport == TransportChoice::mpi) return train_under_mpi(request);

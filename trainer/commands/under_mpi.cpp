@@ -1,6 +1,5 @@
 #include "trainer/commands/under_mpi.hpp"
 
-#include <cstdio>
 #include <exception>
 
 #include "comm/mpi/mpi_world.hpp"
@@ -8,15 +7,15 @@
 #include "kernels/device.hpp"
 #include "kernels/error.hpp"
 #include "trainer/run/exit_status.hpp"
+#include "trainer/run/output.hpp"
 
 namespace blocktrain::trainer {
 namespace {
 
 /// The error of a rank: said once, by whoever throws it; others know that it was said.
-int complain(const std::exception& e) {
+int explain(const std::exception& e) {
   if (const auto* quiet = dynamic_cast<const QuietExit*>(&e)) return quiet->code();
-  std::fflush(stdout);
-  std::fprintf(stderr, "blocktrain: %s\n", e.what());
+  complain(message_of(e));
   return dynamic_cast<const InputError*>(&e) != nullptr ? 2 : 1;
 }
 
@@ -32,13 +31,18 @@ int under_mpi(const std::function<int(comm::Communicator& world)>& work) {
   } catch (const QuietExit& e) {
     code = e.code();  // all ranks are on their way out
   } catch (const InputError& e) {
-    code = complain(e);  // found by all_or_none: the others know
+    code = explain(e);  // found by all_or_none: the others know
   } catch (const std::exception& e) {
-    code = complain(e);
+    code = explain(e);
     // The others may be waiting for this rank.
     mpi->world().abort(code);
   }
-  mpi->finish();
+  try {
+    mpi->finish();
+  } catch (const std::exception& e) {
+    complain(e);
+    mpi->world().abort(1);
+  }
   return code;
 }
 

@@ -39,6 +39,27 @@ void check_blocks(const Config& c, std::vector<Conflict>& out) {
   }
 }
 
+void check_declared_data(const Config& c, std::vector<Conflict>& out) {
+  const std::vector<int>& shape = c.data.shape;
+  if (shape.empty()) return;
+  if (shape.size() != 3) {
+    out.push_back({{"data.shape"},
+                   "found a list of " + std::to_string(shape.size()) +
+                       "; accepted: channels, height and width, such as [3, 32, 32], or []"});
+    return;
+  }
+  constexpr std::int64_t kMostNumbers = std::int64_t{1} << 24;
+  if (std::int64_t{shape[0]} * shape[1] > kMostNumbers / shape[2]) {
+    out.push_back({{"data.shape"},
+                   "found images of " + text(shape[0]) + "x" + text(shape[1]) + "x" + text(shape[2]) +
+                       " numbers; accepted: at most " + text(kMostNumbers) + " numbers"});
+  } else if (shape[1] % c.model.patch != 0 || shape[2] % c.model.patch != 0) {
+    out.push_back({{"model.patch", "data.shape"},
+                   "found model.patch " + text(c.model.patch) + " with images of " + text(shape[1]) + "x" +
+                       text(shape[2]) + " (data.shape); accepted: a patch that divides the image's height and width"});
+  }
+}
+
 void check_sizes(const Config& c, std::vector<Conflict>& out) {
   const ModelConfig& m = c.model;
   if (m.width % m.heads != 0) {
@@ -137,6 +158,7 @@ void check_eval_and_parallel(const Config& c, std::vector<Conflict>& out) {
 std::vector<Conflict> find_conflicts(const Config& config) {
   std::vector<Conflict> conflicts;
   check_blocks(config, conflicts);
+  check_declared_data(config, conflicts);
   check_sizes(config, conflicts);
   check_noise(config, conflicts);
   check_optimizer(config, conflicts);

@@ -13,6 +13,9 @@
 
 namespace blocktrain::trainer {
 
+/// Most classes that a data set may have (data.classes).
+inline constexpr std::int64_t most_classes = 65536;
+
 enum class Architecture : std::uint8_t { dit };
 enum class TrainingMode : std::uint8_t { block_local, end_to_end };
 enum class Partition : std::uint8_t { equal_probability, uniform, uniform_log };
@@ -34,6 +37,8 @@ struct LogConfig {
 struct DataConfig {
   std::string path;  ///< required
   DataFormat format = DataFormat::automatic;
+  std::vector<int> shape;        ///< channels, height, width of an image as declared; empty: the data say
+  std::int64_t classes = 0;      ///< as declared; 0: the data say
   std::int64_t batch = 128;      ///< images per step and block
   std::int64_t micro_batch = 0;  ///< images per forward/backward pass; 0: chosen by the plan
   bool flip = false;             ///< random horizontal flips
@@ -170,8 +175,14 @@ struct Config {
 
 /// Loads `path`, follows `extends:`, applies `overrides` ("a.b=c", later ones win) and checks every value and their
 /// combination. Throws InputError with one line per problem, up to ten, in the order of files and lines:
-/// "FILE:LINE: KEY: found X; accepted: Y". Creates nothing.
+/// "FILE:LINE: KEY: found X; accepted: Y". Creates nothing. The config.yaml of a RUN folder is read as
+/// load_run_folder_config does, so that a copy of the folder is a run of its own.
 Config load_config(const std::string& path, const std::vector<std::string>& overrides);
+
+/// Loads FOLDER/config.yaml as what the run in that folder was trained with: log.directory is `folder`, wherever the
+/// run lay when it was trained, unless an override says otherwise; and keys that it lacks, which came after the program
+/// that wrote it, have the values that mean as before (Field::as_before).
+Config load_run_folder_config(const std::string& folder, const std::vector<std::string>& overrides);
 
 /// The same for text in memory. `name` stands for the file in messages, and `extends:` is relative to its folder.
 Config load_config_text(std::string_view text, const std::string& name, const std::vector<std::string>& overrides);
@@ -185,12 +196,6 @@ std::string to_yaml(const Config& config, YamlComments comments = YamlComments::
 
 /// docs/config.md: every section and key with default, accepted values and meaning.
 std::string config_reference_markdown();
-
-/// SHA-256 (hex) of what defines the experiment's numbers: everything but log, budget, eval, checkpoint, parallel,
-/// energy, and where the data lie (their digest is compared besides). Two runs with the same identity train the same
-/// weights, so one may resume the other. What has a default made from other keys (optimizer.decay_steps, blocks.layers,
-/// blocks.seeds) counts with its resolved value.
-std::string experiment_identity(const Config& config);
 
 /// Layers of each block, blocks.count of them: blocks.layers, or the even split in which block b owns layers
 /// [bL/B, (b+1)L/B) (method: section 1). In an end-to-end run this split still says which layers a block of the

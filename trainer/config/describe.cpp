@@ -11,6 +11,7 @@ namespace {
 constexpr std::int64_t kMostSteps = std::numeric_limits<std::int32_t>::max();
 constexpr std::int64_t kMostImages = std::int64_t{1} << 24;
 constexpr std::int64_t kMostLayers = 4096;
+constexpr std::int64_t kLongestSide = 65536;
 
 // Indexed by the enumerators; names() compares the last ones.
 constexpr std::string_view kArchitectures[] = {"dit"};
@@ -65,10 +66,17 @@ void describe_data_and_model(std::vector<Field>& fields, Config& c) {
                     "rank must see it.",
                     true});
 
-  fields.push_back({"data", "path", PathField{&c.data.path},
-                    "Folder with the data set's files. Relative to the current directory.", true});
-  fields.push_back({"data", "format", names(c.data.format, DataFormat::cifar100, kFormats),
-                    "Format of the files; auto goes by their names: idx is that of MNIST."});
+  // That the data are the same is checked by their digest.
+  fields.push_back(not_training({"data", "path", PathField{&c.data.path},
+                                 "Folder with the data set's files. Relative to the current directory.", true}));
+  fields.push_back(not_training({"data", "format", names(c.data.format, DataFormat::cifar100, kFormats),
+                                 "Format of the files; auto goes by their names: idx is that of MNIST."}));
+  // What they say is checked against the data.
+  fields.push_back(not_training({"data", "shape", IntListField{&c.data.shape, {1, kLongestSide}, {0, 3}},
+                                 "Channels, height and width of an image, [3, 32, 32] for instance. With it and "
+                                 "data.classes, plan needs no data; data of another shape are refused. []: the data say."}));
+  fields.push_back(not_training({"data", "classes", integer(c.data.classes, 0, most_classes),
+                                 "Number of classes, declared as data.shape is. 0: the data say."}));
   fields.push_back({"data", "batch", integer(c.data.batch, 1, kMostImages), "Images per step and block."});
   fields.push_back({"data", "micro_batch", integer(c.data.micro_batch, 0, kMostImages),
                     "Images per forward and backward pass; less needs less memory and more passes. 0: chosen by the "
@@ -196,15 +204,18 @@ void describe_running(std::vector<Field>& fields, Config& c) {
   fields.push_back({"parallel", "ranks", integer(c.parallel.ranks, 0, 4096),
                     "Ranks of the local transport; with mpi, mpirun's -np decides. 0: one."});
   fields.push_back({"parallel", "threads", integer(c.parallel.threads, 0, 1024),
-                    "Compute threads per rank. 0: this host's cores, shared among its ranks."});
+                    "Compute threads per rank. 0: OMP_NUM_THREADS where it is set; else the CPUs that the rank may use, shared "
+                    "with the ranks of its host that may use the same, and no more than its control groups allow."});
   fields.push_back({"parallel", "steps_per_visit", integer(c.parallel.steps_per_visit, 1, kMostSteps),
                     "Steps that a rank which owns several blocks trains one of them before the next."});
   fields.push_back(
       {"parallel", "rebalance", BooleanField{&c.parallel.rebalance},
        "Whether a rank whose blocks are done takes over a block of a rank that has several left. Changes no "
        "weights."});
-  fields.push_back({"parallel", "timeout_seconds", number(c.parallel.timeout_seconds, 0.1, 86400),
-                    "Longest wait for another rank, in seconds, before the run ends with an error."});
+  fields.push_back(
+      {"parallel", "timeout_seconds", number(c.parallel.timeout_seconds, 0.1, 86400),
+       "Longest wait for another rank, in seconds, before the run ends with an error. Time in which the rank that "
+       "waits was suspended itself does not count."});
   fields.push_back({"parallel", "cuda_graphs", BooleanField{&c.parallel.cuda_graphs},
                     "Whether a training step on a GPU is captured once as a CUDA graph and then replayed. false: each "
                     "operation is asked for by itself, for profilers and debuggers. Changes no weights."});
@@ -239,11 +250,22 @@ std::vector<Field> describe(Config& config) {
 
 std::span<const Section> sections() { return kSections; }
 
-bool part_of_identity(std::string_view section) {
+Field added(std::string_view since, std::string_view as_before, Field field) {
+  field.since = since;
+  field.as_before = as_before;
+  return field;
+}
+
+Field not_training(Field field) {
+  field.trains = false;
+  return field;
+}
+
+bool part_of_identity(const Field& field) {
   for (const std::string_view other : {"log", "budget", "eval", "checkpoint", "parallel", "energy"}) {
-    if (section == other) return false;
+    if (field.section == other) return false;
   }
-  return true;
+  return field.trains;
 }
 
 }  // namespace blocktrain::trainer

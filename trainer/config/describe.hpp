@@ -84,10 +84,23 @@ struct Field {
   FieldValue value;
   std::string_view doc;  ///< what it means, with its unit
   bool required = false;
+  std::string_view since{};  ///< the version that brought the key; empty: the first one had it (see added())
+  std::string_view
+      as_before{};     ///< of a key with `since`: the value, as YAML, that means what was done without the key
+  bool trains = true;  ///< false: other values train the same weights, whatever the section (see not_training())
 
   /// "section.key", as in messages and `--set`.
   std::string name() const;
 };
+
+/// A key that the first version did not have. `since` names the version that brings it, `as_before` the value with
+/// which the program does what it did without the key, spelt as to_yaml writes it. A run folder that lacks the key was
+/// written before it came and is read with that value, whatever the default; and with that value the key does not count
+/// for the identity of an experiment, so that runs from before stay the same experiment.
+Field added(std::string_view since, std::string_view as_before, Field field);
+
+/// A key whose value says nothing about the weights, in a section whose other keys do: where the data lie, say.
+Field not_training(Field field);
 
 struct Section {
   std::string_view name, doc;
@@ -99,7 +112,7 @@ std::vector<Field> describe(Config& config);
 /// The sections in the order in which they are written.
 std::span<const Section> sections();
 
-/// Sections that do not change what is trained (see experiment_identity).
-bool part_of_identity(std::string_view section);
+/// Whether another value of the key trains other weights, so that it makes another experiment (experiment.hpp).
+bool part_of_identity(const Field& field);
 
 }  // namespace blocktrain::trainer

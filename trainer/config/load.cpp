@@ -10,6 +10,7 @@
 #include "trainer/config/check.hpp"
 #include "trainer/config/describe.hpp"
 #include "trainer/config/document.hpp"
+#include "trainer/config/experiment.hpp"
 #include "trainer/config/suggest.hpp"
 #include "trainer/config/values.hpp"
 
@@ -52,10 +53,12 @@ class Loader {
   Loader(const Loader&) = delete;
   Loader& operator=(const Loader&) = delete;
 
-  Config load(const ConfigFile& file, const std::string& name, const std::vector<std::string>& overrides) {
+  Config load(const ConfigFile& file, const std::string& name, const std::vector<std::string>& overrides,
+              const std::string& run_folder) {
     const Source main{0, name};
     apply_file(file, main);
     for (std::size_t i = 0; i < overrides.size(); ++i) apply_override(overrides[i], static_cast<int>(i));
+    if (!run_folder.empty() && !incomplete_) take_for_run(run_folder);
     if (!incomplete_) check_required(main);
     if (problems_.empty()) check_conflicts(main);
     if (!problems_.empty()) throw InputError(report());
@@ -282,6 +285,18 @@ class Loader {
     return std::find_if(fields_.begin(), fields_.end(), [&](const Field& f) { return f.section == section; })->key;
   }
 
+  /// What a config that lies in the folder of its run does not say itself.
+  void take_for_run(const std::string& run_folder) {
+    for (std::size_t i = 0; i < fields_.size(); ++i) {
+      const Field& field = fields_[i];
+      if (!given_[i] && !field.since.empty()) set_as_before(field);
+      if (field.section != "log" || field.key != "directory") continue;
+      if (given_[i] && given_[i]->origin.order == kCommandLine) continue;
+      config_.log.directory = run_folder;
+      if (!given_[i]) given_[i] = Given{{}, ++assignments_};
+    }
+  }
+
   void check_required(const Source& main) {
     for (std::size_t i = 0; i < fields_.size(); ++i) {
       if (!fields_[i].required || given_[i]) continue;
@@ -342,8 +357,8 @@ class Loader {
 }  // namespace
 
 Config load_with(const ConfigFile& file, const std::string& name, const std::vector<std::string>& overrides,
-                 const ReadConfigFile& read) {
-  return Loader(read).load(file, name, overrides);
+                 const ReadConfigFile& read, const std::string& run_folder) {
+  return Loader(read).load(file, name, overrides, run_folder);
 }
 
 }  // namespace blocktrain::trainer

@@ -21,8 +21,8 @@ using ReadConfigFile = std::function<ConfigFile(const std::string& path)>;
 /// The real one: regular files of at most kMostConfigBytes.
 ConfigFile read_config_file(const std::string& path);
 
-/// Loads `file`, whose path is `name`, as load_config does.
+/// Loads `file`, whose path is `name`, as load_config does; with a `run_folder`, as load_run_folder_config does.
 Config load_with(const ConfigFile& file, const std::string& name, const std::vector<std::string>& overrides,
-                 const ReadConfigFile& read);
+                 const ReadConfigFile& read, const std::string& run_folder = "");
 
 }  // namespace blocktrain::trainer

@@ -5,6 +5,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 
 #include "kernels/error.hpp"
 #include "trainer/config/document.hpp"
@@ -70,14 +71,39 @@ ConfigFile read_config_file(const std::string& path) {
   return result;
 }
 
-Config load_config(const std::string& path, const std::vector<std::string>& overrides) {
+namespace {
+
+/// The folder of a run's own config.yaml; empty for any other path. What a start writes before config.yaml, and what
+/// every run has once it was saved, tells a RUN folder from others.
+std::string run_folder_of(const std::string& path) {
+  const std::filesystem::path file(path);
+  if (file.filename() != "config.yaml") return "";
+  const std::filesystem::path folder = file.has_parent_path() ? file.parent_path() : std::filesystem::path(".");
+  std::error_code ignored;
+  for (const char* name : {"data.json", "ledger.jsonl", "checkpoints/manifest.json"}) {
+    if (std::filesystem::is_regular_file(folder / name, ignored)) return folder.string();
+  }
+  return "";
+}
+
+Config load_file(const std::string& path, const std::vector<std::string>& overrides, const std::string& run_folder) {
   ConfigFile file;
   try {
     file = read_config_file(path);
   } catch (const InputError& error) {
     throw InputError(path + ": " + error.what());
   }
-  return load_with(file, path, overrides, read_config_file);
+  return load_with(file, path, overrides, read_config_file, run_folder);
+}
+
+}  // namespace
+
+Config load_config(const std::string& path, const std::vector<std::string>& overrides) {
+  return load_file(path, overrides, run_folder_of(path));
+}
+
+Config load_run_folder_config(const std::string& folder, const std::vector<std::string>& overrides) {
+  return load_file(folder + "/config.yaml", overrides, folder);
 }
 
 Config load_config_text(std::string_view text, const std::string& name, const std::vector<std::string>& overrides) {

@@ -23,9 +23,18 @@ void write_comment(std::ostream& out, const std::string& indent, std::string_vie
   out << line << '\n';
 }
 
+/// What a key means, and since when.
+std::string meaning(const Field& field) {
+  std::string text(field.doc);
+  if (!field.since.empty()) {
+    text += " Since " + std::string(field.since) + "; earlier runs count as " + std::string(field.as_before) + ".";
+  }
+  return text;
+}
+
 void write_field(std::ostream& out, const std::string& indent, const Field& field, YamlComments comments) {
   if (comments == YamlComments::every_key) {
-    write_comment(out, indent, std::string(field.doc) + " Accepted: " + accepted_values(field.value) + ".");
+    write_comment(out, indent, meaning(field) + " Accepted: " + accepted_values(field.value) + ".");
   }
   out << indent << field.key << ": " << to_yaml_value(field.value) << '\n';
 }
@@ -49,6 +58,7 @@ This page is made from the program's own description of its keys: `blocktrain co
 - A file may have 1 MiB, 10,000 keys and values, and 64 levels.
 - Two runs whose configs differ only in `log`, `budget`, `eval`, `checkpoint`, `parallel` and `energy` train the same
   weights, as long as `optimizer.decay_steps` does not follow `budget.steps`.
+- The `config.yaml` of a RUN folder means that folder, whatever its `log.directory` says.
 )";
 
 }  // namespace
@@ -83,7 +93,7 @@ std::string config_reference_markdown() {
       const std::string value = field.required ? std::string("required") : to_yaml_value(field.value);
       const std::string_view tick = field.required ? "" : "`";
       out << "| `" << field.name() << "` | " << tick << value << tick << " | " << accepted_values(field.value) << " | "
-          << field.doc << " |\n";
+          << meaning(field) << " |\n";
     }
   };
   out << "\n## Outside the sections\n";

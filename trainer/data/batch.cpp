@@ -24,6 +24,7 @@ void fill_batch(const ImageDataset& data, Split split, std::span<const std::int6
     *label++ = data.label(split, index);
     image += batch.images.row_stride;
   }
+  data.require_unchanged();
 }
 
 void fill_image(const ImageDataset& data, Split split, std::int64_t index, bool flip, float* out) {

@@ -21,10 +21,12 @@ struct Batch {
 Batch bind_batch(kernels::Arena& arena, const ImageShape& shape, std::int64_t rows);
 
 /// Row r of `batch` = image indices[r] of `split` with its label. `indices` has as many entries as the batch has rows,
-/// each in [0, count(split)). Direct access, for evaluation: no order, no flips.
+/// each in [0, count(split)). Direct access, for evaluation: no order, no flips. Throws RunError as
+/// ImageDataset::require_unchanged() does.
 void fill_batch(const ImageDataset& data, Split split, std::span<const std::int64_t> indices, const Batch& batch);
 
-/// One image as the network sees it, `out` of shape().size() floats; mirrored left to right with `flip`.
+/// One image as the network sees it, `out` of shape().size() floats; mirrored left to right with `flip`. Whether the
+/// file is still what it was is to be asked afterwards, ImageDataset::require_unchanged().
 void fill_image(const ImageDataset& data, Split split, std::int64_t index, bool flip, float* out);
 
 /// Whether `sample` of the global batch is mirrored at `step`: one half of them, keyed by Purpose::flip.

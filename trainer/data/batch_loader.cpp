@@ -34,6 +34,10 @@ BatchLoader::BatchLoader(const ImageDataset& data, const SampleOrder& order, con
       *label++ = data.label(Split::train, index);
       image += batch.images.row_stride;
     }
+    // After it was read: no step is made of what was not there in the beginning.
+    data.require_unchanged();
+    if (!options.warn) return;
+    for (const std::string& note : data.touched()) options.warn(note);
   };
   prefetcher_ = std::make_unique<Prefetcher>(std::move(ring), fill, options.first_step, options.deadline);
 }

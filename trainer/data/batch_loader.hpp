@@ -3,7 +3,9 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <string>
 
 #include "kernels/arena.hpp"
 #include "trainer/data/batch.hpp"
@@ -21,6 +23,8 @@ struct BatchLoaderOptions {
   std::uint32_t first_step = 0;
   int depth = 2;                                                   ///< batches kept ready beside the one in use
   std::chrono::milliseconds deadline = std::chrono::seconds(300);  ///< of next()
+  /// Told of data files that were touched but not changed, on the background thread; may be empty.
+  std::function<void(const std::string&)> warn;
 };
 
 /// Batches of the training split, made ahead by a background thread. The batch of a step is a pure function of the data
@@ -37,7 +41,7 @@ class BatchLoader {
               kernels::Arena& arena);
 
   /// The next step's batch; valid until the next call of next() or release(). Allocates nothing. Throws RunError past
-  /// the deadline, and whatever ended the background thread.
+  /// the deadline, and whatever ended the background thread: a data file that was changed while it is in use, too.
   const Batch& next();
   /// Gives the batch in hand back, so that its memory can be filled anew.
   void release();

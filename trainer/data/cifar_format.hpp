@@ -22,6 +22,9 @@ inline constexpr ImageShape cifar_shape{3, 32, 32};
 inline constexpr CifarLayout cifar10_layout{1, 10, 0};
 inline constexpr CifarLayout cifar100_layout{2, 100, 20};
 
+/// How many images a file of `size` bytes holds. Throws InputError when that is no multiple of a record, or too many.
+std::int64_t count_cifar_images(std::uint64_t size, const std::string& name, const CifarLayout& layout);
+
 /// The images of one file. Throws InputError when its size is no multiple of a record, or a coarse label is out of
 /// range (the classes themselves are checked with those of every format). `name` stands in messages.
 ImageSegment parse_cifar_file(std::span<const std::uint8_t> bytes, const std::string& name, const CifarLayout& layout);

@@ -1,16 +1,23 @@
 #include "trainer/data/data_probe.hpp"
 
-#include "trainer/data/image_dataset.hpp"
+#include <filesystem>
+
+#include "trainer/data/dataset_reader.hpp"
 
 namespace blocktrain::trainer {
 
 DataProbe probe_data(const std::string& path, DataFormat format) {
-  const ImageDataset data = ImageDataset::open(path, format);
-  DataProbe p;
-  p.shape = {data.shape().channels, data.shape().height, data.shape().width, data.classes()};
-  p.training_images = data.count(Split::train);
-  p.heldout_images = data.count(Split::heldout);
-  return p;
+  const FolderListing folder = list_data_folder(path);
+  const ImageDataset::OpenFile open_file = [&](const std::string& name) {
+    return MappedBytes::of_file(std::filesystem::path(path) / name);
+  };
+  return DatasetReader(folder, format, open_file).probe();
+}
+
+DataProbe probe_files(const std::string& where, const std::set<std::string>& names, DataFormat format,
+                      const std::function<MappedBytes(const std::string& name)>& open_file) {
+  const FolderListing folder{where, names, {}};
+  return DatasetReader(folder, format, open_file).probe();
 }
 
 }  // namespace blocktrain::trainer

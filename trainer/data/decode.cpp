@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <memory>
 #include <new>
-#include <vector>
 
 #include "kernels/error.hpp"
 
@@ -142,6 +141,13 @@ Codec codec_of(std::string_view file_name) {
   if (file_name.ends_with(".gz")) return Codec::gzip;
   if (file_name.ends_with(".xz")) return Codec::xz;
   return Codec::none;
+}
+
+std::vector<std::uint8_t> decode_start(Codec codec, std::span<const std::uint8_t> packed, const std::string& name,
+                                       std::size_t most) {
+  std::vector<std::uint8_t> start(most);
+  start.resize(make_decoder(codec, packed, name)->read(start));
+  return start;
 }
 
 MappedBytes decode_sized(Codec codec, std::span<const std::uint8_t> packed, const std::string& name,

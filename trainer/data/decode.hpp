@@ -10,6 +10,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "trainer/data/mapped_bytes.hpp"
 
@@ -34,6 +35,11 @@ inline constexpr std::uint64_t decoder_memory_limit = std::uint64_t{256} << 20;
 /// Told the first bytes of the decoded file (up to as many as were asked for; fewer when it is shorter), returns
 /// the size that the whole must have, at least 1. Throws InputError when they are no valid header.
 using SizeFromHeader = std::function<std::uint64_t(std::span<const std::uint8_t> header)>;
+
+/// The first bytes that `packed` (not Codec::none) decodes to: `most` of them, fewer where there are no more. Throws
+/// InputError when it is damaged or truncated before them.
+std::vector<std::uint8_t> decode_start(Codec codec, std::span<const std::uint8_t> packed, const std::string& name,
+                                       std::size_t most);
 
 /// Decodes `packed` (not Codec::none), whose first `header_bytes` decoded bytes tell the size.
 /// `name` stands in messages. Throws InputError: damaged, truncated, other size than told, beyond the limit.

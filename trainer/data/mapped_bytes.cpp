@@ -43,7 +43,7 @@ struct Descriptor {
 
 MappedBytes MappedBytes::of_file(const std::filesystem::path& path) {
   // O_NONBLOCK: opening a FIFO must not wait for a writer.
-  const Descriptor file{open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)};
+  Descriptor file{open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)};
   if (file.fd < 0) throw_open_error(path, errno);
   struct stat info {};
   if (fstat(file.fd, &info) != 0) throw_open_error(path, errno);
@@ -59,6 +59,8 @@ MappedBytes MappedBytes::of_file(const std::filesystem::path& path) {
   MappedBytes bytes;
   bytes.data_ = static_cast<std::uint8_t*>(p);
   bytes.size_ = size;
+  bytes.watch_ = std::make_unique<FileWatch>(file.fd, info, bytes.bytes(), path.string());
+  file.fd = -1;  // the watch's now
   return bytes;
 }
 
@@ -81,12 +83,24 @@ MappedBytes& MappedBytes::operator=(MappedBytes&& other) noexcept {
   std::swap(size_, other.size_);
   std::swap(anonymous_, other.anonymous_);
   std::swap(sealed_, other.sealed_);
+  std::swap(watch_, other.watch_);
   return *this;
 }
 
 MappedBytes::~MappedBytes() {
+  watch_.reset();  // it guards the mapping
   if (data_ != nullptr) munmap(data_, size_);
 }
+
+void MappedBytes::remember() const {
+  if (watch_ != nullptr) watch_->remember();
+}
+
+void MappedBytes::check_unchanged() const {
+  if (watch_ != nullptr) watch_->check();
+}
+
+std::optional<std::string> MappedBytes::touched() const { return watch_ != nullptr ? watch_->touched() : std::nullopt; }
 
 std::span<std::uint8_t> MappedBytes::writable() {
   BLOCKTRAIN_EXPECTS(anonymous_ && !sealed_);

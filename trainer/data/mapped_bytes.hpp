@@ -5,7 +5,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
+#include <optional>
 #include <span>
+#include <string>
+
+#include "trainer/data/file_watch.hpp"
 
 namespace blocktrain::trainer {
 
@@ -14,7 +19,7 @@ class MappedBytes {
  public:
   /// Maps a file read-only. Symbolic links are not followed.
   /// Throws InputError when it is missing, unreadable, empty, or no regular file; RunError when mapping fails.
-  /// A file that another program shortens later ends the process with SIGBUS, as with any mapped file.
+  /// A file that another program shortens or writes to later is found by check_unchanged().
   static MappedBytes of_file(const std::filesystem::path& path);
   /// `size` zeroed bytes of own memory, writable until seal(). Throws RunError when the system refuses.
   static MappedBytes anonymous(std::size_t size);
@@ -31,6 +36,12 @@ class MappedBytes {
   /// True for own memory: what these bytes cost in RAM. A mapped file's pages belong to the page cache.
   bool is_anonymous() const { return anonymous_; }
 
+  /// A mapped file only, for own memory do nothing: FileWatch::remember(), check() and touched(). What was read of the
+  /// bytes counts once a later check_unchanged() did not throw.
+  void remember() const;
+  void check_unchanged() const;
+  std::optional<std::string> touched() const;
+
   /// Own memory only: the bytes to write to.
   std::span<std::uint8_t> writable();
   /// Own memory only: grows (with zeros) or shrinks; the address may change.
@@ -43,6 +54,7 @@ class MappedBytes {
   std::size_t size_ = 0;
   bool anonymous_ = false;
   bool sealed_ = false;
+  std::unique_ptr<FileWatch> watch_;  // of a mapped file
 };
 
 }  // namespace blocktrain::trainer

@@ -1,36 +1,16 @@
 #include "trainer/data/prefetcher.hpp"
 
-#include <pthread.h>
-
-#include <csignal>
 #include <string>
 #include <utility>
 
 #include "kernels/error.hpp"
+#include "kernels/running_clock.hpp"
+#include "kernels/start_thread.hpp"
 
 namespace blocktrain::trainer {
 namespace {
 
 constexpr std::uint64_t steps_end = std::uint64_t{1} << 32;
-
-/// Starts a thread that receives no signals, so that those the program handles (USR1, TERM) go to its main thread.
-template <class Function>
-std::thread start_without_signals(Function function) {
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  if (const int rc = pthread_sigmask(SIG_SETMASK, &all, &before); rc != 0) {
-    throw RunError("cannot block signals for the data thread: error " + std::to_string(rc));
-  }
-  try {
-    std::thread thread(std::move(function));
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    return thread;
-  } catch (...) {
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    throw;
-  }
-}
 
 }  // namespace
 
@@ -38,7 +18,7 @@ Prefetcher::Prefetcher(std::vector<Batch> ring, Fill fill, std::uint32_t first_s
     : fill_(std::move(fill)), deadline_(deadline), next_step_(first_step), next_fill_(first_step) {
   BLOCKTRAIN_EXPECTS(ring.size() >= 2 && fill_ != nullptr);
   for (Batch& batch : ring) ring_.push_back({std::move(batch)});
-  thread_ = start_without_signals([this] { work(); });
+  thread_ = start_thread("the next batches", [this] { work(); });
 }
 
 Prefetcher::~Prefetcher() {
@@ -93,7 +73,7 @@ const Batch& Prefetcher::next() {
   BLOCKTRAIN_EXPECTS(next_step_ < steps_end);
   release_held();
   Slot* slot = nullptr;
-  const bool there = slot_ready_.wait_for(lock, deadline_, [&] {
+  const bool there = wait_running(slot_ready_, lock, RunningClock::now() + deadline_, [&] {
     for (Slot& s : ring_) {
       if (s.state == State::ready && s.step == next_step_) slot = &s;
     }

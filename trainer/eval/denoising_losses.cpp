@@ -104,7 +104,7 @@ class HeldOut {
       const std::int64_t n = std::min(network_.batch(), count_ - begin);
       const auto first_sample = static_cast<std::uint32_t>(begin);
       const Tensor sigma = (apart_ ? on_device_.sigma : sigma_).rows(0, n);
-      ops.draw_sigma(sigma, apart_ ? on_device_.interval : &interval, {seed_, Purpose::evaluation, stream},
+      ops.draw_sigma(sigma, apart_ ? on_device_.interval : &interval, {seed_, Purpose::heldout_sigma, stream},
                      settings.state, first_sample);
       const blocks::SampleLosses losses = network_.block(b).evaluate(ops, batch(begin, n), sigma, settings);
       const float* loss = on_host(losses.loss, 0);
@@ -196,14 +196,13 @@ DenoisingLosses measure_denoising(TrainedNetwork& network, const ImageDataset& d
   const auto piece = [&](std::int64_t number) {
     if (number < levels) {
       const LevelLoss& level = out.levels[static_cast<std::size_t>(number)];
-      return to_bytes(heldout.evaluate(owner(level.block), blocks::single_level(level.sigma), 1,
+      return to_bytes(heldout.evaluate(owner(level.block), blocks::single_level(level.sigma), 0,
                                        static_cast<std::uint32_t>(number)));
     }
     const auto draw = static_cast<std::uint32_t>(number - levels);
     const int b = static_cast<int>(draw) / draws_per_image;
-    // Streams from 1: 0 is the noise's own.
-    return to_bytes(heldout.evaluate(owner(b), training_interval(config, partition, b),
-                                     static_cast<std::uint32_t>(b) + 1, first_draw + draw));
+    return to_bytes(heldout.evaluate(owner(b), training_interval(config, partition, b), static_cast<std::uint32_t>(b),
+                                     first_draw + draw));
   };
   const auto results = network.ranks().run(levels + partition.count() * draws_per_image, piece, report);
   if (results.empty()) return out;  // rank 0 has them

@@ -56,6 +56,15 @@ Json to_json(const NetworkResult& n) {
 
 }  // namespace
 
+const FileKind& eval_file_kind() {
+  static constexpr FileKind kind{"a result of blocktrain eval", [](const std::string& path) {
+                                   constexpr std::size_t longest = std::size_t{1} << 26;
+                                   const Json j = Json::parse(beginning_of(path, longest), nullptr, false);
+                                   return j.is_object() && j.value("format", Json()) == "blocktrain-eval";
+                                 }};
+  return kind;
+}
+
 std::string to_json(const EvalResult& r) {
   const std::chrono::duration<double> now = std::chrono::system_clock::now().time_since_epoch();
   Json j;

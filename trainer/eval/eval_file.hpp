@@ -31,10 +31,14 @@
 #include <string>
 
 #include "trainer/eval/evaluation.hpp"
+#include "trainer/eval/whole_file.hpp"
 
 namespace blocktrain::trainer {
 
 inline constexpr int eval_file_version = 1;
+
+/// Files of this format, of any version.
+const FileKind& eval_file_kind();
 
 /// The text of eval.json.
 std::string to_json(const EvalResult& result);

@@ -2,22 +2,21 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
+#include "trainer/run/output.hpp"
+#include "trainer/run/terminal.hpp"
 
 namespace blocktrain::trainer {
 
 void EvalProgress::draw(const std::string& text) {
-  fmt::print(out_, "\r{:<{}}", text, drawn_);
-  std::fflush(out_);
-  drawn_ = text.size();
+  // The cursor rests where the line begins: the place survives a change of the terminal's size.
+  show(out_, "\r\x1b[J{}\r", fitted(text, usable_columns(terminal_size(fileno(out_)))));
 }
 
 ReportProgress EvalProgress::phase(const std::string& name) {
   name_ = name;
   if (out_ == nullptr) return {};
   if (!terminal_) {
-    fmt::print(out_, "{} ...\n", name);
-    std::fflush(out_);
+    show(out_, "{} ...\n", name);
     return {};
   }
   draw(name);
@@ -32,8 +31,6 @@ ReportProgress EvalProgress::phase(const std::string& name) {
 void EvalProgress::end() {
   if (out_ == nullptr || !terminal_) return;
   draw("");
-  fmt::print(out_, "\r");
-  std::fflush(out_);
 }
 
 }  // namespace blocktrain::trainer

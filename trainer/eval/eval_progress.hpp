@@ -11,7 +11,7 @@ namespace blocktrain::trainer {
 
 class EvalProgress {
  public:
-  /// Writes to `out`; null: says nothing.
+  /// Writes to `out`, which is a `terminal` that can redraw lines, or not; null: says nothing.
   EvalProgress(std::FILE* out, bool terminal) : out_(out), terminal_(terminal) {}
 
   /// Starts a phase; what it returns is told how far the phase is, and must not outlive this object.
@@ -24,7 +24,6 @@ class EvalProgress {
 
   std::FILE* out_;
   bool terminal_;
-  std::size_t drawn_ = 0;
   std::string name_;
   std::chrono::steady_clock::time_point last_{};
 };

@@ -101,7 +101,7 @@ class Judge {
   // same data, on a machine with a GPU and on one without, and is too small to gain from one.
   static std::unique_ptr<kernels::Ops> ops_of_host(TrainedNetwork& run) {
     if (run.device().shares_host_memory()) return nullptr;
-    return kernels::make_cpu_ops(compute_threads(run.config().parallel.threads, 1));
+    return kernels::make_cpu_ops(choose_threads_alone(run.config().parallel.threads).threads);
   }
 
   std::unique_ptr<kernels::Ops> host_ops_;

@@ -19,7 +19,7 @@ std::unique_ptr<kernels::Device> make_evaluation_device(EvaluationRanks& ranks, 
   resolved.parallel.device = choose_device(
       ranks.world(), config, ". A run trained anywhere is computed on the CPU with --set parallel.device=cpu");
   const comm::HostMap hosts = comm::map_hosts(ranks.world());
-  const int threads = compute_threads(config.parallel.threads, hosts.ranks_beside(ranks.rank()));
+  const int threads = choose_threads(ranks.world(), hosts, config.parallel.threads).threads;
   std::unique_ptr<kernels::Device> device;
   ranks.together([&] { device = make_device(ranks.world(), hosts, resolved, threads); });
   return device;
@@ -54,6 +54,25 @@ void require_device_memory(const kernels::Device& device, int sharing, std::int6
           ? "no eval.batch would fit; start as many ranks as there are GPUs, or compute on the CPU with --set "
             "parallel.device=cpu"
           : "no eval.batch would fit; compute on another GPU, or on the CPU with --set parallel.device=cpu"));
+}
+
+void require_host_memory(const std::vector<MemoryBound>& bounds, int sharing, std::int64_t batch,
+                         const std::function<std::size_t(std::int64_t)>& planned) {
+  for (const MemoryBound& bound : bounds) {
+    const std::int64_t ranks = bound.of_process ? 1 : sharing;
+    const auto needed = [&](std::int64_t images) {
+      return ranks * (static_cast<std::int64_t>(planned(images)) + bound.beside_plan);
+    };
+    if (needed(batch) <= bound.available) continue;
+    std::int64_t fits = batch / 2;
+    while (fits >= 1 && needed(fits) > bound.available) fits /= 2;
+    throw InputError(fmt::format(
+        "eval.batch: {} images at a time need {}{}, where {} leaves {}: {}{}", batch,
+        bytes(static_cast<double>(needed(batch))), ranks == 1 ? std::string() : fmt::format(" ({} ranks)", ranks),
+        bound.what, bytes(static_cast<double>(bound.available)), bound.remedy,
+        fits >= 1 ? fmt::format("--set eval.batch={} would fit", fits)
+                  : std::string("no eval.batch would fit; use a machine with more memory, or fewer ranks")));
+  }
 }
 
 }  // namespace blocktrain::trainer

@@ -5,10 +5,12 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "kernels/device.hpp"
 #include "trainer/config/config.hpp"
 #include "trainer/eval/evaluation_ranks.hpp"
+#include "trainer/run/memory_check.hpp"
 
 namespace blocktrain::trainer {
 
@@ -26,5 +28,10 @@ std::int64_t evaluation_batch(const Config& config, const kernels::Device& devic
 /// images on one rank. Nothing on a CPU.
 void require_device_memory(const kernels::Device& device, int sharing, std::int64_t batch,
                            const std::function<std::size_t(std::int64_t)>& planned);
+
+/// The same for ranks that compute on the CPU, `sharing` of them on this host: `bounds` (memory_bounds()) say what there
+/// is, for each process alone where it is a limit of processes.
+void require_host_memory(const std::vector<MemoryBound>& bounds, int sharing, std::int64_t batch,
+                         const std::function<std::size_t(std::int64_t)>& planned);
 
 }  // namespace blocktrain::trainer

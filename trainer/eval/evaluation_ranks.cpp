@@ -8,6 +8,7 @@
 #include "comm/local/local_world.hpp"
 #include "comm/wording.hpp"
 #include "kernels/error.hpp"
+#include "kernels/start_thread.hpp"
 #include "trainer/run/exit_status.hpp"
 
 namespace blocktrain::trainer {
@@ -36,9 +37,9 @@ void post(comm::Communicator& world, int to, const Header& header, std::span<con
 EvaluationRanks::EvaluationRanks() : alone_(comm::make_single()), world_(*alone_) {}
 
 EvaluationRanks::EvaluationRanks(comm::Communicator& world, std::chrono::milliseconds timeout)
-    : world_(world), timeout_(timeout), heard_(static_cast<std::size_t>(world.size()), Clock::now()) {
+    : world_(world), timeout_(timeout), heard_(static_cast<std::size_t>(world.size()), RunningClock::now()) {
   world.set_deadline(timeout);
-  if (size() > 1) thread_ = std::thread([this] { serve(); });
+  if (size() > 1) thread_ = start_thread("the sharing of an evaluation", [this] { serve(); });
 }
 
 EvaluationRanks::~EvaluationRanks() {
@@ -118,7 +119,7 @@ void EvaluationRanks::wait_for(const std::function<bool()>& ready, const std::fu
   std::unique_lock lock(mutex_);
   while (!ready()) {
     if (failure_) std::rethrow_exception(failure_);
-    const auto now = Clock::now();
+    const auto now = RunningClock::now();
     auto next = now + timeout_;
     std::vector<int> silent;
     for (int other = 0; other < size(); ++other) {
@@ -132,7 +133,7 @@ void EvaluationRanks::wait_for(const std::function<bool()>& ready, const std::fu
                      comm::seconds_text(timeout_) + " (parallel.timeout_seconds); " +
                      (silent.size() == 1 ? "it" : "they") + " may be dead, stuck or overloaded");
     }
-    changed_.wait_until(lock, next);
+    changed_.wait_for(lock, std::min<RunningClock::duration>(next - now, longest_unwatched));
   }
 }
 
@@ -140,9 +141,9 @@ void EvaluationRanks::serve() {
   using std::chrono::milliseconds;
   const milliseconds period = std::clamp(timeout_ / 10, milliseconds(1), milliseconds(1000));
   try {
-    auto next = Clock::now();
+    auto next = RunningClock::now();
     while (!stopping_) {
-      const auto now = Clock::now();
+      const auto now = RunningClock::now();
       if (now >= next) {
         tell_alive();
         next = now + period;
@@ -167,7 +168,7 @@ void EvaluationRanks::take(const comm::Message& message) {
   BLOCKTRAIN_EXPECTS(message.payload.size() >= sizeof(header));
   std::memcpy(&header, message.payload.data(), sizeof(header));
   const std::lock_guard lock(mutex_);
-  heard_[static_cast<std::size_t>(message.source)] = Clock::now();
+  heard_[static_cast<std::size_t>(message.source)] = RunningClock::now();
   if (header.kind == Header::Kind::result) {
     const auto bytes = std::span(message.payload).subspan(sizeof(header));
     arrived_[header.phase].push_back({header.piece, Bytes(bytes.begin(), bytes.end())});

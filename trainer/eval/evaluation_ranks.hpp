@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "comm/communicator.hpp"
+#include "kernels/running_clock.hpp"
 #include "trainer/eval/report_progress.hpp"
 
 namespace blocktrain::trainer {
@@ -64,7 +65,6 @@ class EvaluationRanks {
   void finish();
 
  private:
-  using Clock = std::chrono::steady_clock;
   struct Result {
     std::int64_t piece = 0;
     Bytes bytes;
@@ -85,7 +85,7 @@ class EvaluationRanks {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::map<std::int64_t, std::vector<Result>> arrived_;  ///< on rank 0, by phase; not yet taken by run()
-  std::vector<Clock::time_point> heard_;                 ///< by rank
+  std::vector<RunningClock::time_point> heard_;          ///< by rank
   bool let_go_ = false;                                  ///< rank 0 has said so
   std::exception_ptr failure_;                           ///< of the thread
 

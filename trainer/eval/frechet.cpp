@@ -7,18 +7,7 @@
 #include <utility>
 
 #include "kernels/error.hpp"
-
-// LAPACK and BLAS by their Fortran symbols (column-major), and OpenBLAS's own switch.
-extern "C" {
-void dsyev_(const char* jobz, const char* uplo, const int* n, double* a, const int* lda, double* w, double* work,
-            const int* lwork, int* info);
-void dsyrk_(const char* uplo, const char* trans, const int* n, const int* k, const double* alpha, const double* a,
-            const int* lda, const double* beta, double* c, const int* ldc);
-void dgemm_(const char* transa, const char* transb, const int* m, const int* n, const int* k, const double* alpha,
-            const double* a, const int* lda, const double* b, const int* ldb, const double* beta, double* c,
-            const int* ldc);
-void openblas_set_num_threads(int threads);
-}
+#include "trainer/eval/lapack.hpp"
 
 namespace blocktrain::trainer {
 namespace {
@@ -35,10 +24,10 @@ std::vector<double> eigenvalues(Matrix& a, int n, bool vectors) {
   const char job = vectors ? 'V' : 'N', uplo = 'L';
   int info = 0, length = -1;
   double best = 0;
-  dsyev_(&job, &uplo, &n, a.data(), &n, values.data(), &best, &length, &info);
+  lapack().dsyev(&job, &uplo, &n, a.data(), &n, values.data(), &best, &length, &info);
   length = std::max(static_cast<int>(best), 3 * n);
   std::vector<double> work(static_cast<std::size_t>(length));
-  if (info == 0) dsyev_(&job, &uplo, &n, a.data(), &n, values.data(), work.data(), &length, &info);
+  if (info == 0) lapack().dsyev(&job, &uplo, &n, a.data(), &n, values.data(), work.data(), &length, &info);
   if (info != 0) throw RunError("Frechet distance: LAPACK's dsyev ended with info " + std::to_string(info));
   return values;
 }
@@ -47,7 +36,7 @@ Matrix product(const Matrix& a, const Matrix& b, int n) {
   Matrix c(a.size());
   const char no = 'N';
   const double one = 1, zero = 0;
-  dgemm_(&no, &no, &n, &n, &n, &one, a.data(), &n, b.data(), &n, &zero, c.data(), &n);
+  lapack().dgemm(&no, &no, &n, &n, &n, &one, a.data(), &n, b.data(), &n, &zero, c.data(), &n);
   return c;
 }
 
@@ -62,7 +51,7 @@ Matrix square_root(Matrix covariance, int n) {
   Matrix root(covariance.size());
   const char no = 'N', yes = 'T';
   const double one = 1, zero = 0;
-  dgemm_(&no, &yes, &n, &n, &n, &one, covariance.data(), &n, covariance.data(), &n, &zero, root.data(), &n);
+  lapack().dgemm(&no, &yes, &n, &n, &n, &one, covariance.data(), &n, covariance.data(), &n, &zero, root.data(), &n);
   return root;
 }
 
@@ -86,8 +75,6 @@ Moments moments(std::span<const float> values, std::int64_t dimensions) {
   }
   for (double& x : m.mean) x /= static_cast<double>(m.count);
 
-  // One thread: the order of additions must not depend on the machine's cores.
-  openblas_set_num_threads(1);
   m.covariance.assign(static_cast<std::size_t>(dimensions * dimensions), 0);
   const int n = static_cast<int>(dimensions);
   const double one = 1;
@@ -103,7 +90,7 @@ Moments moments(std::span<const float> values, std::int64_t dimensions) {
       }
     }
     const char lower = 'L', no = 'N';
-    dsyrk_(&lower, &no, &n, &rows, &one, centred.data(), &n, &one, m.covariance.data(), &n);
+    lapack().dsyrk(&lower, &no, &n, &rows, &one, centred.data(), &n, &one, m.covariance.data(), &n);
   }
   for (int j = 0; j < n; ++j) {
     for (int i = j; i < n; ++i) {
@@ -115,13 +102,11 @@ Moments moments(std::span<const float> values, std::int64_t dimensions) {
 }
 
 FrechetReference::FrechetReference(Moments fixed) : fixed_(std::move(fixed)) {
-  openblas_set_num_threads(1);
   root_ = square_root(fixed_.covariance, static_cast<int>(fixed_.dimensions));
 }
 
 double FrechetReference::distance(const Moments& other) const {
   BLOCKTRAIN_EXPECTS(other.dimensions == fixed_.dimensions);
-  openblas_set_num_threads(1);
   const int n = static_cast<int>(fixed_.dimensions);
   // tr((S1 S2)^(1/2)) by the eigenvalues of the symmetric S1^(1/2) S2 S1^(1/2), which are those of S1 S2.
   Matrix both = product(product(root_, other.covariance, n), root_, n);

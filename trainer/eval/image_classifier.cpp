@@ -103,6 +103,7 @@ void ImageClassifier::fill_images(const ImageDataset& data, std::uint32_t step) 
     shift_image(plain.data(), shape_, offset(words[1]), offset(words[2]), settings_.flip && words[3] % 2 == 1, out);
     labels_.as<std::int32_t>()[i] = data.label(Split::train, index);
   }
+  data.require_unchanged();
   if (settings_.noise > 0) {
     ops_.random_normal(noise_, {settings_.seed, Purpose::classifier, noise_stream}, step, 0);
     ops_.axpby(images_, 1, images_, settings_.noise, noise_);

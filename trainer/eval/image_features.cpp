@@ -63,6 +63,7 @@ RealImages real_images(const ImageDataset& data, Split split, std::int64_t count
     fill_image(data, split, index, false, real.images.data() + i * size);
     real.labels.push_back(data.label(split, index));
   }
+  data.require_unchanged();
   return real;
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "trainer/data/image_source.hpp"
+#include "trainer/eval/whole_file.hpp"
 
 namespace blocktrain::trainer {
 
@@ -33,6 +34,9 @@ Picture draw_grid(const std::vector<float>& images, const ImageShape& shape, con
 
 /// Two pictures of equal height and channels with a thin light line between.
 Picture side_by_side(const Picture& left, const Picture& right);
+
+/// Files of to_png() whose text "Software" names blocktrain.
+const FileKind& picture_kind();
 
 /// The file format PNG, 8 bits per channel, with pairs of keyword and text about the picture (Latin-1).
 std::vector<std::uint8_t> to_png(const Picture& picture, const std::vector<std::pair<std::string, std::string>>& texts);

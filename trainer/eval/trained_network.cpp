@@ -4,12 +4,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <numeric>
 #include <span>
 #include <utility>
 
 #include "comm/block_exchange.hpp"
+#include "comm/host.hpp"
 #include "comm/staged/staged_communicator.hpp"
 #include "kernels/error.hpp"
 #include "trainer/checkpoint/resume.hpp"
@@ -19,8 +19,10 @@
 #include "trainer/eval/image_generator.hpp"
 #include "trainer/run/exit_status.hpp"
 #include "trainer/run/network.hpp"
+#include "trainer/run/output.hpp"
 #include "trainer/run/rank_devices.hpp"
 #include "trainer/run/run_folder.hpp"
+#include "trainer/run/run_remains.hpp"
 #include "trainer/run/share.hpp"
 
 namespace blocktrain::trainer {
@@ -39,7 +41,7 @@ std::string join(const auto& values) {
 Config load_config_of(const std::string& folder, const std::vector<std::string>& overrides) {
   const Config trained = load_run_config(folder);
   if (overrides.empty()) return trained;
-  const Config config = load_config(RunPaths{folder}.config(), overrides);
+  const Config config = load_run_config(folder, overrides);
   Config rest = config;
   rest.eval = trained.eval;
   rest.parallel = trained.parallel;
@@ -53,9 +55,10 @@ Config load_config_of(const std::string& folder, const std::vector<std::string>&
   return config;
 }
 
-DataFacts load_facts(const std::string& folder) {
+DataFacts load_facts(const std::string& folder, const Config& config, std::vector<std::string>& warnings) {
   const std::string path = RunPaths{folder}.data();
-  DataFacts facts = load_data_facts(path);
+  DataFacts facts = facts_of_run(
+      RunPaths{folder}, [&config] { return data_facts(config, open_data(config)); }, warnings);
   constexpr std::int64_t most_elements = std::int64_t{1} << 26;
   if (facts.shape.channels * facts.shape.height > most_elements / facts.shape.width) {
     throw InputError(fmt::format("{}: images of {}x{}x{} numbers are more than blocktrain takes", path,
@@ -93,8 +96,6 @@ TrainedNetwork::TrainedNetwork(EvaluationRanks& ranks, const std::string& folder
                                const std::vector<std::string>& overrides, std::unique_ptr<kernels::Device> device)
     : ranks_(&ranks), folder_(folder) {
   load_run(overrides);
-  // Overrides do not count here, but load_run_config's config does.
-  experiment_ = experiment_identity(config_);
   const std::vector<blocks::BlockPlace> places = block_places(config_);
   const std::vector<std::string> files = choose_checkpoints(static_cast<int>(places.size()));
 
@@ -109,8 +110,9 @@ TrainedNetwork::TrainedNetwork(EvaluationRanks& ranks, const std::string& folder
       return d.gpu_uuid == device_->facts().uuid;
     }));
   }
+  const int ranks_beside = ranks.size() > 1 ? comm::map_hosts(ranks.world()).ranks_beside(ranks.rank()) : 1;
   // Memory is looked at on all ranks before any takes it.
-  ranks.together([&] { price_memory(places, sharing); });
+  ranks.together([&] { price_memory(places, sharing, ranks_beside); });
   ranks.together([&] {
     take_memory();
     load_blocks(places, files);
@@ -127,7 +129,7 @@ void TrainedNetwork::load_run(const std::vector<std::string>& overrides) {
   ranks_->together([&] {
     if (!ranks_->leads()) return;
     config_ = load_config_of(folder_, overrides);
-    data_ = load_facts(folder_);
+    data_ = load_facts(folder_, config_, warnings_);
     yaml = to_yaml(config_);
     facts = to_json(data_);
   });
@@ -143,12 +145,16 @@ std::vector<std::string> TrainedNetwork::choose_checkpoints(int blocks) {
   std::vector<std::string> files;
   ranks_->together([&] {
     if (!ranks_->leads()) return;
-    ResumePlan found = find_resume_points(folder_, experiment_, blocks, false);
+    // Overrides change nothing that counts here.
+    const Experiment experiment = experiment_of(config_);
+    ResumePlan found = find_resume_points(folder_, experiment, blocks, false, experiment);
     if (!found.found) {
       throw InputError(
-          fmt::format("'{}' has no checkpoint yet: let the run reach step {} (checkpoint.every_steps) or its end",
-                      folder_, config_.checkpoint.every_steps));
+          fmt::format("'{}' has no checkpoint: let the run reach step {} (checkpoint.every_steps) or its end; when it "
+                      "is not running, go on with `blocktrain train {} --resume`",
+                      folder_, config_.checkpoint.every_steps, RunPaths{folder_}.config()));
     }
+    experiment_ = found.experiment;
     std::string missing;
     for (const ResumePoint& p : found.blocks) {
       if (!p.file) missing += (missing.empty() ? "" : ", ") + std::to_string(p.block);
@@ -162,12 +168,13 @@ std::vector<std::string> TrainedNetwork::choose_checkpoints(int blocks) {
           fmt::format("'{}': no usable checkpoint of block {}; train it with `blocktrain train {} --resume`{}", folder_,
                       missing, RunPaths{folder_}.config(), why));
     }
-    warnings_ = std::move(found.warnings);
+    warnings_.insert(warnings_.end(), found.warnings.begin(), found.warnings.end());
   });
   if (ranks_->size() > 1) {
     // A training may be going on, and another rank find newer files.
     share(ranks_->world(), files);
     share(ranks_->world(), steps_);
+    share(ranks_->world(), experiment_);
   }
   return files;
 }
@@ -181,7 +188,7 @@ std::size_t TrainedNetwork::activation_bytes(std::int64_t batch) {
   return sizing.peak();
 }
 
-void TrainedNetwork::price_memory(const std::vector<blocks::BlockPlace>& places, int sharing) {
+void TrainedNetwork::price_memory(const std::vector<blocks::BlockPlace>& places, int sharing, int ranks_beside) {
   Arena weights = Arena::measuring("weights");
   std::vector<blocks::Denoiser*> all;
   for (const blocks::BlockPlace& place : places) {
@@ -193,11 +200,16 @@ void TrainedNetwork::price_memory(const std::vector<blocks::BlockPlace>& places,
   weight_bytes_ = weights.peak();
   network_.emplace(noise_schedule(config_), std::move(all));
   batch_ = evaluation_batch(config_, *device_, block(0).tokens_per_sample());
-  require_device_memory(*device_, sharing, batch_, [&](std::int64_t batch) {
+  const auto planned = [&](std::int64_t batch) {
     const std::size_t images =
         std::max(ImageGenerator::device_bytes(image_shape(), batch), held_out_device_bytes(image_shape(), batch));
     return weight_bytes_ + activation_bytes(batch) + images;
-  });
+  };
+  require_device_memory(*device_, sharing, batch_, planned);
+  if (device_->shares_host_memory()) {
+    // The ops' scratch has been taken with the device.
+    require_host_memory(memory_bounds(0, 1), ranks_beside, batch_, planned);
+  }
 }
 
 void TrainedNetwork::take_memory() {
@@ -331,6 +343,7 @@ ImageDataset TrainedNetwork::open_data() const {
                      "'; when that lies elsewhere now, say where with --set data.path=FOLDER");
   }
   const std::string digest = dataset_digest(*data);
+  data->require_unchanged();
   if (digest != data_.digest || !(data->shape() == image_shape()) || data->classes() != data_.shape.classes) {
     throw InputError(
         fmt::format("data.path: '{}' holds other data than '{}' was trained on ({}); found digest {}, expected {}",
@@ -341,7 +354,7 @@ ImageDataset TrainedNetwork::open_data() const {
 
 void print_warnings(const TrainedNetwork& network) {
   for (const std::string& w : network.warnings()) {
-    std::fprintf(stderr, "blocktrain: %s: %s\n", network.folder().c_str(), w.c_str());
+    complain(network.folder() + ": " + w);
   }
 }
 

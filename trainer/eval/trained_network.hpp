@@ -50,6 +50,7 @@ class TrainedNetwork {
   const Config& config() const { return config_; }
   const DataFacts& data() const { return data_; }
   ImageShape image_shape() const { return {data_.shape.channels, data_.shape.height, data_.shape.width}; }
+  /// The identity that the run got when it was started.
   const std::string& experiment() const { return experiment_; }
 
   int blocks() const { return static_cast<int>(networks_.size()); }
@@ -89,8 +90,8 @@ class TrainedNetwork {
   /// The checkpoint files by block, found by rank 0; steps_ too.
   std::vector<std::string> choose_checkpoints(int blocks);
   /// Makes the networks and sees whether there is memory enough for them and for batches, on a device that `sharing`
-  /// ranks compute on.
-  void price_memory(const std::vector<blocks::BlockPlace>& places, int sharing);
+  /// ranks compute on, or a host with `ranks_beside` of them.
+  void price_memory(const std::vector<blocks::BlockPlace>& places, int sharing, int ranks_beside);
   void take_memory();
   std::size_t activation_bytes(std::int64_t batch);
   /// Binds the network's activations for `batch` samples in `arena`; on a measuring one this prices them.

@@ -3,10 +3,12 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <system_error>
 #include <utility>
 
@@ -28,7 +30,15 @@ fs::path folder_of(const std::string& path) {
 
 }  // namespace
 
-void require_writable(const std::string& path, const std::string& what) {
+std::string beginning_of(const std::string& path, std::size_t most) {
+  std::string contents(most, '\0');
+  std::ifstream in(path, std::ios::binary);
+  in.read(contents.data(), static_cast<std::streamsize>(contents.size()));
+  contents.resize(static_cast<std::size_t>(std::max<std::streamsize>(in.gcount(), 0)));
+  return contents;
+}
+
+void require_writable(const std::string& path, const std::string& what, const FileKind& kind) {
   const fs::path folder = folder_of(path);
   std::error_code error;
   if (fs::path(path).filename().empty()) refuse(what, path, "it ends in '/'; give the name of a file");
@@ -40,13 +50,18 @@ void require_writable(const std::string& path, const std::string& what) {
   if (fs::is_directory(found)) refuse(what, path, "it is a folder; give the name of a file in it");
   if (fs::exists(found) && !fs::is_regular_file(found)) refuse(what, path, "it is not a regular file");
   if (access(folder.c_str(), W_OK | X_OK) != 0) refuse(what, path, std::strerror(errno));
+  if (fs::exists(found) && fs::file_size(path, error) != 0 && !kind.is_one(path)) {
+    refuse(what, path,
+           std::string("it is there and not ") + kind.name +
+               ", and nothing else is replaced; remove it or give another name");
+  }
 }
 
-WholeFile::WholeFile(std::string path, const std::string& what) : path_(std::move(path)) {
-  require_writable(path_, what);
+WholeFile::WholeFile(std::string path, const std::string& what, const FileKind& kind) : path_(std::move(path)) {
+  require_writable(path_, what, kind);
   aside_ = (folder_of(path_) / ("." + fs::path(path_).filename().string() + ".tmp")).string();
   unlink(aside_.c_str());  // a leftover, or a link somebody put there
-  descriptor_ = open(aside_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+  descriptor_ = open(aside_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   if (descriptor_ < 0) refuse(what, path_, std::strerror(errno));
 }
 

@@ -8,16 +8,25 @@
 
 namespace blocktrain::trainer {
 
-/// Throws InputError, naming `what` (the option or key that chose it), when a file could not be written at `path`: its
-/// folder is missing or refuses, or something other than a file has that name. Creates nothing; for asking before
+/// A kind of file that this program makes: a file replaces its like, an empty one, and no other.
+struct FileKind {
+  const char* name;  ///< "a picture that blocktrain made"
+  bool (*is_one)(const std::string& path);
+};
+
+/// The first bytes of a file, at most `most`; fewer where it ends or cannot be read.
+std::string beginning_of(const std::string& path, std::size_t most);
+
+/// Throws InputError, naming `what` (the option or key that chose it), when a file of `kind` could not be written at
+/// `path`: its folder is missing or refuses, or something else has that name. Creates nothing; for asking before
 /// long work.
-void require_writable(const std::string& path, const std::string& what);
+void require_writable(const std::string& path, const std::string& what, const FileKind& kind);
 
 /// Writes aside (FOLDER/.NAME.tmp) and renames.
 class WholeFile {
  public:
   /// Throws InputError as require_writable.
-  WholeFile(std::string path, const std::string& what);
+  WholeFile(std::string path, const std::string& what, const FileKind& kind);
   WholeFile(const WholeFile&) = delete;
   WholeFile& operator=(const WholeFile&) = delete;
   /// Removes what commit() has not named.

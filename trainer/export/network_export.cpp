@@ -64,7 +64,25 @@ bool is_ours(const fs::path& file) {
   return found != metadata.end() && found->second == format_name;
 }
 
+void require_replaceable(const fs::path& folder) {
+  for (const char* name : {model_file, reference_file, loader_file}) {
+    require_writable((folder / name).string(), "--out", name == loader_file ? loader_kind() : weights_kind());
+  }
+}
+
 }  // namespace
+
+const FileKind& weights_kind() {
+  static constexpr FileKind kind{"a file of blocktrain export", [](const std::string& path) { return is_ours(path); }};
+  return kind;
+}
+
+const FileKind& loader_kind() {
+  static constexpr FileKind kind{"a loader of blocktrain export", [](const std::string& path) {
+                                   return beginning_of(path, 200).find("`blocktrain export`") != std::string::npos;
+                                 }};
+  return kind;
+}
 
 Metadata network_metadata(const TrainedNetwork& network) {
   const Config& config = network.config();
@@ -107,7 +125,9 @@ void require_export_folder(const std::string& folder) {
   const fs::path path(folder);
   fs::directory_iterator entries(path, error);
   if (error) throw InputError(fmt::format("--out: cannot read '{}': {}", folder, error.message()));
-  if (entries == fs::directory_iterator() || is_ours(path / model_file) || is_ours(path / reference_file)) return;
+  if (entries == fs::directory_iterator() || is_ours(path / model_file) || is_ours(path / reference_file)) {
+    return require_replaceable(path);
+  }
   throw InputError(
       fmt::format("--out: '{}' exists and holds other files ('{}'); accepted: a new folder, an empty one, or an "
                   "earlier export, whose files are replaced",
@@ -125,7 +145,7 @@ ExportedFolder export_network(TrainedNetwork& network, const std::string& folder
     const fs::path path = fs::path(folder) / name;
     std::error_code ignored;
     const bool replaced = fs::exists(path, ignored);
-    WholeFile file(path.string(), "--out");
+    WholeFile file(path.string(), "--out", name == loader_file ? loader_kind() : weights_kind());
     content(file);
     file.commit();
     result.files.push_back({name, fs::file_size(path), replaced});

@@ -37,8 +37,12 @@ struct ExportedFolder {
   std::string removed;  ///< a file of an earlier export that says nothing of these weights; empty: none
 };
 
+/// Safetensors files of an export, and its loader.
+const FileKind& weights_kind();
+const FileKind& loader_kind();
+
 /// Throws InputError, naming --out, when `folder` exists and is neither an empty folder nor an earlier export, whose
-/// files may be replaced. Creates nothing.
+/// files may be replaced, or when a file that would be replaced is none of an export. Creates nothing.
 void require_export_folder(const std::string& folder);
 
 /// Writes `network` to `folder`, which is created; weights_only: model.safetensors alone. Throws InputError as

@@ -26,7 +26,7 @@ namespace {
 }  // namespace
 
 File::File(const std::string& path, int flags)
-    : path_(path), descriptor_(::open(path.c_str(), flags | O_CLOEXEC, 0644)) {
+    : path_(path), descriptor_(::open(path.c_str(), flags | O_CLOEXEC, 0666)) {
   if (descriptor_ < 0) fail("open");
 }
 

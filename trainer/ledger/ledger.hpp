@@ -44,7 +44,8 @@
 ///             the counter lags by up to update_seconds at each end of the interval; null: not known). Joules of step
 ///             rows are shares of these.
 /// eval        block (null: the assembled network), step, time, samples, seconds, metrics: {name: number}.
-/// failed      block, step, rank, time, reason: the block stopped before update `step`.
+/// failed      block, step, rank, time, reason: the block stopped before update `step`; or its rank was given up, and
+///             `step` of its updates were heard of.
 /// checkpoint  block, step, time, file, sha256, bytes, seconds.
 /// lost        Written by recovery, see recovery.hpp: rows of steps that a resumed run repeats were moved to
 ///             ledger.lost.jsonl, this row keeps what they cost: time, blocks: [{block, from, to (the last), steps,
@@ -101,6 +102,7 @@ struct HostFacts {
   int cores = 0;               ///< that this process may use
   int ranks = 0, threads = 0;  ///< ranks on this host, compute threads per rank
   std::int64_t memory_bytes = 0;
+  std::string threads_reason;  ///< why so many, for the terminal
 };
 /// Hostname, CPU model, usable cores and memory of this machine; what cannot be found out is "" or 0.
 HostFacts this_host();

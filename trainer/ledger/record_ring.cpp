@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "kernels/error.hpp"
+#include "kernels/running_clock.hpp"
 
 namespace blocktrain::trainer {
 
@@ -24,9 +25,9 @@ std::int64_t RecordRing::begin() {
 std::size_t RecordRing::wait_for_room(std::int32_t rank) {
   const std::size_t at = pushed_.load(std::memory_order_relaxed);
   if (at - drained_.load(std::memory_order_acquire) == slots_.size()) {
-    const auto end = std::chrono::steady_clock::now() + deadline_;
+    const auto end = RunningClock::now() + deadline_;
     while (at - drained_.load(std::memory_order_acquire) == slots_.size()) {
-      if (std::chrono::steady_clock::now() >= end) {
+      if (RunningClock::now() >= end) {
         throw RunError("rank " + std::to_string(rank) + ": the ledger took no step records for " +
                        std::to_string(deadline_.count()) + " ms; the service thread of this rank is stuck");
       }

@@ -40,10 +40,10 @@ std::string progress_of_blocks(const std::vector<std::int64_t>& steps, std::int6
   }
   std::string text = fmt::format("steps by block: {} of {}", all, asked);
   if (none.empty()) return text;
-  const std::string last = none.back();
-  none.pop_back();
-  if (none.empty()) return text + "; block " + last + " has taken no step";
-  return text + fmt::format("; blocks {} and {} have taken no step", fmt::join(none, ", "), last);
+  if (none.size() == 1) return text + "; block " + none.front() + " has taken no step";
+  std::string names = none.front();
+  for (std::size_t i = 1; i < none.size(); ++i) names += (i + 1 < none.size() ? ", " : " and ") + none[i];
+  return text + "; blocks " + names + " have taken no step";
 }
 
 }  // namespace blocktrain::trainer

@@ -1,15 +1,17 @@
 #include "trainer/run/coordinator.hpp"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <cstring>
 #include <span>
 
 #include "kernels/error.hpp"
+#include "kernels/start_thread.hpp"
 #include "trainer/ledger/recovery.hpp"
 #include "trainer/ledger/totals.hpp"
+#include "trainer/run/output.hpp"
 #include "trainer/run/stop_signal.hpp"
 #include "trainer/run/summary.hpp"
 #include "trainer/version.hpp"
@@ -21,10 +23,7 @@ double seconds_since(std::chrono::steady_clock::time_point t) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - t).count();
 }
 
-void say(const std::string& text) {
-  std::fflush(stdout);
-  std::fprintf(stderr, "blocktrain: %s\n", text.c_str());
-}
+void say(const std::string& text) { complain(text); }
 
 std::vector<std::int64_t> start_steps(const ResumePlan& resume) {
   std::vector<std::int64_t> steps;
@@ -51,7 +50,8 @@ Coordinator::Coordinator(comm::Communicator& world, CoordinatorSettings settings
     budget_.count_before(read_totals(settings_.paths.ledger()));
     budget_spent_ = budget_.spent({});
   }
-  manifest_ = std::make_unique<ManifestWriter>(settings_.paths.root, settings_.identity, settings_.resume);
+  manifest_ = std::make_unique<ManifestWriter>(settings_.paths.root, settings_.experiment, settings_.resume);
+  for (const std::string& warning : manifest_->warnings()) say("warning: " + warning);
 
   RunLedgerOptions options;
   options.directory = settings_.paths.root;
@@ -72,13 +72,14 @@ Coordinator::Coordinator(comm::Communicator& world, CoordinatorSettings settings
   start.training = config.blocks.training == TrainingMode::end_to_end ? "end_to_end" : "block_local";
   start.hosts = settings_.host_facts;
   start.extra = {
-      {"experiment", settings_.identity}, {"data_digest", settings_.data.digest}, {"device", settings_.device}};
+      {"experiment", settings_.experiment.identity}, {"data_digest", settings_.data.digest}, {"device", settings_.device}};
   ledger_->start(start);
   if (recovered.existed) ledger_->resumed(note);
 
   const bool live = settings_.progress == ProgressStyle::live;
   if (settings_.progress != ProgressStyle::none) {
-    progress_ = std::make_unique<Progress>(stdout, live, static_cast<int>(plan.blocks.size()));
+    progress_ = std::make_unique<Progress>(stdout, live ? watched_terminal(STDOUT_FILENO) : AskTerminalSize(),
+                                           static_cast<int>(plan.blocks.size()));
     print_start(config, plan, settings_.data, settings_.host_facts, world.transport(), settings_.resume, note);
   }
   for (const BlockPlan& b : plan.blocks) {
@@ -104,7 +105,7 @@ Coordinator::Coordinator(comm::Communicator& world, CoordinatorSettings settings
 Coordinator::~Coordinator() { join(); }
 
 void Coordinator::start() {
-  thread_ = std::thread([this] { run(); });
+  thread_ = start_thread("the coordinator", [this] { run(); });
 }
 
 void Coordinator::join() {
@@ -114,14 +115,15 @@ void Coordinator::join() {
 void Coordinator::run() {
   int code = 1;
   try {
-    for (Rank& r : ranks_) r.last_heard = Clock::now();
+    for (Rank& r : ranks_) r.last_heard = RunningClock::now();
     gather();
     code = finish();
   } catch (const std::exception& e) {
     if (progress_) progress_->draw(Clock::now(), true);
-    say(std::string("the run ends: ") + e.what());
+    say("the run ends: " + message_of(e));
     code = 1;
   }
+  if (leave_by_) leave();
   tell(ControlKind::bye, code);
 }
 
@@ -153,12 +155,14 @@ void Coordinator::gather() {
       tell(ControlKind::close, 0);
     }
     if (closing && all(&Rank::closed)) return;
+    if (leave_by_ && RunningClock::now() >= *leave_by_) return;
   }
 }
 
 void Coordinator::handle(int source, const Report& report) {
   Rank& rank = ranks_[static_cast<std::size_t>(source)];
-  rank.last_heard = Clock::now();
+  if (leave_by_ && rank.closed) return;  // it was given up, and is late
+  rank.last_heard = RunningClock::now();
   switch (report.kind) {
     case ReportKind::alive:
       if (report.code == 1) {
@@ -235,6 +239,10 @@ void Coordinator::take_packet(const Report& report) {
   if (rebalancer_) {
     for (const StepRecord& r : packet.steps) rebalancer_->progressed(r.block, r.step + 1);
   }
+  for (const StepRecord& r : packet.steps) {
+    BlockEnding& b = blocks_.at(static_cast<std::size_t>(r.block));
+    b.step = std::max(b.step, r.step + 1);
+  }
   if (first_step_seconds_ < 0 && !packet.steps.empty()) first_step_seconds_ = seconds_since(started_);
   ledger_->add(packet, monotonic_ns());
 }
@@ -243,19 +251,27 @@ void Coordinator::end_block(int source, const Report& report) {
   BlockEnding& b = blocks_.at(static_cast<std::size_t>(report.block));
   --b.ranks_left;
   b.step = report.step;
-  b.how = static_cast<BlockEnd>(report.code);
+  const auto how = static_cast<BlockEnd>(report.code);
+  if (how == BlockEnd::failed && b.how != BlockEnd::failed) {
+    const std::string text = fmt::format("block {} stopped: {}", report.block, report.text);
+    say(text + "; the other blocks go on");
+    if (message_.empty()) message_ = text;
+    fail_block(report.block, report.step, source, report.text);
+  }
+  if (b.how != BlockEnd::failed) b.how = how;
   if (b.ranks_left > 0) return;
   if (rebalancer_) rebalancer_->ended(report.block);
   const char* state = b.how == BlockEnd::done ? "done" : b.how == BlockEnd::stopped ? "saved" : "FAILED";
   if (progress_) progress_->set_state(report.block, state);
-  if (b.how == BlockEnd::failed) {
-    failed_ = true;
-    failure_code_ = std::max(failure_code_, 1);
-    const std::string text = fmt::format("block {} stopped: {}", report.block, report.text);
-    if (message_.empty()) message_ = text;
-    say(text + "; the other blocks go on");
-    ledger_->failed(report.block, report.step, source, report.text);
-  }
+}
+
+void Coordinator::fail_block(int block, std::int64_t step, int rank, const std::string& why) {
+  BlockEnding& b = blocks_.at(static_cast<std::size_t>(block));
+  if (b.how == BlockEnd::failed) return;
+  b.how = BlockEnd::failed;
+  failed_ = true;
+  failure_code_ = std::max(failure_code_, 1);
+  ledger_->failed(block, step, rank, why);
 }
 
 /// An owner's answer to the wish for one of its blocks.
@@ -267,8 +283,8 @@ void Coordinator::hand_over(int source, const Report& report) {
     return;
   }
   if (progress_) {
-    std::fprintf(stdout, "rank %d takes block %d over from rank %d at step %lld\n", rebalancer_->owner(report.block),
-                 report.block, source, static_cast<long long>(report.step));
+    show("rank {} takes block {} over from rank {} at step {}\n", rebalancer_->owner(report.block), report.block, source,
+         report.step);
   }
 }
 
@@ -306,7 +322,7 @@ void Coordinator::tell(ControlKind kind, int code) {
 void Coordinator::ask_to_stop(const std::string& why) {
   if (stopping_) return;
   stopping_ = true;
-  if (progress_) std::fprintf(stdout, "%s\n", why.c_str());
+  if (progress_) show("{}\n", why);
   if (rebalancer_) rebalancer_->stop();
   tell(ControlKind::stop, 0);
 }
@@ -319,17 +335,6 @@ void Coordinator::watch_budget() {
   session.seconds = seconds_since(started_);
   budget_spent_ = budget_.spent(session);
   if (!budget_spent_.empty()) ask_to_stop(budget_spent_ + ": saving");
-}
-
-void Coordinator::watch_ranks() {
-  for (std::size_t r = 0; r < ranks_.size(); ++r) {
-    if (ranks_[r].closed || seconds_since(ranks_[r].last_heard) < settings_.config.parallel.timeout_seconds) continue;
-    const int host = settings_.hosts.host_of_rank[r];
-    throw RunError(
-        fmt::format("rank {} on {} was not heard for {:.0f} s (parallel.timeout_seconds) and is given up; what is "
-                    "committed is safe, continue with --resume",
-                    r, settings_.hosts.hostnames[static_cast<std::size_t>(host)], seconds_since(ranks_[r].last_heard)));
-  }
 }
 
 std::string Coordinator::energy_text() const {

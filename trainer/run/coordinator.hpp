@@ -9,15 +9,18 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "comm/communicator.hpp"
 #include "comm/host.hpp"
+#include "kernels/running_clock.hpp"
 #include "trainer/checkpoint/manifest_writer.hpp"
 #include "trainer/checkpoint/resume.hpp"
 #include "trainer/config/config.hpp"
+#include "trainer/config/experiment.hpp"
 #include "trainer/ledger/run_ledger.hpp"
 #include "trainer/run/budget_watch.hpp"
 #include "trainer/run/data_facts.hpp"
@@ -34,7 +37,7 @@ struct CoordinatorSettings {
   const Config& config;
   const Plan& plan;
   RunPaths paths;
-  std::string identity;
+  Experiment experiment;  ///< with the identity that the run got when it was started
   DataFacts data;
   comm::HostMap hosts;
   std::vector<HostFacts> host_facts;
@@ -53,7 +56,8 @@ class Coordinator {
   Coordinator& operator=(const Coordinator&) = delete;
 
   /// Starts the thread. It ends by telling every rank the exit code of the run; an error of its own ends the run
-  /// with 1.
+  /// with 1. Where a rank was given up, it ends the job instead, this process included, once the others have saved:
+  /// half of parallel.timeout_seconds later at the latest.
   void start();
   void join();
 
@@ -63,8 +67,8 @@ class Coordinator {
  private:
   using Clock = std::chrono::steady_clock;
   struct Rank {
-    Clock::time_point last_heard;
-    bool ended = false, closed = false;
+    RunningClock::time_point last_heard;
+    bool ended = false, closed = false;  ///< both, too, of a rank that was given up
     int code = 0;
   };
   struct BlockEnding {
@@ -78,12 +82,17 @@ class Coordinator {
   void handle(int source, const Report& report);
   void take_packet(const Report& report);
   void end_block(int source, const Report& report);
+  /// Writes the block's row of failure, once.
+  void fail_block(int block, std::int64_t step, int rank, const std::string& why);
   void hand_over(int source, const Report& report);
   void commit_checkpoints();
   void tell(ControlKind kind, int code);
   void ask_to_stop(const std::string& why);
   void watch_budget();
   void watch_ranks();
+  void give_up(int rank, double silent_seconds);
+  /// Ends the job without waiting for any rank.
+  [[noreturn]] void leave();
   std::string energy_text() const;
   int finish();
   int exit_code() const;
@@ -110,6 +119,7 @@ class Coordinator {
   bool interrupted_ = false;  ///< a signal asked for the end
   bool stopping_ = false;
   bool failed_ = false;
+  std::optional<RunningClock::time_point> leave_by_;  ///< set once a rank was given up: nobody waits any longer
   int failure_code_ = 0;
   std::string message_;
   double first_step_seconds_ = -1;  ///< from start to the first step's record

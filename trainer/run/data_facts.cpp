@@ -24,6 +24,7 @@ DataFacts data_facts(const Config& config, const ImageDataset& data) {
   f.training_images = data.count(Split::train);
   f.heldout_images = data.count(Split::heldout);
   f.deviation = data_deviation(data);
+  data.require_unchanged();
   return f;
 }
 
@@ -80,6 +81,29 @@ DataFacts parse_data_facts(const std::string& text, const std::string& name) {
   return f;
 }
 
-ImageDataset open_data(const Config& config) { return ImageDataset::open(config.data.path, config.data.format); }
+void require_declared(const Config& config, const DataShape& found) {
+  const std::vector<int>& declared = config.data.shape;
+  if (!declared.empty() &&
+      (declared[0] != found.channels || declared[1] != found.height || declared[2] != found.width)) {
+    const auto list = [](std::int64_t channels, std::int64_t height, std::int64_t width) {
+      return "[" + std::to_string(channels) + ", " + std::to_string(height) + ", " + std::to_string(width) + "]";
+    };
+    throw InputError("data.shape: found " + list(declared[0], declared[1], declared[2]) +
+                     " (channels, height, width), but the images in '" + config.data.path + "' are " +
+                     list(found.channels, found.height, found.width) +
+                     "; accepted: their shape, or [] to go by the data");
+  }
+  if (config.data.classes != 0 && config.data.classes != found.classes) {
+    throw InputError("data.classes: found " + std::to_string(config.data.classes) + ", but the data in '" +
+                     config.data.path + "' have " + std::to_string(found.classes) +
+                     "; accepted: their number, or 0 to go by the data");
+  }
+}
+
+ImageDataset open_data(const Config& config) {
+  ImageDataset data = ImageDataset::open(config.data.path, config.data.format);
+  require_declared(config, {data.shape().channels, data.shape().height, data.shape().width, data.classes()});
+  return data;
+}
 
 }  // namespace blocktrain::trainer

@@ -29,7 +29,10 @@ DataFacts load_data_facts(const std::string& path);
 /// The same for text in memory; `name` stands for the file in messages.
 DataFacts parse_data_facts(const std::string& text, const std::string& name);
 
-/// Opens data.path as data.format says.
+/// Throws InputError that names both where the config declares (data.shape, data.classes) what the data are not.
+void require_declared(const Config& config, const DataShape& found);
+
+/// Opens data.path as data.format says. Throws InputError as ImageDataset::open() and require_declared() do.
 ImageDataset open_data(const Config& config);
 
 }  // namespace blocktrain::trainer

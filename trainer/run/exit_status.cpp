@@ -19,7 +19,7 @@ void all_or_none(comm::Communicator& world, const std::function<void()>& work) {
     message = e.what();
   } catch (const std::exception& e) {
     code = 1;
-    message = e.what();
+    message = message_of(e);
   }
   const std::string mine = code + message;
   const auto all = world.all_gather(std::as_bytes(std::span(mine)), comm::TrafficPurpose::control);

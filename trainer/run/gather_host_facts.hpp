@@ -6,10 +6,12 @@
 #include "comm/communicator.hpp"
 #include "comm/host.hpp"
 #include "trainer/ledger/ledger.hpp"
+#include "trainer/run/threads.hpp"
 
 namespace blocktrain::trainer {
 
 /// By host, as the first rank of each tells it. Collective.
-std::vector<HostFacts> gather_host_facts(comm::Communicator& world, const comm::HostMap& hosts, int threads);
+std::vector<HostFacts> gather_host_facts(comm::Communicator& world, const comm::HostMap& hosts,
+                                         const ThreadChoice& threads);
 
 }  // namespace blocktrain::trainer

@@ -20,7 +20,7 @@ HeldoutLoss Heldout::measure(kernels::Device& device, const ImageDataset& data, 
                              OwnedBlock& block) const {
   const std::int64_t images = std::min(config.eval.images, data.count(Split::heldout));
   const std::int64_t shape_size = data.shape().size();
-  const kernels::RandomKey key{config.seed, kernels::Purpose::evaluation, static_cast<std::uint32_t>(block.block)};
+  const kernels::RandomKey key{config.seed, kernels::Purpose::heldout_sigma, static_cast<std::uint32_t>(block.block)};
   kernels::Ops& ops = device.ops();
   const kernels::StepState first_step;
   device.upload(state_, &first_step, sizeof(first_step));
@@ -39,6 +39,7 @@ HeldoutLoss Heldout::measure(kernels::Device& device, const ImageDataset& data, 
       fill_image(data, Split::heldout, begin + i, false, batch_.images.as<float>() + i * shape_size);
       batch_.labels.as<std::int32_t>()[i] = data.label(Split::heldout, begin + i);
     }
+    data.require_unchanged();
     const auto first = static_cast<std::uint32_t>(begin);
     const kernels::Tensor sigma = sigma_.rows(0, n);
     if (!device.shares_host_memory()) {

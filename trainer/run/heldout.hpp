@@ -19,8 +19,8 @@ struct HeldoutLoss {
 };
 
 /// Images and noise levels of held-out losses, in the arenas of batches and input. The same images, levels and noise
-/// every time, so that the figures of a run can be compared: the first eval.images held-out images, sigma drawn as in
-/// training.
+/// every time, so that the figures of a run can be compared: the first eval.images held-out images, sigma drawn
+/// from the interval of training by numbers of its own (Purpose::heldout_sigma).
 class Heldout {
  public:
   /// Takes the memory: one micro-batch of images and a noise level each. On a measuring arena that is all.

@@ -53,6 +53,7 @@ enum class ControlKind : std::uint8_t {
   give,   ///< to a rank with several blocks left: hand `block` over to `rank`; `code`: number of this wish
   take,   ///< to an idle rank: receive `block`, at `step`, from `rank`; `saved`: the step of its newest checkpoint
   rest,   ///< to an idle rank: no block will come any more
+  leave,  ///< a rank was given up and the job is being ended with `code`: end with it, wait for nobody
 };
 
 struct Control {

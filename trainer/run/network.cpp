@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "kernels/cpu/cpu_facts.hpp"
+
 namespace blocktrain::trainer {
 namespace {
 
@@ -93,6 +95,12 @@ std::unique_ptr<blocks::Denoiser> make_network(const Config& config, const DataS
   d.mlp_ratio = config.model.mlp_ratio;
   d.label_dropout = config.model.label_dropout;
   d.sigma_data = config.noise.sigma_data;
+  const std::int64_t head_width = d.width / d.heads;
+  if (!on_gpu(config) && !kernels::cpu_attention_serves(d.tokens(), head_width)) {
+    throw InputError("model.width, model.heads: found heads of " + std::to_string(head_width) + " numbers for " +
+                     std::to_string(d.tokens()) + " tokens; accepted on a CPU: heads of up to " +
+                     std::to_string(kernels::cpu_attention_widest_head()) + ". Choose more heads");
+  }
   if (config.parallel.activation_checkpointing == ActivationCheckpointing::layer)
     d.checkpointing = blocks::ActivationCheckpointing::layer;
   if (on_gpu(config)) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "blocks/parameters.hpp"
 #include "kernels/error.hpp"
 #include "kernels/gpu_scratch.hpp"
 #include "trainer/data/batch_loader.hpp"
@@ -89,6 +90,7 @@ Plan make_plan(const Config& config, const DataShape& data, int world) {
   plan.batch = config.data.batch;
   const blocks::NoiseSchedule schedule = noise_schedule(config);
   std::vector<std::unique_ptr<blocks::Denoiser>> networks;
+  blocks::ParameterNames names;
   for (const blocks::BlockPlace& place : block_places(config)) {
     BlockPlan b;
     b.place = place;
@@ -96,7 +98,10 @@ Plan make_plan(const Config& config, const DataShape& data, int world) {
     b.trained = schedule.trained(place.index);
     networks.push_back(make_network(config, data, place));
     const auto& network = networks.back();
-    for (const blocks::Parameter& p : network->parameters()) b.parameters += p.size;
+    for (const blocks::Parameter& p : network->parameters()) {
+      names.add(p.name);
+      b.parameters += p.size;
+    }
     b.flops = network->flops();
     b.tokens_per_sample = network->tokens_per_sample();
     plan.blocks.push_back(b);

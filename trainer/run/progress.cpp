@@ -3,7 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
+#include <utility>
 
+#include "trainer/run/output.hpp"
 #include "trainer/run/units.hpp"
 
 namespace blocktrain::trainer {
@@ -15,9 +18,9 @@ double seconds(Clock::duration d) { return std::chrono::duration<double>(d).coun
 
 }  // namespace
 
-Progress::Progress(std::FILE* out, bool terminal, int blocks)
+Progress::Progress(std::FILE* out, AskTerminalSize terminal, int blocks)
     : out_(out),
-      terminal_(terminal),
+      terminal_(std::move(terminal)),
       blocks_(static_cast<std::size_t>(blocks)),
       rates_(static_cast<std::size_t>(blocks)),
       started_(Clock::now()) {}
@@ -52,20 +55,63 @@ void Progress::set_state(int block, const std::string& state) {
   blocks_[static_cast<std::size_t>(block)].state = state;
 }
 
-std::string Progress::line(int block) const {
+std::string Progress::line(int block, const Layout& layout) const {
   const BlockProgress& b = blocks_[static_cast<std::size_t>(block)];
   if (b.steps == 0) return fmt::format("block {:<2} {}", block, b.state.empty() ? "waiting" : b.state);
   const double share = static_cast<double>(b.step) / static_cast<double>(b.steps);
-  std::string bar;
-  if (terminal_) {
-    constexpr int width = 20;
-    const int filled = std::clamp(static_cast<int>(share * width), 0, width);
-    bar = "[" + std::string(static_cast<std::size_t>(filled), '#') +
-          std::string(static_cast<std::size_t>(width - filled), '.') + "] ";
+  std::string text = fmt::format("block {:<2} ", block);
+  if (layout.bar > 0) {
+    const int filled = std::clamp(static_cast<int>(share * layout.bar), 0, layout.bar);
+    text += "[" + std::string(static_cast<std::size_t>(filled), '#') +
+            std::string(static_cast<std::size_t>(layout.bar - filled), '.') + "] ";
   }
-  return fmt::format("block {:<2} {}step {:>6}/{:<6} {:>3.0f}%  loss {:<8.4f} {:>7} tokens/s  sigma {:.3g}..{:.3g}{}{}",
-                     block, bar, b.step, b.steps, 100 * share, b.loss, count(b.tokens_per_second), b.sigma_lo,
-                     b.sigma_hi, b.state.empty() ? "" : "  ", b.state);
+  text += fmt::format("step {:>6}/{:<6}", b.step, b.steps);
+  if (layout.share) text += fmt::format(" {:>3.0f}%", 100 * share);
+  if (layout.loss) text += fmt::format("  loss {:<8.4f}", b.loss);
+  if (layout.rate) text += fmt::format(" {:>7} tokens/s", count(b.tokens_per_second));
+  if (layout.sigma) text += fmt::format("  sigma {:.3g}..{:.3g}", b.sigma_lo, b.sigma_hi);
+  return text + (b.state.empty() ? "" : "  " + b.state);
+}
+
+std::string Progress::last_line(Clock::time_point now) const {
+  return fmt::format("elapsed {}{}; {}", duration(seconds(now - started_)), time_left(), energy_);
+}
+
+std::vector<std::string> Progress::frame(const TerminalSize& size, Clock::time_point now) const {
+  const int columns = usable_columns(size);
+  // Beside the blocks: the empty line above them, the last one, and one that the cursor never scrolls away.
+  const auto room = static_cast<std::size_t>(std::max(1, size.rows - 3));
+  std::vector<int> shown(blocks_.size());
+  std::iota(shown.begin(), shown.end(), 0);
+  std::string others;
+  if (shown.size() > room) {
+    const auto is_done = [this](int b) { return blocks_[static_cast<std::size_t>(b)].state == "done"; };
+    const auto done = std::count_if(shown.begin(), shown.end(), is_done);
+    std::stable_partition(shown.begin(), shown.end(), [&](int b) { return !is_done(b); });
+    shown.resize(room - 1);
+    others = fmt::format("{} more blocks; {} of all {} are done", blocks_.size() - shown.size(), done, blocks_.size());
+    std::sort(shown.begin(), shown.end());
+  }
+
+  // The first that has room; the last one is cut.
+  constexpr Layout layouts[] = {{20, true, true, true, true},   {20, false, true, true, true},
+                                {10, false, true, true, true},  {0, false, true, true, true},
+                                {0, false, false, true, true},  {0, false, false, true, false},
+                                {0, false, false, false, true}, {0, false, false, false, false}};
+  std::vector<std::string> lines;
+  for (const Layout& layout : layouts) {
+    lines.clear();
+    std::size_t longest = 0;
+    for (const int b : shown) {
+      lines.push_back(line(b, layout));
+      longest = std::max(longest, lines.back().size());
+    }
+    if (longest <= static_cast<std::size_t>(columns)) break;
+  }
+  if (!others.empty()) lines.push_back(others);
+  lines.push_back(last_line(now));
+  for (std::string& text : lines) text = fitted(text, columns);
+  return lines;
 }
 
 std::string Progress::time_left() const {
@@ -92,13 +138,18 @@ void Progress::draw(Clock::time_point now, bool force) {
   if (!force && seconds(now - last_draw_) < interval) return;
   last_draw_ = now;
   std::string text;
-  if (terminal_ && drawn_lines_ > 0) text += fmt::format("\x1b[{}A", drawn_lines_);
-  const char* clear = terminal_ ? "\x1b[2K" : "";
-  for (int b = 0; b < static_cast<int>(blocks_.size()); ++b) text += clear + line(b) + "\n";
-  text += fmt::format("{}elapsed {}{}; {}\n", clear, duration(seconds(now - started_)), time_left(), energy_);
-  std::fwrite(text.data(), 1, text.size(), out_);
-  std::fflush(out_);
-  drawn_lines_ = static_cast<int>(blocks_.size()) + 1;
+  if (terminal_) {
+    if (drawn_) text = "\r\x1b[J";  // everything below the cursor goes
+    const std::vector<std::string> lines = frame(terminal_(), now);
+    for (const std::string& one : lines) text += "\n" + one;
+    text += force ? std::string("\n") : fmt::format("\r\x1b[{}A", lines.size());
+    drawn_ = !force;
+  } else {
+    for (int b = 0; b < static_cast<int>(blocks_.size()); ++b) text += line(b, {0, true, true, true, true}) + "\n";
+    text += last_line(now) + "\n";
+  }
+  // A frame that is not taken at once is left out; the next one comes soon.
+  write_output(out_, text, std::chrono::milliseconds(0));
 }
 
 }  // namespace blocktrain::trainer

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "trainer/run/terminal.hpp"
+
 namespace blocktrain::trainer {
 
 /// Latest known state of a block.
@@ -21,8 +23,9 @@ struct BlockProgress {
 
 class Progress {
  public:
-  /// Lines go to `out`; they are redrawn in place when `terminal`.
-  Progress(std::FILE* out, bool terminal, int blocks);
+  /// Lines go to `out`; they are redrawn in place where `terminal` tells the size of one, which is asked for at every
+  /// frame. A frame is never wider or higher than the terminal: what there is no room for is left out.
+  Progress(std::FILE* out, AskTerminalSize terminal, int blocks);
 
   /// A step of `block` was finished at `now`.
   void step(int block, std::int64_t step, std::int64_t steps, double loss, std::int64_t tokens, double sigma_lo,
@@ -31,7 +34,10 @@ class Progress {
   /// Says how many joules were measured so far, or why none are ("joules: none (...)").
   void set_energy(const std::string& text) { energy_ = text; }
 
-  /// Draws when it is time to: twice a second on a terminal, every ten seconds otherwise; always with `force`.
+  /// Draws when it is time to: twice a second on a terminal, every ten seconds otherwise. With `force` always, and what
+  /// is printed next stands below it. Otherwise the cursor rests on an empty line above the frame, which is where
+  /// others' lines go meanwhile, and from where the next frame is drawn: the place survives a change of the terminal's
+  /// size.
   void draw(std::chrono::steady_clock::time_point now, bool force = false);
 
  private:
@@ -41,12 +47,19 @@ class Progress {
     std::int64_t first_step = -1;
     std::chrono::steady_clock::time_point first_time;
   };
-  std::string line(int block) const;
+  struct Layout {
+    int bar;
+    bool sigma, rate, loss, share;
+  };
+  std::string line(int block, const Layout& layout) const;
+  std::string last_line(std::chrono::steady_clock::time_point now) const;
   std::string time_left() const;
+  /// The lines for a terminal of that size.
+  std::vector<std::string> frame(const TerminalSize& size, std::chrono::steady_clock::time_point now) const;
 
   std::FILE* out_;
-  bool terminal_;
-  int drawn_lines_ = 0;
+  AskTerminalSize terminal_;
+  bool drawn_ = false;  ///< a frame stands below the cursor
   std::vector<BlockProgress> blocks_;
   std::vector<Rate> rates_;
   std::string energy_;

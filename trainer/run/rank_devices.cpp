@@ -1,7 +1,6 @@
 #include "trainer/run/rank_devices.hpp"
 
 #include <algorithm>
-#include <cstdio>
 #include <cstring>
 #include <utility>
 
@@ -9,6 +8,7 @@
 #include "comm/nccl/nccl_communicator.hpp"
 #include "comm/nccl/nccl_library.hpp"
 #include "comm/staged/staged_communicator.hpp"
+#include "trainer/run/output.hpp"
 
 namespace blocktrain::trainer {
 
@@ -76,7 +76,7 @@ std::unique_ptr<comm::DeviceCommunicator> connect_devices(const DeviceGroup& gro
     return std::make_unique<comm::NcclCommunicator>(comm::nccl_library().api, comm::cuda_device_api(), communicator,
                                                     options);
   }
-  if (communicator.rank() == 0 && group.lasting) std::fprintf(stderr, "blocktrain: %s\n", decision.why.c_str());
+  if (communicator.rank() == 0 && group.lasting) complain(decision.why);
   return std::make_unique<comm::StagedDeviceCommunicator>(communicator, comm::cuda_device_api(), staging,
                                                           group.deadline);
 }

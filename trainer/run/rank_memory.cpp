@@ -101,6 +101,15 @@ void bind_states(RankArenas& arenas, const Config& config, std::vector<OwnedBloc
 
 }  // namespace
 
+BlockTensors<const float> checkpoint_tensors(const OwnedBlock& block) {
+  const auto values = [](const kernels::Tensor& t) {
+    if (t.empty()) return std::span<const float>();
+    return std::span<const float>(t.as<float>(), static_cast<std::size_t>(t.size()));
+  };
+  return {values(block.state.parameters), values(block.state.first_moment), values(block.state.second_moment),
+          values(block.state.average)};
+}
+
 std::vector<OwnedBlock> bind_blocks(RankArenas& arenas, const Config& config, const DataShape& data,
                                     const std::vector<blocks::BlockPlace>& places, std::int64_t micro_batch,
                                     std::int64_t samples, int replicas) {

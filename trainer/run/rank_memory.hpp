@@ -15,6 +15,7 @@
 #include "blocks/denoiser.hpp"
 #include "kernels/arena.hpp"
 #include "kernels/device.hpp"
+#include "trainer/checkpoint/block_file.hpp"
 #include "trainer/config/config.hpp"
 #include "trainer/data/batch.hpp"
 #include "trainer/run/block_state.hpp"
@@ -81,6 +82,9 @@ struct OwnedBlock {
   /// Steps as the device repeats them, by slot: the parts before and after the sum over replicas.
   std::array<std::unique_ptr<kernels::Recording>, most_slots> gradient_part, update_part;
 };
+
+/// What a checkpoint of the block holds.
+BlockTensors<const float> checkpoint_tensors(const OwnedBlock& block);
 
 /// Builds the networks of `places` and binds them in `arenas`, each for micro-batches of `micro_batch` samples and
 /// batches of `samples`; the block of a rank of several has `replicas`. The prefetch buffers

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "kernels/error.hpp"
+#include "kernels/start_thread.hpp"
 #include "trainer/ledger/energy/host_sensors.hpp"
 #include "trainer/run/exit_status.hpp"
 #include "trainer/run/stop_signal.hpp"
@@ -16,7 +17,7 @@
 namespace blocktrain::trainer {
 namespace {
 
-using Clock = std::chrono::steady_clock;
+using Clock = std::chrono::steady_clock;  // for what happens now and then
 constexpr std::chrono::milliseconds period{20};
 constexpr std::chrono::milliseconds heartbeat{1000};
 constexpr std::size_t ring_capacity = 4096;
@@ -35,9 +36,10 @@ std::int64_t resident_bytes() {
   return static_cast<std::int64_t>(resident) * sysconf(_SC_PAGESIZE);
 }
 
-std::span<const float> values(const kernels::Tensor& t) {
-  if (t.empty()) return {};
-  return {t.as<float>(), static_cast<std::size_t>(t.size())};
+/// The coordinator is ending the job, and this process with it; should that not reach it, it ends by itself.
+[[noreturn]] void be_ended(int code) {
+  std::this_thread::sleep_for(std::chrono::seconds(5));
+  _exit(code);
 }
 
 }  // namespace
@@ -59,9 +61,9 @@ Reporter::Reporter(comm::Communicator& world, const ReporterSettings& settings)
     sampler_ = std::make_unique<HostEnergySampler>(std::move(sensors), settings_.host, settings_.sample_seconds,
                                                    std::move(listener));
   }
-  last_heard_ = Clock::now();
+  last_heard_ = RunningClock::now();
   measure_runtime();
-  thread_ = std::thread([this] { run(); });
+  thread_ = start_thread("reports and checkpoints", [this] { run(); });
 }
 
 Reporter::~Reporter() {
@@ -81,7 +83,8 @@ void Reporter::save(const OwnedBlock& block, std::uint64_t seed) {
   request_open_ = true;
   wake_.notify_all();
   const auto patience = most_timeouts_of_save * settings_.timeout;
-  if (!answered_.wait_for(lock, patience, [this] { return !request_open_ || failure_ || bye_; })) {
+  if (!wait_running(answered_, lock, RunningClock::now() + patience,
+                    [this] { return !request_open_ || failure_ || bye_; })) {
     throw RunError("rank " + std::to_string(world_.rank()) + ": writing the checkpoint of block " +
                    std::to_string(block.block) + " did not end within " + std::to_string(patience.count() / 1000) +
                    " s; is the file system of log.directory alive?");
@@ -184,6 +187,16 @@ void Reporter::run() {
     stop_.store(true, std::memory_order_relaxed);
   }
   answered_.notify_all();
+  if (!failure_) return;
+  // The training thread ends after its step, and says why. One that is held up for long, perhaps by a rank that is
+  // lost, is not waited for: this rank could tell nobody any more that it lives.
+  if (wait_running(wake_, lock, RunningClock::now() + settings_.timeout / 2, [this] { return quit_; })) return;
+  try {
+    std::rethrow_exception(failure_);
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "blocktrain: %s\n", e.what());
+  }
+  world_.abort(1);
 }
 
 /// One round: what was recorded, what is to be saved, what is to be said, what was heard. Takes and returns the lock
@@ -261,14 +274,8 @@ void Reporter::write_checkpoint(const SaveRequest& request) {
   header.training = settings_.training;
   header.first_layer = place.first_layer;
   header.layers = place.layers;
-  BlockTensors<const float> tensors;
-  tensors.parameters = values(b.state.parameters);
-  tensors.first_moment = values(b.state.first_moment);
-  tensors.second_moment = values(b.state.second_moment);
-  tensors.average = values(b.state.average);
-
   const Clock::time_point begin = Clock::now();
-  const CommittedFile file = commit_block(settings_.run_folder, header, b.network->parameters(), tensors);
+  const CommittedFile file = commit_block(settings_.run_folder, header, b.network->parameters(), checkpoint_tensors(b));
   Report r;
   r.kind = ReportKind::checkpoint;
   r.block = file.block;
@@ -282,7 +289,7 @@ void Reporter::write_checkpoint(const SaveRequest& request) {
 
 void Reporter::hear() {
   while (const auto message = world_.poll(tag_control)) {
-    last_heard_ = Clock::now();
+    last_heard_ = RunningClock::now();
     const Control c = decode_control(message->payload);
     switch (c.kind) {
       case ControlKind::alive:
@@ -305,6 +312,8 @@ void Reporter::hear() {
         stop_.store(true, std::memory_order_relaxed);
         break;
       }
+      case ControlKind::leave:
+        be_ended(c.code);  // does not return
       case ControlKind::give: {
         const std::lock_guard lock(mutex_);
         wish_ = c;
@@ -319,7 +328,7 @@ void Reporter::hear() {
       }
     }
   }
-  if (Clock::now() - last_heard_ > settings_.timeout) {
+  if (RunningClock::now() - last_heard_ > settings_.timeout) {
     throw RunError("rank " + std::to_string(world_.rank()) + ": nothing was heard from the coordinator (rank 0) for " +
                    std::to_string(settings_.timeout.count() / 1000) +
                    " s (parallel.timeout_seconds); it is lost. What is committed is safe: continue with --resume");

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "comm/communicator.hpp"
+#include "kernels/running_clock.hpp"
 #include "trainer/checkpoint/commit.hpp"
 #include "trainer/ledger/energy/gpu_boards.hpp"
 #include "trainer/ledger/energy/host_sampler.hpp"
@@ -30,7 +31,7 @@ namespace blocktrain::trainer {
 
 struct ReporterSettings {
   std::string run_folder;
-  std::string experiment;  ///< experiment_identity()
+  std::string experiment;  ///< identity of the run (ResumePlan::experiment)
   TrainingMode training = TrainingMode::block_local;
   std::chrono::milliseconds timeout{120000};
   int host = 0;
@@ -62,8 +63,8 @@ class Reporter {
   DeviceRuntime device_runtime() const {
     return settings_.gpu_memory == nullptr ? DeviceRuntime{} : settings_.gpu_memory->latest();
   }
-  /// Writes the state of `block` as a block file and tells the coordinator, behind all records pushed so far.
-  /// Returns when the file is durable; throws what the service thread met.
+  /// Writes the state of `block`, where find_unusable() finds nothing, as a block file and tells the coordinator,
+  /// behind all records pushed so far. Returns when the file is durable; throws what the service thread met.
   void save(const OwnedBlock& block, std::uint64_t seed);
   /// This block takes no more steps on this rank.
   void block_ended(int block, std::int64_t step, BlockEnd how, const std::string& why);
@@ -124,7 +125,8 @@ class Reporter {
   // of the service thread alone
   LedgerPacket packet_;
   std::vector<std::byte> bytes_;
-  std::chrono::steady_clock::time_point last_post_{}, last_heard_{}, last_measure_{};
+  std::chrono::steady_clock::time_point last_post_{}, last_measure_{};
+  RunningClock::time_point last_heard_{};
   bool signal_told_ = false;
 
   std::thread thread_;

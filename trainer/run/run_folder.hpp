@@ -6,9 +6,12 @@
 ///   RUN/ledger.jsonl        what every step was and cost (trainer/ledger/ledger.hpp)
 ///   RUN/checkpoints/        block files and their manifest (trainer/checkpoint/)
 ///   RUN/eval.json           what `blocktrain eval` found
-///   RUN/lock                held while a process trains here
+///   RUN/lock                held while a process trains here; where there are no locks, RUN/lock.holder (run_lock.hpp)
+///
+/// Whatever is made in it has the mode that the umask leaves of 0666, or 0777 for a folder.
 
 #include <string>
+#include <vector>
 
 #include "trainer/config/config.hpp"
 
@@ -23,6 +26,7 @@ struct RunPaths {
   std::string checkpoints() const { return root + "/checkpoints"; }
   std::string eval() const { return root + "/eval.json"; }
   std::string lock() const { return root + "/lock"; }
+  std::string lock_holder() const { return root + "/lock.holder"; }
 };
 
 /// Files of this name in a RUN folder show at the start whether all ranks see it.
@@ -36,24 +40,12 @@ enum class RunFolderState { fresh, resumable };
 /// Creates nothing.
 RunFolderState inspect_run_folder(const Config& config, bool resume);
 
-/// Loads RUN/config.yaml of an existing run. Throws InputError when `root` is not a RUN folder.
-Config load_run_config(const std::string& root);
+/// Loads RUN/config.yaml of an existing run, log.directory being `root` (load_run_folder_config). Throws InputError
+/// when `root` is not a RUN folder.
+Config load_run_config(const std::string& root, const std::vector<std::string>& overrides = {});
 
 /// Creates what is missing of the folder and writes config.yaml and data.json (`data_json`), each whole or not at all.
 /// The caller holds the lock. Throws InputError or RunError when the system refuses.
 void create_run_folder(const RunPaths& paths, const Config& config, const std::string& data_json);
-
-/// Held as long as a process trains in a RUN folder; a second one is refused.
-class RunLock {
- public:
-  /// Creates the folder if need be. Throws InputError when another process holds the lock.
-  explicit RunLock(const RunPaths& paths);
-  RunLock(const RunLock&) = delete;
-  RunLock& operator=(const RunLock&) = delete;
-  ~RunLock();
-
- private:
-  int file_ = -1;
-};
 
 }  // namespace blocktrain::trainer

@@ -7,19 +7,29 @@
 
 namespace blocktrain::trainer {
 namespace {
+
 std::atomic<bool> g_stop{false};
 static_assert(std::atomic<bool>::is_always_lock_free, "the handler may only touch lock-free state");
 void on_signal(int) { g_stop.store(true, std::memory_order_relaxed); }
+
+void check(int result) {
+  if (result == 0) return;
+  throw_library_error("sigaction", __FILE__, __LINE__, "cannot install the handler of a stop signal");
+}
+
 }  // namespace
 
 void install_stop_signals() {
   struct sigaction action {};
   action.sa_handler = on_signal;
   action.sa_flags = SA_RESTART;
-  for (const int signal : {SIGUSR1, SIGTERM, SIGINT}) {
-    if (sigaction(signal, &action, nullptr) != 0) {
-      throw_library_error("sigaction", __FILE__, __LINE__, "cannot install the handler of a stop signal");
+  for (const int signal : {SIGUSR1, SIGUSR2, SIGTERM, SIGINT, SIGXCPU, SIGHUP}) {
+    if (signal == SIGHUP) {
+      struct sigaction before {};
+      check(sigaction(signal, nullptr, &before));
+      if (before.sa_handler == SIG_IGN) continue;  // nohup: it is to go on when the terminal is closed
     }
+    check(sigaction(signal, &action, nullptr));
   }
 }
 

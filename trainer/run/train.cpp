@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <cstdio>
 #include <cstring>
 #include <exception>
 #include <filesystem>
@@ -17,6 +16,7 @@
 #include "comm/host.hpp"
 #include "kernels/error.hpp"
 #include "trainer/checkpoint/resume.hpp"
+#include "trainer/config/experiment.hpp"
 #include "trainer/ledger/totals.hpp"
 #include "trainer/run/block_transport.hpp"
 #include "trainer/run/compute_device.hpp"
@@ -26,8 +26,11 @@
 #include "trainer/run/exit_status.hpp"
 #include "trainer/run/gather_host_facts.hpp"
 #include "trainer/run/memory_check.hpp"
+#include "trainer/run/output.hpp"
 #include "trainer/run/replica_transport.hpp"
 #include "trainer/run/run_folder.hpp"
+#include "trainer/run/run_lock.hpp"
+#include "trainer/run/run_remains.hpp"
 #include "trainer/run/share.hpp"
 #include "trainer/run/stop_signal.hpp"
 #include "trainer/run/threads.hpp"
@@ -87,19 +90,32 @@ std::unique_ptr<RunLock> open_run_folder(comm::Communicator& world, const RunPat
   std::string token;
   all_or_none(world, [&] {
     if (world.rank() != 0) return;
+    std::vector<std::string> warnings;
     if (state == RunFolderState::resumable) {
-      const DataFacts before = load_data_facts(paths.data());
+      const DataFacts before = facts_of_run(
+          paths, [&data] { return data; }, warnings);
       if (before.digest != data.digest) {
         throw InputError("data.path: '" + data.path + "' holds other data than the run in '" + paths.root +
                          "' was trained on ('" + before.path + "'); nothing was changed. Give the same data to resume");
       }
     }
     lock = std::make_unique<RunLock>(paths);
+    if (!lock->note().empty()) warnings.push_back(lock->note());
     if (state == RunFolderState::fresh && std::filesystem::exists(paths.config())) {
       throw InputError("log.directory: '" + paths.root +
                        "' was given a run by another process just now; nothing was changed. Choose another folder");
     }
-    resume = find_resume_points(paths.root, experiment_identity(config), static_cast<int>(plan.blocks.size()), false);
+    const auto blocks = static_cast<int>(plan.blocks.size());
+    if (state == RunFolderState::fresh) {
+      resume = find_resume_points(paths.root, experiment_of(config), blocks, false);
+    } else {
+      const Config before = load_run_config(paths.root);
+      resume = find_resume_points(paths.root, experiment_of(config), blocks, false, experiment_of(before));
+      for (const auto& more : {lost_parts(paths, resume), changed_budget(before, config, resume)}) {
+        warnings.insert(warnings.end(), more.begin(), more.end());
+      }
+    }
+    resume.warnings.insert(resume.warnings.begin(), warnings.begin(), warnings.end());
     if (std::filesystem::exists(paths.ledger())) read_totals(paths.ledger());  // refuses a damaged one
     if (state == RunFolderState::resumable) {
       // Nothing is written until its checkpoints have been read; its config shows whether all see the folder.
@@ -108,7 +124,7 @@ std::unique_ptr<RunLock> open_run_folder(comm::Communicator& world, const RunPat
     }
     create_run_folder(paths, config, to_json(data));
     token = paths.root + "/" + seen_by_all_prefix + std::to_string(getpid());
-    const int file = open(token.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
+    const int file = open(token.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0666);
     if (file < 0) throw InputError("log.directory: cannot write in '" + paths.root + "': " + std::strerror(errno));
     close(file);
   });
@@ -171,7 +187,6 @@ int train(comm::Communicator& world, const TrainRequest& request) {
   world.set_deadline(timeout);
   config.parallel.device = resolve_device(world, config);
   const RunPaths paths{config.log.directory};
-  const std::string identity = experiment_identity(config);
 
   // 2. The data and the plan.
   std::optional<ImageDataset> data;
@@ -183,9 +198,15 @@ int train(comm::Communicator& world, const TrainRequest& request) {
     plan = make_plan(config, facts.shape, world.size());
   });
   require_same_data(world, facts);
+  const auto warn = [&world](const std::string& text) {
+    if (world.rank() == 0) complain("warning: " + text);
+  };
+  for (const std::string& note : data->notes()) warn(note);
 
   const comm::HostMap hosts = comm::map_hosts(world);
-  require_memory(world, hosts, config, facts.shape, plan, available_memory_bytes());
+  const ThreadChoice threads = choose_threads(world, hosts, config.parallel.threads);
+  const int ranks_in_process = std::string(world.transport()) == "mpi" ? 1 : world.size();
+  require_memory(world, hosts, config, facts.shape, plan, memory_bounds(threads.threads, ranks_in_process));
 
   // 3. The RUN folder, and where each block goes on.
   ResumePlan resume;
@@ -198,13 +219,15 @@ int train(comm::Communicator& world, const TrainRequest& request) {
   }
   share(world, start_steps);
   share(world, start_files);
+  Experiment experiment = experiment_of(config);
+  experiment.identity = resume.experiment;
+  share(world, experiment.identity);
 
   // 4. The device; memory, weights, batches.
   const RankPlan& mine = plan.ranks[static_cast<std::size_t>(world.rank())];
   const int host = hosts.host_of_rank[static_cast<std::size_t>(world.rank())];
-  const int threads = compute_threads(config.parallel.threads, hosts.ranks_beside(world.rank()));
   std::unique_ptr<kernels::Device> device;
-  all_or_none(world, [&] { device = make_device(world, hosts, config, threads); });
+  all_or_none(world, [&] { device = make_device(world, hosts, config, threads.threads); });
   require_device_memory(world, config, facts.shape, plan, *device);
   std::optional<RankArenas> arenas;
   std::vector<OwnedBlock> owned;
@@ -220,7 +243,7 @@ int train(comm::Communicator& world, const TrainRequest& request) {
                         static_cast<std::int64_t>(mine.shard.size()), mine.replicas);
     for (OwnedBlock& b : owned) {
       const auto i = static_cast<std::size_t>(b.block);
-      fill_state(b, config, paths.root, identity, start_files[i], start_steps[i]);
+      fill_state(b, config, paths.root, experiment.identity, start_files[i], start_steps[i]);
     }
     if (config.eval.every_steps > 0) {
       Heldout::bind(*arenas, on_gpu(config), facts.shape,
@@ -234,6 +257,7 @@ int train(comm::Communicator& world, const TrainRequest& request) {
     options.seed = config.seed;
     options.first_step = static_cast<std::uint32_t>(owned.front().state.step);
     options.deadline = timeout;
+    options.warn = warn;  // of the data of its host; other ranks' are the same
     loader = std::make_unique<BatchLoader>(*data, SampleOrder(config.seed, data->count(Split::train)), options,
                                            arenas->batch);
     transport_buffer = BlockTransport::bind(*arenas, on_gpu(config), plan.rebalances, world.size());
@@ -266,10 +290,12 @@ int train(comm::Communicator& world, const TrainRequest& request) {
   const std::string device_name = device_names(world, device->facts());
   all_or_none(world, [&] {
     if (world.rank() != 0) return;
-    if (folder_state == RunFolderState::resumable) create_run_folder(paths, config, to_json(facts));
     coordinator = std::make_unique<Coordinator>(
-        world, CoordinatorSettings{config, plan, paths, identity, facts, hosts, host_facts, boards.places, device_name,
-                                   resume, request.progress});
+        world, CoordinatorSettings{config, plan, paths, experiment, facts, hosts, host_facts, boards.places,
+                                   device_name, resume, request.progress});
+    // Behind the manifest, which has the keys of this config now: a manifest without keys is known by the config.yaml
+    // of before.
+    if (folder_state == RunFolderState::resumable) create_run_folder(paths, config, to_json(facts));
   });
   std::vector<std::uint8_t> budget_is_spent{coordinator != nullptr && coordinator->budget_is_spent()};
   share(world, budget_is_spent);
@@ -277,7 +303,7 @@ int train(comm::Communicator& world, const TrainRequest& request) {
   // 7. Training: this thread computes, another reports.
   ReporterSettings settings;
   settings.run_folder = paths.root;
-  settings.experiment = identity;
+  settings.experiment = experiment.identity;
   settings.training = config.blocks.training;
   settings.timeout = timeout;
   settings.host = host;
@@ -315,7 +341,7 @@ int train(comm::Communicator& world, const TrainRequest& request) {
     message = e.what();
   } catch (const std::exception& e) {
     code = 1;
-    message = e.what();
+    message = message_of(e);
   }
   bool all_left = true;
   const auto leave_connections = [&] {
@@ -330,7 +356,7 @@ int train(comm::Communicator& world, const TrainRequest& request) {
   if (!all_left) {
     // Something of the transport is stuck on the device, and to free memory there would wait for it. The ledger is
     // whole.
-    std::fprintf(stderr, "blocktrain: rank %d: NCCL could not be ended and is left behind\n", world.rank());
+    complain(fmt::format("rank {}: NCCL could not be ended and is left behind", world.rank()));
     world.abort(run_code);
   }
   return run_code;

@@ -57,7 +57,7 @@ bool Worker::train_owned() {
     if (i >= active.size()) i = 0;
   }
   for (OwnedBlock* b : active) {
-    save(*b);
+    if (!save(*b)) continue;
     parts_.reporter.block_ended(b->block, b->state.step, BlockEnd::stopped, "");
   }
   return !stopping;
@@ -122,12 +122,7 @@ Worker::Visit Worker::visit(OwnedBlock& block) {
     if (!outcome.finite) {
       stepper_.discard();
       parts_.reporter.ring().abandon_step();
-      parts_.reporter.block_ended(
-          block.block, step, BlockEnd::failed,
-          "the gradient of step " + std::to_string(step) +
-              " is not finite; the update was not made and the last checkpoint stands. Resumed as it is "
-              "it would meet the same numbers; a new run with a lower "
-              "optimizer.learning_rate or a smaller optimizer.clip_norm is the usual remedy");
+      block_failed(block, "the gradient of step " + std::to_string(step) + " is not finite; the update was not made");
       return Visit::failed;
     }
     record(block, outcome, begin);
@@ -135,7 +130,7 @@ Worker::Visit Worker::visit(OwnedBlock& block) {
     if (stepper_.under_way() > 0) begin = parts_.reporter.ring().begin_step();
     if (stepper_.under_way() == 0) {
       rest = false;
-      if (block.state.step % config.checkpoint.every_steps == 0) save(block);
+      if (block.state.step % config.checkpoint.every_steps == 0 && !save(block)) return Visit::failed;
       if (evaluates_after(block.state.step)) evaluate(block);
       be_patient_with_replicas(rests_after(block.state.step));
     }
@@ -144,9 +139,17 @@ Worker::Visit Worker::visit(OwnedBlock& block) {
     if (stop && stepper_.under_way() == 0 && block.state.step < config.budget.steps) return Visit::stop;
   }
   if (block.state.step < config.budget.steps) return Visit::next_block;
-  save(block);
+  if (!save(block)) return Visit::failed;
   parts_.reporter.block_ended(block.block, block.state.step, BlockEnd::done, "");
   return Visit::done;
+}
+
+void Worker::block_failed(const OwnedBlock& block, const std::string& what) {
+  parts_.reporter.block_ended(block.block, block.state.step, BlockEnd::failed,
+                              what +
+                                  " and the last checkpoint stands. Resumed as it is it would meet the same numbers; "
+                                  "a new run with a lower optimizer.learning_rate or a smaller optimizer.clip_norm is "
+                                  "the usual remedy");
 }
 
 bool Worker::evaluates_after(std::int64_t steps) const {
@@ -209,16 +212,25 @@ void Worker::record(const OwnedBlock& block, const StepOutcome& outcome, std::in
   parts_.reporter.ring().push(r);
 }
 
-void Worker::save(OwnedBlock& block) {
+bool Worker::save(OwnedBlock& block) {
   std::int64_t& saved = saved_[static_cast<std::size_t>(block.block)];
-  if (saved == block.state.step || block.state.step == 0) return;
-  saved = block.state.step;
-  // Replicas hold the same bits; the first of them writes them.
-  if (rank_plan().replica != 0) return;
+  if (saved == block.state.step || block.state.step == 0) return true;
   const std::int64_t begin = parts_.reporter.ring().begin_work();
   slots_->bring_home(block);
-  parts_.reporter.save(block, trained_block_seed(parts_.config, block.block));
+  // An update may overflow though its gradient was finite. Replicas hold the same bits: each looks for itself, so that
+  // none waits for one that has stopped, and the first writes them.
+  const auto unusable = find_unusable(block.network->parameters(), checkpoint_tensors(block));
+  if (!unusable && rank_plan().replica == 0) {
+    parts_.reporter.save(block, trained_block_seed(parts_.config, block.block));
+  }
   end_work(BusyPurpose::checkpoint, begin);
+  if (unusable) {
+    block_failed(block, "its state after " + std::to_string(block.state.step) + " steps is not one to go on from (" +
+                            *unusable + "); it was not saved");
+    return false;
+  }
+  saved = block.state.step;
+  return true;
 }
 
 std::int64_t Worker::end_work(BusyPurpose purpose, std::int64_t busy_begin) {

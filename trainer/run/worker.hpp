@@ -69,7 +69,10 @@ class Worker {
   /// The held-out loss of a block that this rank leads.
   void evaluate(OwnedBlock& block);
   void record(const OwnedBlock& block, const StepOutcome& outcome, std::int64_t busy_begin);
-  void save(OwnedBlock& block);
+  /// Saves the block, if it has taken steps since it was saved last. False where its numbers cannot be saved: it has
+  /// failed then, on all of its replicas alike, which is reported.
+  bool save(OwnedBlock& block);
+  void block_failed(const OwnedBlock& block, const std::string& what);
   /// Behind a checkpoint or a held-out loss, with which the first replica alone is busy, the others wait for it in
   /// their next step as long as Reporter::save may take; in all other steps no longer than for any rank.
   void be_patient_with_replicas(bool patient);

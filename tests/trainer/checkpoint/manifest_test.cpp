@@ -22,7 +22,8 @@ CommittedFile entry(int block, std::int64_t step) {
 }
 
 Manifest small_manifest() {
-  return {.experiment = identity_a, .blocks = {{entry(0, 20), entry(0, 10)}, {}, {entry(2, 10)}}};
+  return {.experiment = {identity_a, {{"model.width", "16", "", ""}, {"seed", "0", "", ""}}},
+          .blocks = {{entry(0, 20), entry(0, 10)}, {}, {entry(2, 10)}}};
 }
 
 /// The text with its digest made right again, as somebody hostile would.
@@ -87,12 +88,19 @@ BOOST_AUTO_TEST_CASE(hostile_contents_are_refused) {
   refused("\"block\": 1", "\"block\": 0", "is not block 1");
   refused("\"block\": 1", "\"block\": 1e3", "whole number");
   refused("blocktrain-manifest", "other", "blocktrain-manifest");
-  refused("\"version\": 1", "\"version\": 2", "newer blocktrain");
-  refused("\"version\": 1", "\"version\": 0", "version 0");
-  refused("\"version\": 1,", "", "has no \"version\"");
-  refused("\"version\": 1", "\"version\": " + std::string(20, '['), "nested");
-  refused("\"version\": 1", "\"version\": " + std::string(100000, '['), "nested");
-  refused("\"version\": 1", "\"version\": ", "not JSON");
+  refused("\"version\": 2", "\"version\": 3", "newer blocktrain");
+  refused("\"version\": 2", "\"version\": 0", "version 0");
+  refused("\"version\": 2", "\"version\": 1", "\"keys\"");
+  refused("\"version\": 2,", "", "has no \"version\"");
+  refused("\"version\": 2", "\"version\": " + std::string(20, '['), "nested");
+  refused("\"version\": 2", "\"version\": " + std::string(100000, '['), "nested");
+  refused("\"version\": 2", "\"version\": ", "not JSON");
+  refused("\"keys\"", "\"kyes\"", "has no \"keys\"");
+  refused("\"seed\": \"0\"", "\"seed\": 0", "\"seed\" of \"keys\" is not a string");
+  refused("\"seed\": \"0\"", "\"seed\": \"0\", \"seed\": \"0\"", "twice");
+  std::string many;
+  for (int i = 0; i < 5000; ++i) many += "\"k" + std::to_string(i) + "\": \"1\", ";
+  refused("\"seed\": \"0\"", many + "\"seed\": \"0\"", "4096 keys");
   refused("\"files\": []", "\"files\": {}", "is not a list");
   refused("\"files\": []", "\"files\": [[]]", "is not an object");
   refused("\"experiment\"", "\"\\ud800\"", "not JSON");
@@ -163,8 +171,8 @@ BOOST_FIXTURE_TEST_CASE(no_usable_manifest_never_means_a_fresh_start, Run) {
 
 BOOST_FIXTURE_TEST_CASE(hostile_or_later_manifests_do_not_fall_back, Run) {
   write_bytes(previous, good);
-  write_bytes(current, sealed(replaced(good, "\"version\": 1", "\"version\": 2")));
-  BOOST_CHECK_EXCEPTION(load(), InputError, (Mentions{{current.string(), "version 2"}}));
+  write_bytes(current, sealed(replaced(good, "\"version\": 2", "\"version\": 3")));
+  BOOST_CHECK_EXCEPTION(load(), InputError, (Mentions{{current.string(), "version 3"}}));
   write_bytes(current, sealed(replaced(good, "block-0000.step", "../../block-0000.step")));
   BOOST_CHECK_EXCEPTION(load(), InputError, (Mentions{{current.string(), "../../block"}}));
   std::filesystem::remove(current);
@@ -183,6 +191,33 @@ BOOST_FIXTURE_TEST_CASE(another_experiment_is_named_with_its_config, Run) {
   BOOST_CHECK_EXCEPTION(load_manifest(run.path(), identity_b, 4), InputError,
                         (Mentions{{"3 blocks there, 4 here", config}}));
   BOOST_CHECK_EXCEPTION(load_manifest(run.path(), identity_a, 4), InputError, (Mentions{{"3 blocks", "has 4"}}));
+}
+
+BOOST_FIXTURE_TEST_CASE(keys_decide_where_identities_differ, Run) {
+  write_bytes(current, good);
+  // The same keys under another identity: one that a budget of before gave, say.
+  BOOST_TEST(
+      load_manifest(run.path(), {identity_b, {{"model.width", "16", "", ""}, {"seed", "0", "", ""}}}, 3).has_value());
+  const Experiment other{identity_b, {{"model.width", "32", "", ""}, {"seed", "0", "", ""}}};
+  BOOST_CHECK_EXCEPTION(load_manifest(run.path(), other, 3), InputError,
+                        (Mentions{{current.string(), "model.width: 16 in the run, 32 now"}}));
+}
+
+BOOST_FIXTURE_TEST_CASE(a_manifest_without_keys_is_known_by_the_config_beside_it, Run) {
+  Manifest without = small_manifest();
+  without.experiment.keys.clear();
+  const std::string text =
+      sealed(replaced(replaced(to_text(without), "\"version\": 2", "\"version\": 1"), "\"keys\": {},\n  ", ""));
+  write_bytes(current, text);
+  const Experiment recorded{identity_a, {{"model.width", "16", "", ""}}};
+  const Experiment same{identity_b, {{"model.width", "16", "", ""}}},
+      other{identity_b, {{"model.width", "32", "", ""}}};
+  BOOST_TEST(load_manifest(run.path(), {identity_a}, 3).has_value());
+  BOOST_TEST(load_manifest(run.path(), same, 3, recorded).has_value());
+  BOOST_CHECK_EXCEPTION(load_manifest(run.path(), other, 3, recorded), InputError,
+                        (Mentions{{"model.width: 16 in the run, 32 now"}}));
+  // A config.yaml that is not that of the checkpoints says nothing of them.
+  BOOST_CHECK_EXCEPTION(load_manifest(run.path(), same, 3, same), InputError, (Mentions{{identity_a, "ledger"}}));
 }
 
 BOOST_FIXTURE_TEST_CASE(a_linked_folder_is_refused, Run) {

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <boost/test/unit_test.hpp>
+#include <cerrno>
 
 #include "tests/trainer/checkpoint/support.hpp"
 #include "trainer/checkpoint/manifest_writer.hpp"
@@ -87,6 +88,38 @@ BOOST_FIXTURE_TEST_CASE(each_block_resumes_from_its_own_newest, Run) {
                                                  parameters, read.writable());
   BOOST_TEST(header.step == 30);
   BOOST_TEST((read.parameters == make_state(parameters, 0, 30, false).parameters));
+}
+
+/// unlink(2) as it is where a file belongs to somebody else, in a folder in which one may remove only one's own.
+int not_permitted(const char*) {
+  errno = EPERM;
+  return -1;
+}
+
+BOOST_FIXTURE_TEST_CASE(a_file_that_cannot_be_removed_stays_with_a_warning, Run) {
+  {
+    ManifestWriter w(run.path(), identity_a, plan(), not_permitted);
+    commit(w, {{0, 10}, {0, 20}, {0, 30}, {1, 10}, {2, 10}});
+    const PruneResult pruned = w.prune(2, false);
+    BOOST_TEST(pruned.warnings.size() == 1u);
+    BOOST_TEST(mentions(pruned.warnings, "cannot remove " + (folder / block_file_name(0, 10)).string()));
+    BOOST_TEST(mentions(pruned.warnings, "Operation not permitted"));
+    BOOST_TEST(w.prune(2, false).warnings.empty());  // it is no longer named: said once
+    commit(w, {{1, 20}});
+  }
+  BOOST_TEST(exists(0, 10));
+  {
+    // Nor does it end the next start, which comes upon it again.
+    ManifestWriter w(run.path(), identity_a, plan(), not_permitted);
+    BOOST_TEST(w.cleaned() == 0);
+    BOOST_TEST(w.warnings().size() == 1u);
+    BOOST_TEST(mentions(w.warnings(), block_file_name(0, 10)));
+  }
+  BOOST_TEST(steps_of(plan()) == (Steps{30, 20, 10}), boost::test_tools::per_element());
+  const ManifestWriter w = writer();
+  BOOST_TEST(w.cleaned() == 1);
+  BOOST_TEST(w.warnings().empty());
+  BOOST_TEST(!exists(0, 10));
 }
 
 BOOST_FIXTURE_TEST_CASE(damaged_or_missing_files_fall_back_and_are_named, Run) {

@@ -66,6 +66,19 @@ BOOST_AUTO_TEST_CASE(a_micro_batch_is_at_most_the_batch) {
       "batch, or 0");
 }
 
+BOOST_AUTO_TEST_CASE(a_declared_shape_is_one_that_images_can_have) {
+  BOOST_TEST(problem("", {"data.shape=[3, 32, 32]", "data.classes=100", "model.patch=4"}) == "");
+  BOOST_TEST(problem("", {"data.shape=[]", "data.classes=0", "model.patch=7"}) == "");
+  BOOST_TEST(contains(problem("", {"data.shape=[32, 32]"}),
+                      "data.shape: found a list of 2; accepted: channels, height and width"));
+  BOOST_TEST(contains(problem("", {"data.shape=[3, 0, 32]"}), "data.shape: found \"0\""));
+  BOOST_TEST(contains(problem("", {"data.shape=[1, 4097, 4096]"}), "accepted: at most 16777216 numbers"));
+  BOOST_TEST(problem("", {"data.shape=[1, 4096, 4096]"}) == "");
+  BOOST_TEST(contains(problem("", {"data.shape=[3, 32, 32]", "model.patch=3"}),
+                      "model.patch: found model.patch 3 with images of 32x32 (data.shape)"));
+  BOOST_TEST(contains(problem("", {"data.classes=-1"}), "data.classes: found \"-1\""));
+}
+
 BOOST_AUTO_TEST_CASE(products_of_sizes_stay_inside_64_bits) {
   const std::vector<std::string> most = {"data.batch=16777216", "model.layers=4096", "model.width=65536",
                                          "model.heads=1"};

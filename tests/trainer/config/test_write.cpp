@@ -58,7 +58,8 @@ void randomise(const Field& field, RandomValues& random) {
     for (std::uint64_t& v : *f->value) v = random.bits();
   }
   if (const auto* f = std::get_if<IntListField>(&field.value)) {
-    f->value->resize(f->length.least + random.bits() % 5);
+    f->value->resize(f->length.least +
+                     random.bits() % (std::min<std::size_t>(4, f->length.most - f->length.least) + 1));
     for (int& v : *f->value) v = static_cast<int>(random.between(f->range));
   }
 }

@@ -1,6 +1,7 @@
 // Batches are pure functions of the step: restarts, jumps, shards and prefetching never change them.
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 
 #include "kernels/arena.hpp"
@@ -109,6 +110,16 @@ BOOST_AUTO_TEST_CASE(flips_mirror_a_keyed_half) {
   }
   BOOST_TEST((mirrored > 320 - 76 && mirrored < 320 + 76));  // six standard deviations of 640 coins
   BOOST_TEST(is_flipped(7, 0, 0) == is_flipped(7, 0, 0));
+}
+
+BOOST_AUTO_TEST_CASE(which_samples_of_a_seed_are_mirrored_stays_what_it_is) {
+  // Computed apart, from the definition: runs that were begun with it are resumed with it.
+  const std::string expected[] = {"1111101100111010", "0101011010100100"};
+  for (std::uint32_t step = 0; step < 2; ++step) {
+    std::string found;
+    for (std::uint32_t sample = 0; sample < 16; ++sample) found += is_flipped(7, step, sample) ? '1' : '0';
+    BOOST_TEST(found == expected[step]);
+  }
 }
 
 BOOST_AUTO_TEST_CASE(a_restart_at_any_step_goes_on_the_same) {
@@ -225,9 +236,10 @@ BOOST_AUTO_TEST_CASE(a_stuck_thread_is_an_error_past_the_deadline) {
   kernels::Arena arena = kernels::Arena::host("batches", 1 << 20);
   std::atomic<bool> go_on = false;
   Prefetcher prefetcher(
-      {host_batch(arena), host_batch(arena)}, [&](Batch&) { go_on.wait(false); }, 5, std::chrono::milliseconds(20));
-  BOOST_CHECK_EXCEPTION(prefetcher.next(), RunError,
-                        [](const RunError& e) { return std::string(e.what()).find("step 5") != std::string::npos; });
+      {host_batch(arena), host_batch(arena)}, [&](Batch&) { go_on.wait(false); }, 5, std::chrono::seconds(1));
+  BOOST_CHECK_EXCEPTION(prefetcher.next(), RunError, [](const RunError& e) {
+    return std::string(e.what()).find("step 5 within 1 s") != std::string::npos;
+  });
   go_on = true;
   go_on.notify_all();
 }
@@ -242,6 +254,20 @@ BOOST_AUTO_TEST_CASE(never_more_than_the_ring_is_made_ahead) {
     BOOST_TEST(got == step);
     BOOST_TEST(furthest <= step + 2);  // one in hand, two ahead
   }
+}
+
+BOOST_AUTO_TEST_CASE(a_jump_to_where_it_stands_throws_nothing_away) {
+  kernels::Arena arena = kernels::Arena::host("batches", 1 << 20);
+  std::array<std::atomic<int>, 64> fills{};
+  {
+    Prefetcher prefetcher(
+        {host_batch(arena), host_batch(arena), host_batch(arena)}, [&](Batch& batch) { ++fills[batch.step]; }, 0);
+    for (std::uint32_t step = 0; step < 40; ++step) {
+      BOOST_TEST(prefetcher.next().step == step);
+      prefetcher.seek(step + 1);
+    }
+  }
+  for (std::size_t step = 0; step < 40; ++step) BOOST_TEST(fills[step] == 1, "step " << step << ": " << fills[step]);
 }
 
 BOOST_AUTO_TEST_CASE(the_last_step_of_32_bits) {

@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "tests/trainer/data/support.hpp"
+#include "trainer/data/data_probe.hpp"
 #include "trainer/data/dataset_statistics.hpp"
 
 namespace blocktrain::trainer {
@@ -18,7 +19,7 @@ fs::path data_folder() {
   return folder == nullptr ? fs::path() : fs::path(folder);
 }
 
-/// Ends the whole binary with the exit code that ctest shows as skipped.
+/// Ends the program with the exit code that ctest shows as skipped.
 struct SkipWithoutData {
   SkipWithoutData() {
     for (const char* set : {"mnist", "fashion-mnist", "cifar100"}) {
@@ -71,9 +72,7 @@ std::vector<std::int64_t> histogram(const ImageDataset& data, Split split) {
 
 }  // namespace
 
-BOOST_TEST_GLOBAL_CONFIGURATION(SkipWithoutData);
-
-BOOST_AUTO_TEST_SUITE(real_data)
+BOOST_AUTO_TEST_SUITE(real_data, *boost::unit_test::fixture<SkipWithoutData>())
 
 BOOST_AUTO_TEST_CASE(mnist) {
   const ImageDataset data = ImageDataset::open(data_folder() / "mnist");
@@ -117,6 +116,9 @@ BOOST_AUTO_TEST_CASE(cifar100) {
     BOOST_TEST(m.deviation == deviation[c], boost::test_tools::tolerance(1e-10));
   }
   BOOST_TEST(dataset_digest(data).size() == 64u);
+  const DataProbe probe = probe_data((data_folder() / "cifar100").string(), DataFormat::automatic);
+  BOOST_TEST(probe.training_images == 50000);
+  BOOST_TEST(probe.heldout_images == 10000);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

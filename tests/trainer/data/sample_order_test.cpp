@@ -87,6 +87,21 @@ BOOST_AUTO_TEST_CASE(epochs_and_seeds_differ) {
   BOOST_TEST(agreeing(epoch_of(SampleOrder(1 + (std::uint64_t{1} << 32), 1797), 0)) < 10);
 }
 
+BOOST_AUTO_TEST_CASE(the_order_of_a_seed_stays_what_it_is) {
+  // Computed apart, from the definition: runs that were begun with it are resumed with it.
+  const auto from = [](const SampleOrder& order, std::uint64_t position, std::uint64_t many) {
+    std::vector<std::int64_t> indices;
+    for (std::uint64_t i = 0; i < many; ++i) indices.push_back(order.index(position + i));
+    return indices;
+  };
+  const SampleOrder small(7, 60), large((std::uint64_t{1} << 40) + 3, 50000);
+  const std::uint64_t late_epoch = (std::uint64_t{1} << 33) + 9;
+  BOOST_TEST(from(small, 0, 12) == (std::vector<std::int64_t>{34, 32, 11, 41, 33, 13, 56, 52, 54, 7, 47, 23}));
+  BOOST_TEST(from(small, 5 * 60, 4) == (std::vector<std::int64_t>{46, 54, 44, 12}));
+  BOOST_TEST(from(large, 0, 4) == (std::vector<std::int64_t>{8990, 31199, 29342, 30242}));
+  BOOST_TEST(from(large, late_epoch * 50000, 4) == (std::vector<std::int64_t>{36731, 28668, 47330, 42149}));
+}
+
 BOOST_AUTO_TEST_CASE(small_sets_come_in_every_order_equally_often) {
   for (const std::uint64_t count : {2u, 3u, 4u, 5u}) {
     const SampleOrder order(11, static_cast<std::int64_t>(count));

@@ -5,6 +5,7 @@
 #include "tests/trainer/data/support.hpp"
 #include "trainer/data/dataset_statistics.hpp"
 #include "trainer/data/pixels.hpp"
+#include "trainer/data/sample_order.hpp"
 
 namespace blocktrain::trainer {
 using namespace test;
@@ -54,6 +55,11 @@ BOOST_AUTO_TEST_CASE(digest_recipe_is_part_of_checkpoints) {
   // Changing the recipe would make every older run look as if its data had changed.
   BOOST_TEST(dataset_digest(ImageDataset::open(fixture_folder())) ==
              "45054bb5a7f4996fde84c477bcfcedd3a2578f04317cba6d40751eb2898947c5");
+  // Of a large set parts are read.
+  const TemporaryFolder folder;
+  folder.write("train.bin", cifar(300, 2, 100));
+  BOOST_TEST(dataset_digest(ImageDataset::open(folder.path())) ==
+             "bb9638110ff004513dfca4f7537294e0b65a06cc8f7780d1485481209b99bd6a");
 }
 
 BOOST_AUTO_TEST_CASE(deviation_is_that_of_all_pixels) {
@@ -92,6 +98,11 @@ BOOST_AUTO_TEST_CASE(deviation_of_many_images_is_not_fooled_by_a_period) {
   const ImageDataset data = ImageDataset::open(folder.path());
   BOOST_REQUIRE_EQUAL(data.count(Split::train), 40000);
   BOOST_TEST(data_deviation(data) == std::sqrt(3.0) / 2, boost::test_tools::tolerance(0.02));
+  // And it is that of the first 10,000 of a shuffled order, which no later version may change: runs keep it.
+  const SampleOrder order(0, 40000);
+  double white = 0;
+  for (std::uint64_t i = 0; i < 10000; ++i) white += order.index(i) % 4 == 0 ? 1e-4 : 0;
+  BOOST_TEST(data_deviation(data) == 2 * std::sqrt(white * (1 - white)), boost::test_tools::tolerance(1e-9));
 }
 
 BOOST_AUTO_TEST_CASE(pixels_and_values) {

@@ -16,7 +16,6 @@
 
 namespace blocktrain::trainer {
 using namespace testing;
-BOOST_TEST_GLOBAL_FIXTURE(NeedsGpu);
 
 namespace {
 
@@ -48,7 +47,7 @@ double distance(const std::vector<float>& a, const std::vector<float>& b) {
   return std::sqrt(sum / static_cast<double>(a.size()));
 }
 
-}  // namespace
+BOOST_AUTO_TEST_SUITE(on_a_gpu, *boost::unit_test::fixture<NeedsGpu>())
 
 BOOST_AUTO_TEST_CASE(losses_agree_with_the_cpu) {
   for (const std::string& run : {small_run(), small_twin()}) {
@@ -132,4 +131,7 @@ BOOST_AUTO_TEST_CASE(the_commands_compute_there) {
   BOOST_TEST(generate_command(generate) == 0);
 }
 
+BOOST_AUTO_TEST_SUITE_END()
+
+}  // namespace
 }  // namespace blocktrain::trainer

@@ -125,11 +125,14 @@ BOOST_AUTO_TEST_CASE(what_is_no_run_is_refused) {
 
   const std::string fresh = copy_of_run(folder, "fresh");
   fs::remove_all(fresh + "/checkpoints");
-  BOOST_TEST(refuses("has no checkpoint yet", [&] { TrainedNetwork(fresh, {}); }));
+  BOOST_TEST(refuses("has no checkpoint: let the run", [&] { TrainedNetwork(fresh, {}); }));
 
   const std::string without = copy_of_run(folder, "without");
   fs::remove(without + "/data.json");
-  BOOST_TEST(refuses("data.json", [&] { TrainedNetwork(without, {}); }));
+  BOOST_TEST(refuses("data.json", [&] { TrainedNetwork(without, {"data.path=/nowhere"}); }));
+  const TrainedNetwork by_the_data(without, {});
+  BOOST_TEST(by_the_data.warnings().front().find("data.json is missing") != std::string::npos);
+  BOOST_TEST((by_the_data.data().shape == TrainedNetwork(small_run(), {}).data().shape));
 }
 
 BOOST_AUTO_TEST_CASE(facts_of_the_data_that_cannot_be_are_refused) {

@@ -198,7 +198,7 @@ BOOST_AUTO_TEST_CASE(what_is_wrong_is_said_once) {
   BOOST_TEST(refused(small_run(), {"seed=3"}, "accepted: keys of eval.*"));
   const std::string fresh = copy_of_run(folder, "fresh");
   fs::remove_all(fresh + "/checkpoints");
-  BOOST_TEST(refused(fresh, {}, "has no checkpoint yet"));
+  BOOST_TEST(refused(fresh, {}, "has no checkpoint: let the run"));
   const std::string damaged = copy_of_run(folder, "damaged");
   for (const std::string& file : checkpoint_files(damaged, 2)) damage(file);
   BOOST_TEST(refused(damaged, {}, "no usable checkpoint of block 2"));
@@ -233,6 +233,19 @@ BOOST_AUTO_TEST_CASE(ranks_that_share_a_gpu_need_its_memory_together) {
   BOOST_TEST(refuses("--set eval.batch=8 would fit", [&] { require_device_memory(gpu, 2, 16, planned); }));
   BOOST_TEST(refuses("(2 ranks)", [&] { require_device_memory(gpu, 2, 16, planned); }));
   BOOST_TEST(refuses("as many ranks as there are GPUs", [&] { require_device_memory(gpu, 20, 16, planned); }));
+}
+
+BOOST_AUTO_TEST_CASE(ranks_of_a_host_need_its_memory_together) {
+  const auto planned = [](std::int64_t batch) { return static_cast<std::size_t>(100 + 50 * batch); };
+  const MemoryBound group{"group 1:7", 2000, 10, "control group /job", "give it more, or: "};
+  MemoryBound process = group;
+  process.of_process = true;
+  require_host_memory({}, 9, 1000, planned);
+  require_host_memory({group}, 1, 32, planned);
+  require_host_memory({process}, 9, 32, planned);
+  BOOST_TEST(refuses("control group /job leaves 2000 B: give it more, or: --set eval.batch=16 would fit",
+                     [&] { require_host_memory({group}, 2, 32, planned); }));
+  BOOST_TEST(refuses("no eval.batch would fit", [&] { require_host_memory({group}, 20, 32, planned); }));
 }
 
 }  // namespace blocktrain::trainer

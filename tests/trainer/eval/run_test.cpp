@@ -154,6 +154,13 @@ BOOST_AUTO_TEST_CASE(generate_writes_a_picture_that_its_arguments_fix) {
   BOOST_TEST(plain != made("b.png", [](GenerateArguments& a) { a.steps = 5; }));
   BOOST_TEST(plain != made("b.png", [](GenerateArguments& a) { a.sampler = "heun"; }));
   BOOST_TEST(plain != made("b.png", [](GenerateArguments& a) { a.guidance = 2; }));
+  // Not the default, but what the config means by it: no class at all.
+  BOOST_TEST(plain != made("b.png", [](GenerateArguments& a) { a.guidance = 0; }));
+  BOOST_TEST(made("b.png", [](GenerateArguments& a) { a.guidance = 0; }) == made("c.png", [](GenerateArguments& a) {
+               a.guidance = 0;
+               a.labels = {9, 8, 7, 6, 5, 4, 3, 2, 1, 0};
+             }));
+  fs::remove(folder.path("c.png"));
   BOOST_TEST(plain != made("b.png", [](GenerateArguments& a) { a.scale = 2; }));
   BOOST_TEST(plain.size() < made("b.png", [](GenerateArguments& a) { a.beside_real = true; }).size());
   std::size_t files = 0;

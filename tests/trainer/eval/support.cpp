@@ -9,6 +9,7 @@
 
 #include "trainer/checkpoint/block_file.hpp"
 #include "trainer/checkpoint/manifest_writer.hpp"
+#include "trainer/config/experiment.hpp"
 #include "trainer/eval/trained_network.hpp"
 #include "trainer/run/run_folder.hpp"
 

@@ -78,7 +78,7 @@ BOOST_AUTO_TEST_CASE(safetensors_read_back) {
                                          {"a", Tensor(three.data(), DType::float32, {3})}};
   const std::string path = folder.path("x.safetensors");
   const auto write = [&](std::vector<NamedTensor> in_any_order, const std::string& name) {
-    WholeFile file(name, "--out");
+    WholeFile file(name, "--out", weights_kind());
     write_safetensors(file, std::move(in_any_order), {{"key", "a \"text\""}});
     file.commit();
   };

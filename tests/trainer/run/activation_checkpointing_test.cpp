@@ -118,7 +118,7 @@ std::string refusal(const Config& config, std::int64_t available) {
   comm::run_local_world(1, [&](comm::Communicator& world) {
     try {
       const Plan plan = make_plan(config, digits, 1);
-      require_memory(world, comm::map_hosts(world), config, digits, plan, available);
+      require_memory(world, comm::map_hosts(world), config, digits, plan, {{"machine", available, 0, "the machine", ""}});
     } catch (const InputError& e) {
       said = e.what();
     }

@@ -6,6 +6,8 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "kernels/error.hpp"
 #include "support.hpp"
@@ -46,6 +48,51 @@ BOOST_AUTO_TEST_CASE(a_block_that_is_not_finite_stops_alone) {
       const LedgerTotals after = read_totals(folder.path("run") + "/ledger.jsonl");
       BOOST_TEST(after.kept_cost().steps == 48);
       BOOST_TEST(after.lost.at(1).steps == 3);  // 5, 6 and 7, behind the checkpoint at 5
+    }
+  }
+}
+
+/// The `failed` rows of a run, as {block, step}.
+std::vector<std::pair<int, int>> failed_rows(const std::string& run, const std::string& words) {
+  std::vector<std::pair<int, int>> found;
+  for (const std::string& line : testing::lines(run + "/ledger.jsonl")) {
+    const auto row = nlohmann::json::parse(line);
+    if (row.at("type") != "failed") continue;
+    found.emplace_back(row.at("block").get<int>(), row.at("step").get<int>());
+    BOOST_TEST(row.at("reason").get<std::string>().find(words) != std::string::npos, line);
+    BOOST_TEST(row.at("reason").get<std::string>().find("optimizer.learning_rate") != std::string::npos, line);
+  }
+  return found;
+}
+
+BOOST_AUTO_TEST_CASE(a_block_that_cannot_be_saved_stops_alone) {
+  // No gradient depends on the average, so that only a checkpoint meets the number: behind step 7 the one at 10, behind
+  // step 10 the one at the end.
+  for (const int damaged_in : {7, 10}) {
+    for (const int ranks : {1, 4, 6}) {
+      BOOST_TEST_CONTEXT(ranks << " ranks, step " << damaged_in) {
+        const TemporaryFolder folder;
+        const auto damage = [&](OwnedBlock& block, std::int64_t step) {
+          if (block.block == 1 && step == damaged_in)
+            block.state.average.as<float>()[40] = std::numeric_limits<float>::infinity();
+        };
+        const std::string run = folder.path("run");
+        BOOST_TEST(train_small(run, ranks, {}, false, damage) == 1);
+        const int reached = damaged_in == 7 ? 10 : 12;
+        const LedgerTotals totals = read_totals(run + "/ledger.jsonl");
+        for (const int other : {0, 2, 3}) BOOST_TEST(totals.blocks.at(other).steps == 12);
+        BOOST_TEST(totals.blocks.at(1).steps == reached);
+        BOOST_TEST(totals.status == "failed");
+        const auto rows = failed_rows(run, "/average/");
+        BOOST_REQUIRE(rows.size() == 1u);
+        BOOST_TEST(rows[0].first == 1);
+        BOOST_TEST(rows[0].second == reached);
+        // The checkpoint before it stands, and the run goes on from there.
+        BOOST_TEST(train_small(run, ranks, {}, true) == 0);
+        const LedgerTotals after = read_totals(run + "/ledger.jsonl");
+        BOOST_TEST(after.kept_cost().steps == 48);
+        BOOST_TEST(after.lost.at(1).steps == (damaged_in == 7 ? 5 : 2));
+      }
     }
   }
 }

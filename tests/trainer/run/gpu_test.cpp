@@ -20,8 +20,6 @@ using testing::final_digests;
 using testing::NeedsGpu;
 using testing::TemporaryFolder;
 
-BOOST_TEST_GLOBAL_FIXTURE(NeedsGpu);
-
 int train_small(const std::string& run, int ranks, std::vector<std::string> overrides, bool resume = false,
                 const AfterStep& after_step = {}) {
 #ifdef TEST_EMULATED_GPU
@@ -51,6 +49,8 @@ double largest_difference(const std::string& one, const std::string& other) {
 }
 
 const std::string cpu = "parallel.device=cpu", gpu = "parallel.device=cuda";
+
+BOOST_AUTO_TEST_SUITE(on_a_gpu, *boost::unit_test::fixture<NeedsGpu>())
 
 BOOST_AUTO_TEST_CASE(losses_agree_with_the_cpu) {
   const TemporaryFolder folder;
@@ -129,6 +129,8 @@ BOOST_AUTO_TEST_CASE(replicas_on_one_gpu_agree_with_one_rank_and_stop_together) 
   BOOST_REQUIRE_EQUAL(train_small(stopped, 5, {gpu}, true), 0);
   BOOST_TEST(final_digests(stopped) == final_digests(shared), boost::test_tools::per_element());
 }
+
+BOOST_AUTO_TEST_SUITE_END()
 
 }  // namespace
 }  // namespace blocktrain::trainer

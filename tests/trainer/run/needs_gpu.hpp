@@ -1,5 +1,5 @@
 #pragma once
-/// For test programs that need a GPU: BOOST_TEST_GLOBAL_FIXTURE(NeedsGpu).
+/// For tests that need a GPU: BOOST_AUTO_TEST_SUITE(NAME, *boost::unit_test::fixture<NeedsGpu>()).
 
 #include <cstdio>
 #include <cstdlib>

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <boost/test/unit_test.hpp>
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 
@@ -12,6 +13,7 @@
 #include "trainer/run/messages.hpp"
 #include "trainer/run/plan.hpp"
 #include "trainer/run/run_folder.hpp"
+#include "trainer/run/run_lock.hpp"
 #include "trainer/run/share.hpp"
 #include "trainer/run/units.hpp"
 
@@ -43,6 +45,45 @@ BOOST_AUTO_TEST_CASE(learning_rate_warms_up_and_decays) {
   BOOST_TEST(learning_rate(o, 13, 13) == 0.05, boost::test_tools::tolerance(tight));
   BOOST_TEST(learning_rate(o, 13, 1000) == 0.05, boost::test_tools::tolerance(tight));
   BOOST_TEST(learning_rate(o, 0, 1000) == 0.5, boost::test_tools::tolerance(tight));
+}
+
+BOOST_AUTO_TEST_CASE(the_cosine_falls_at_every_step_and_ends_where_it_is_told) {
+  OptimizerConfig o;
+  o.learning_rate = 0.5;
+  o.final_fraction = 0.1;
+  for (const int warmup : {0, 3}) {
+    o.warmup_steps = warmup;
+    const std::int64_t decay = 13, falls = decay - warmup;
+    for (std::int64_t step = warmup; step <= decay; ++step) {
+      // cos^2 of half the angle: the same half cosine, written otherwise.
+      const double root =
+          std::cos(std::acos(-1.0) / 2 * static_cast<double>(step - warmup) / static_cast<double>(falls));
+      BOOST_TEST(learning_rate(o, decay, step) == 0.05 + 0.45 * root * root, boost::test_tools::tolerance(1e-12));
+      BOOST_TEST(learning_rate(o, decay, step) > learning_rate(o, decay, step + 1) - (step == decay ? 1e-9 : 0.0));
+    }
+  }
+  // The last update of a run still moves the weights; the step after it would not.
+  o.warmup_steps = 0;
+  o.final_fraction = 0;
+  BOOST_TEST(learning_rate(o, 4, 3) > 0.07);
+  BOOST_TEST(learning_rate(o, 4, 4) == 0);
+  // Warm-up goes before a decay that ends within it, and no decay is no decay.
+  o.warmup_steps = 10;
+  BOOST_TEST(learning_rate(o, 5, 7) == 0.5 * 8 / 11, boost::test_tools::tolerance(1e-12));
+  BOOST_TEST(learning_rate(o, 5, 10) == 0);
+  BOOST_TEST(learning_rate(o, 0, 10) == 0.5);
+  BOOST_TEST(learning_rate(o, 0, 11) == 0.5);
+}
+
+BOOST_AUTO_TEST_CASE(a_decay_over_the_whole_run_follows_its_budget) {
+  Config c;
+  c.budget.steps = 70;
+  c.optimizer.decay_steps = -1;
+  BOOST_TEST(resolved_decay_steps(c) == 70);
+  for (const int steps : {0, 1, 100}) {
+    c.optimizer.decay_steps = steps;
+    BOOST_TEST(resolved_decay_steps(c) == steps);
+  }
 }
 
 BOOST_AUTO_TEST_CASE(uneven_blocks_and_ranks_are_planned) {

@@ -33,6 +33,7 @@ class PretendGpu final : public kernels::Device {
   const kernels::DeviceFacts& facts() const override { return facts_; }
   std::optional<std::size_t> free_bytes() const override { return free_now; }
   kernels::Ops& ops() override { return ops_; }
+  PretendOps& pretended_ops() { return ops_; }
   bool shares_host_memory() const override { return false; }
   kernels::Arena arena(std::string purpose, std::size_t bytes) override {
     static const kernels::MemoryKind kind{

@@ -32,6 +32,9 @@ class PretendOps final : public kernels::Ops {
   /// Puts `work` behind the ops asked for so far.
   void enqueue(std::function<void()> work) { queue_.push_back(std::move(work)); }
 
+  /// What draw_sigma and add_noise were asked to draw by.
+  std::vector<RandomKey> sigma_keys, noise_keys;
+
   void fill(const Tensor& out, double value) override { later(&Ops::fill, out, value); }
   void copy(const Tensor& out, const Tensor& in) override { later(&Ops::copy, out, in); }
   void convert(const Tensor& out, const Tensor& in) override { later(&Ops::convert, out, in); }
@@ -54,9 +57,10 @@ class PretendOps final : public kernels::Ops {
                            const Tensor& bias) override {
     later(&Ops::linear_gelu_forward, out, pre, x, weight, bias);
   }
-  void gelu_linear_backward(const Tensor& dpre, const Tensor& dweight, const Tensor& dbias, const Tensor& dy,
-                            const Tensor& pre, const Tensor& weight, bool kept, GradientWrite write) override {
-    later(&Ops::gelu_linear_backward, dpre, dweight, dbias, dy, pre, weight, kept, write);
+  void gelu_linear_backward(const Tensor& dpre, const Tensor& dpre_sums, const Tensor& dweight, const Tensor& dbias,
+                            const Tensor& dy, const Tensor& pre, const Tensor& weight, bool kept,
+                            GradientWrite write) override {
+    later(&Ops::gelu_linear_backward, dpre, dpre_sums, dweight, dbias, dy, pre, weight, kept, write);
   }
   void gelu_forward(const Tensor& out, const Tensor& x) override { later(&Ops::gelu_forward, out, x); }
   void gelu_backward(const Tensor& dx, const Tensor& dy, const Tensor& x) override {
@@ -104,6 +108,7 @@ class PretendOps final : public kernels::Ops {
   }
   void draw_sigma(const Tensor& sigma, const kernels::SigmaInterval* interval, const RandomKey& key,
                   const StepState* state, std::uint32_t first_sample) override {
+    sigma_keys.push_back(key);
     later(&Ops::draw_sigma, sigma, interval, key, state, first_sample);
   }
   void random_normal(const Tensor& out, const RandomKey& key, std::uint32_t step, std::uint32_t first_sample) override {
@@ -111,6 +116,7 @@ class PretendOps final : public kernels::Ops {
   }
   void add_noise(const Tensor& z, const Tensor& y, const Tensor& sigma, const RandomKey& key, const StepState* state,
                  std::uint32_t first_sample) override {
+    noise_keys.push_back(key);
     later(&Ops::add_noise, z, y, sigma, key, state, first_sample);
   }
   void drop_labels(const Tensor& out, const Tensor& in, std::int32_t null_label, double p, const RandomKey& key,

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "kernels/error.hpp"
+#include "kernels/start_thread.hpp"
 
 namespace blocktrain::trainer {
 
@@ -86,7 +87,7 @@ HostEnergySampler::HostEnergySampler(std::vector<std::unique_ptr<EnergySensor>> 
   if (wake_ < 0) throw RunError(std::string("the energy sampler got no eventfd: ") + std::strerror(errno));
   try {
     collector_.begin(monotonic_ns());
-    thread_ = std::thread([this] { run(); });
+    thread_ = start_thread("the energy sensors", [this] { run(); });
   } catch (...) {
     ::close(wake_);
     throw;

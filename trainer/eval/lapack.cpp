@@ -1,0 +1,54 @@
+#include "trainer/eval/lapack.hpp"
+
+#include <dlfcn.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+
+#include "kernels/error.hpp"
+#include "trainer/run/threads.hpp"
+
+namespace blocktrain::trainer {
+namespace {
+
+void* open_openblas() {
+  if (setenv("OPENBLAS_NUM_THREADS", "1", 1) != 0) {
+    throw_library_error("setenv", __FILE__, __LINE__, std::strerror(errno));
+  }
+  std::string why;
+  // Where the loader looks, then where the build found it.
+  for (const char* name : {"libopenblas.so.0", BLOCKTRAIN_OPENBLAS}) {
+    if (void* library = dlopen(name, RTLD_NOW | RTLD_LOCAL)) {
+      use_cpus_at_start();  // one that is built with OpenMP may have bound this thread
+      return library;
+    }
+    const char* said = dlerror();
+    if (why.empty() && said != nullptr) why = said;
+  }
+  throw RunError("OpenBLAS, which the Frechet distance is computed with, cannot be loaded: " + why +
+                 " (Debian: libopenblas0)");
+}
+
+template <class Function>
+void find(void* library, const char* name, Function*& function) {
+  function = reinterpret_cast<Function*>(dlsym(library, name));
+  if (function == nullptr) throw RunError(std::string("OpenBLAS here has no LAPACK in it: no ") + name);
+}
+
+}  // namespace
+
+const Lapack& lapack() {
+  static const Lapack functions = [] {
+    void* const library = open_openblas();  // never closed
+    Lapack l{};
+    find(library, "dsyev_", l.dsyev);
+    find(library, "dsyrk_", l.dsyrk);
+    find(library, "dgemm_", l.dgemm);
+    return l;
+  }();
+  return functions;
+}
+
+}  // namespace blocktrain::trainer
