@@ -227,12 +227,21 @@ def figures(value, name):
         yield name, value
 
 
+def as_in_step_row(value):
+    """A real with the seven digits that step rows have since version 2.0 of the ledger."""
+    return float("%.7g" % value) if isinstance(value, float) else value
+
+
 def ledger_figures(path):
     """Losses and the like of every row that has them; a step's row is named by block and step."""
-    found = {}
+    found, changes = {}, {}
     with open(path) as file:
         for line in file:
             row = json.loads(line)
+            if row["type"] == "change":
+                changes[row["block"]] = row
+            elif row["type"] == "step":  # with what its change row says; before 2.0 it said all, in more digits
+                row = {key: as_in_step_row(value) for key, value in {**changes.get(row["block"], {}), **row}.items()}
             for key in LEDGER_FIGURES.get(row["type"], []):
                 renamed = RENAMED.get(key, key)
                 if key in row or renamed in row:
