@@ -2,6 +2,7 @@
 #include <cublasLt.h>
 #include <cuda_bf16.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <cstdint>
@@ -63,6 +64,17 @@ std::vector<float> pack(const void* data, const Layout& m, bool across) {
 constexpr float root_two_over_pi = 0.7978845608f, cubic = 0.044715f;
 float gelu(float x) { return 0.5f * x * (1 + std::tanh(root_two_over_pi * (x + cubic * x * x * x))); }
 
+/// In pieces, as a tile of a real product sums: one sum over a long depth would be off by more than any of those.
+float dot(const float* x, const float* y, std::int64_t depth) {
+  float sum = 0;
+  for (std::int64_t begin = 0; begin < depth; begin += 256) {
+    float piece = 0;
+    for (std::int64_t k = begin; k < std::min<std::int64_t>(begin + 256, depth); ++k) piece += x[k] * y[k];
+    sum += piece;
+  }
+  return sum;
+}
+
 struct Product {
   Description what;
   float alpha, beta;
@@ -79,10 +91,8 @@ struct Product {
     const std::vector<float> right = pack(b, b_layout, !turned_b);  // [columns][depth]
     for (std::int64_t j = 0; j < columns; ++j) {
       for (std::int64_t i = 0; i < rows; ++i) {
-        float sum = 0;
-        const float *x = &left[static_cast<std::size_t>(i * depth)], *y = &right[static_cast<std::size_t>(j * depth)];
-        for (std::int64_t k = 0; k < depth; ++k) sum += x[k] * y[k];
-        float value = alpha * sum;
+        float value =
+            alpha * dot(&left[static_cast<std::size_t>(i * depth)], &right[static_cast<std::size_t>(j * depth)], depth);
         if (beta != 0) value += beta * load(c, c_layout.type, i + j * c_layout.stride);
         store(d, d_layout.type, i + j * d_layout.stride, ended(value, i, j));
       }
