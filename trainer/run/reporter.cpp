@@ -14,6 +14,7 @@
 #include "trainer/run/exit_status.hpp"
 #include "trainer/run/output.hpp"
 #include "trainer/run/stop_signal.hpp"
+#include "trainer/run/while_writing.hpp"
 
 namespace blocktrain::trainer {
 namespace {
@@ -276,7 +277,10 @@ void Reporter::write_checkpoint(const SaveRequest& request) {
   header.first_layer = place.first_layer;
   header.layers = place.layers;
   const Clock::time_point begin = Clock::now();
-  const CommittedFile file = commit_block(settings_.run_folder, header, b.network->parameters(), checkpoint_tensors(b));
+  const auto tensors = checkpoint_tensors(b);
+  CommittedFile file;
+  while_writing([&] { file = commit_block(settings_.run_folder, header, b.network->parameters(), tensors); },
+                [this] { post(Report{}); }, heartbeat, most_timeouts_of_save * settings_.timeout);
   Report r;
   r.kind = ReportKind::checkpoint;
   r.block = file.block;
