@@ -84,8 +84,8 @@ SAMPLERS = [("euler", 4, 1), ("heun", 5, 1.5), ("ancestral", 6, 1)]
 # What a figure is called in newer versions.
 RENAMED = {"mse": "unweighted", "heldout_mse": "heldout_unweighted"}
 # Figures that no two runs share, and facts about the machine, at any depth.
-NOT_COMPARED = {"time", "seconds", "seconds_per_image", "computed_on", "program", "version", "format", "directory", "folder", "path", "digest",
-                "experiment", "ranks", "images_per_second"}
+NOT_COMPARED = {"time", "seconds", "seconds_per_image", "computed_on", "program", "version", "format", "directory", "folder",
+                "path", "digest", "experiment", "ranks", "images_per_second"}
 # What a ledger row has of the numbers that training computes.
 LEDGER_FIGURES = {"step": ["loss", "mse", "learning_rate", "gradient_norm", "tokens", "samples"],
                   "eval": ["metrics", "samples"]}
