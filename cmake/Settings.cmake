@@ -38,7 +38,7 @@ endif()
 # precompiled header.
 find_program(CCACHE ccache)
 if(CCACHE)
-  set(BLOCKTRAIN_CCACHE env CCACHE_DEPEND=1 CCACHE_COMPILERCHECK=content CCACHE_SLOPPINESS=pch_defines,time_macros
+  set(BLOCKTRAIN_CCACHE env CCACHE_DEPEND=1 CCACHE_SLOPPINESS=pch_defines,time_macros
       CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} ${CCACHE})
   set(CMAKE_CXX_COMPILER_LAUNCHER ${BLOCKTRAIN_CCACHE})
 endif()

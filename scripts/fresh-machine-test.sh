@@ -81,6 +81,7 @@ else
   folder=$(mktemp -d -t "blocktrain-$release.XXXXXX")
 fi
 folder=$(cd "$folder" && pwd)
+chmod 0755 "$folder"  # it becomes /, which every user may enter
 # shellcheck disable=SC2016  # apt expands them
 mirror=$(apt-get indextargets --format '$(ORIGIN) $(RELEASE) $(REPO_URI)' 'Created-By: Packages' 2>/dev/null |
   awk '$1 == "Debian" && $2 !~ /-/ { print $3; exit }') || mirror=

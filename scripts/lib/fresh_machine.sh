@@ -50,7 +50,7 @@ in_root() {
   for variable in CI TERM http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY; do
     [ -z "${!variable:-}" ] || environment+=("$variable=${!variable}")
   done
-  [ -z "$ccache" ] || environment+=(CCACHE_DIR=/ccache)
+  [ -z "$ccache" ] || environment+=(CCACHE_DIR=/ccache CCACHE_COMPILERCHECK=content)
   # shellcheck disable=SC2016  # the inner shell expands it
   chroot "$folder" /usr/bin/env -i "${environment[@]}" /bin/sh -c 'cd /root/blocktrain && exec "$@"' sh "$@"
 }
