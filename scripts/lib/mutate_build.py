@@ -116,7 +116,7 @@ class Build:
     def from_compiler(words):
         """A command without what stands before the compiler, such as ccache."""
         for i, word in enumerate(words):
-            if re.fullmatch(r"(.*[-/])?(c\+\+|g\+\+|clang\+\+)(-[\d.]+)?", word):
+            if re.fullmatch(r"(.*[-/])?(cc|gcc|clang|c\+\+|g\+\+|clang\+\+)(-[\d.]+)?", word):
                 return words[i:]
         raise Stop("no compiler in: " + " ".join(words))
 
