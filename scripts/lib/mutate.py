@@ -85,7 +85,7 @@ def main():
     print("building %d tests of %s in %s" % (len(tests), a.folder, build.folder), flush=True)
     build.make(tests)
     for test in tests:
-        failed, test.processor, test.wall = run_test(test, test.command[0], os.path.join(build.folder, "mutants"), 3600, 3600)
+        failed, test.processor, test.wall = run_test(test, test.command[0], 3600, 3600)
         if failed:
             raise Stop("%s fails without any fault" % test.name)
     tests.sort(key=lambda t: t.processor)

@@ -23,9 +23,10 @@ ERROR = re.compile(rb": (?:fatal )?error: in |\*\*\* \d+ failure")
 stopping = threading.Event()  # no further trial is begun
 
 
-def run_test(test, program, work, processor, wall, number=0):
+def run_test(test, program, processor, wall, number=0):
     """Runs a test until its first error; whether it failed, and the processor's and the clock's seconds."""
-    folder = tempfile.mkdtemp(dir=work)
+    folder = tempfile.mkdtemp(prefix="mutant-")
+    os.chmod(folder, 0o755)  # some tests look at it as another user
     environment = dict(os.environ, **test.environment)
     environment.update(TMPDIR=folder, BOOST_TEST_LOG_LEVEL="error", BOOST_TEST_CATCH_SYSTEM_ERRORS="no",
                        BLOCKTRAIN_MUTANT=str(number), OMP_WAIT_POLICY="passive")
@@ -70,8 +71,8 @@ def relevant_to(tests, wanted, path):
     return sorted(found, key=lambda t: (-t.caught.get(path, 0), t.processor))
 
 
-def notices(test, program, work, path, number=0):
-    failed, _, _ = run_test(test, program, work, 5 * test.processor + 5, 20 * test.wall + 60, number)
+def notices(test, program, path, number=0):
+    failed, _, _ = run_test(test, program, 5 * test.processor + 5, 20 * test.wall + 60, number)
     if failed:
         test.caught[path] = test.caught.get(path, 0) + 1
     return failed
@@ -115,7 +116,7 @@ def try_alone(build, tests, mutant, run=True):
             program = os.path.join(work, os.path.basename(test.command[0]))
             if not build.link(test, replaced, program):
                 return "does not compile", ""
-            failed = notices(test, program, work, mutant.path)
+            failed = notices(test, program, mutant.path)
             os.remove(program)
             if failed:
                 return "caught", test.name
@@ -168,7 +169,7 @@ def try_together(build, tests, path, mutants, report):
                     programs[test.name] = os.path.join(work, os.path.basename(test.command[0]))
                     if not build.link(test, {m: o for m, o in objects.items() if m in test.objects}, programs[test.name]):
                         raise Stop("%s does not link with %s" % (test.name, path))
-                if notices(test, programs[test.name], work, path, number + 1):
+                if notices(test, programs[test.name], path, number + 1):
                     outcome = ("caught", test.name)
                     break
             if outcome[0] == "survived":  # or is it no fault at all?
