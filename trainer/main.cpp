@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
@@ -10,6 +11,7 @@
 #include <iostream>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include "kernels/error.hpp"
@@ -36,6 +38,13 @@ bool speaks() {
     if (const char* rank = std::getenv(name)) return std::string(rank) == "0";
   }
   return true;
+}
+
+/// For the other ranks: mpirun ends the whole job when the first process ends with an error, and the one that speaks is
+/// to have spoken by then.
+int let_the_first_speak(int code) {
+  std::this_thread::sleep_for(std::chrono::seconds(1));
+  return code;
 }
 
 /// An option whose value is read as that of a key of the config is. `type` stands for the value in the help.
@@ -169,12 +178,14 @@ int main(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
     if (e.get_exit_code() == 0) return speaks() ? app.exit(e) : 0;  // --help, --version
-    if (speaks()) complain(describe(app, e, argc, argv));
+    if (!speaks()) return let_the_first_speak(2);
+    complain(describe(app, e, argc, argv));
     return 2;
   } catch (const QuietExit& e) {
     return e.code();  // another rank has said why
   } catch (const InputError& e) {
-    if (speaks()) complain(e.what());  // every rank has read the same
+    if (!speaks()) return let_the_first_speak(2);  // every rank has read the same
+    complain(e.what());
     return 2;
   } catch (const std::exception& e) {
     complain(message_of(e));

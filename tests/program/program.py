@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -64,6 +65,11 @@ class Experiment:
 
     def start(self, *more, **options):
         return Process("train", self.config, *more, **options)
+
+
+def own_words(text):
+    """Without what Open MPI's own parts say: "[host][[1234,1],0][file:line:function] ..."."""
+    return "".join(line for line in text.splitlines(keepends=True) if not re.match(r"\[[^\]]*\]\[\[\d+,\d+\],\d+\]\[", line))
 
 
 class Result:
