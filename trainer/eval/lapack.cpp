@@ -1,10 +1,14 @@
 #include "trainer/eval/lapack.hpp"
 
 #include <dlfcn.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <string>
 
 #include "kernels/error.hpp"
@@ -13,7 +17,22 @@
 namespace blocktrain::trainer {
 namespace {
 
+/// OpenBLAS takes buffers as it is loaded and used, and where the system refuses them some versions wait without end.
+void require_address_space() {
+  constexpr std::uint64_t needed = std::uint64_t{512} << 20;
+  rlimit limit{};
+  if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return;
+  std::uint64_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages;
+  const std::uint64_t taken = pages * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+  if (taken + needed <= limit.rlim_cur) return;
+  throw RunError("OpenBLAS, which the Frechet distance is computed with, needs 512 MiB of address space besides the " +
+                 std::to_string(taken >> 20) + " MiB that are taken, and the limit is " +
+                 std::to_string(limit.rlim_cur >> 20) + " MiB: raise it (ulimit -v)");
+}
+
 void* open_openblas() {
+  require_address_space();
   if (setenv("OPENBLAS_NUM_THREADS", "1", 1) != 0) {
     throw_library_error("setenv", __FILE__, __LINE__, std::strerror(errno));
   }
