@@ -68,8 +68,10 @@ class Experiment:
 
 
 def own_words(text):
-    """Without what Open MPI's own parts say: "[host][[1234,1],0][file:line:function] ..."."""
-    return "".join(line for line in text.splitlines(keepends=True) if not re.match(r"\[[^\]]*\]\[\[\d+,\d+\],\d+\]\[", line))
+    """Without what Open MPI's own parts say, "[host][[1234,1],0][file:line:function] Unable to ...", whose lines ranks tear
+    apart."""
+    theirs = re.compile(r"\[[^\]]*\]\[\[\d+,\d+\],\d+\]\[|Unable to find reachable pairing between")
+    return "".join(line for line in text.splitlines(keepends=True) if line.strip() and not theirs.search(line))
 
 
 class Result:
