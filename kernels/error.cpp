@@ -30,14 +30,15 @@ void set_process_rank(int rank) noexcept { g_rank.store(rank, std::memory_order_
 
 std::string process_limits() {
   return "limits of this process: address space " + limit_in_mib(RLIMIT_AS) + " (ulimit -v), data " +
-         limit_in_mib(RLIMIT_DATA) + " (ulimit -d), processes and threads of its user " +
-         limit_in_units(RLIMIT_NPROC) + " (ulimit -u)";
+         limit_in_mib(RLIMIT_DATA) + " (ulimit -d), processes and threads of its user " + limit_in_units(RLIMIT_NPROC) +
+         " (ulimit -u)";
 }
 
 std::string message_of(const std::exception& error) {
   if (dynamic_cast<const std::bad_alloc*>(&error) == nullptr) return error.what();
   return "out of memory; " + process_limits() +
-         "; raise what is too low, or use a smaller data.micro_batch or eval.batch, fewer threads (parallel.threads) or "
+         "; raise what is too low, or use a smaller data.micro_batch or eval.batch, fewer threads (parallel.threads) "
+         "or "
          "fewer ranks";
 }
 

@@ -88,8 +88,8 @@ class Ops {
                                    const Tensor& bias) = 0;
   /// Gradients of the second half, y[R,N] = gelu(pre[R,K]) weight[N,K]^T + bias: dpre = (dy weight) * gelu'(pre);
   /// dweight += dy^T gelu(pre), dbias += column sums of dy and dpre_sums[K] += those of dpre (the gradient of the first
-  /// half's bias), or = as `write` says. With `kept` dpre holds gelu(pre) when it is called, as linear_gelu_forward gave
-  /// it; else that is computed again. All contiguous; destroys pre.
+  /// half's bias), or = as `write` says. With `kept` dpre holds gelu(pre) when it is called, as linear_gelu_forward
+  /// gave it; else that is computed again. All contiguous; destroys pre.
   virtual void gelu_linear_backward(const Tensor& dpre, const Tensor& dpre_sums, const Tensor& dweight,
                                     const Tensor& dbias, const Tensor& dy, const Tensor& pre, const Tensor& weight,
                                     bool kept, GradientWrite write) = 0;

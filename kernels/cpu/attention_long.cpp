@@ -46,7 +46,8 @@ void copy_rows(const Shape& shape, const float* source, std::int64_t stride, std
 /// to[padded_width][columns] = the transposed rows, 0 beyond `count` of them.
 void transpose(const Shape& shape, const float* rows, std::int64_t count, std::int64_t columns, float* to) {
   for (std::int64_t d = 0; d < shape.padded_width; ++d) {
-    for (std::int64_t i = 0; i < columns; ++i) to[d * columns + i] = i < count ? rows[i * shape.padded_width + d] : 0.0f;
+    for (std::int64_t i = 0; i < columns; ++i)
+      to[d * columns + i] = i < count ? rows[i * shape.padded_width + d] : 0.0f;
   }
 }
 

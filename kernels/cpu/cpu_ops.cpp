@@ -6,9 +6,8 @@
 namespace blocktrain::kernels {
 
 Workspace::Workspace(int threads)
-    : memory_((BLOCKTRAIN_EXPECTS(threads >= 1),
-               Arena::host("workspace of the CPU ops",
-                           cpu_scratch_bytes(threads)))) {}
+    : memory_((BLOCKTRAIN_EXPECTS(threads >= 1), Arena::host("workspace of the CPU ops", cpu_scratch_bytes(threads)))) {
+}
 
 CpuOps::CpuOps(int threads) : threads_(threads), workspace_(threads) { prepare_team(threads); }
 

@@ -117,7 +117,7 @@ class Team {
   void* context_ = nullptr;
   std::int64_t count_ = 0;
   // Apart: each is written by other threads at other times.
-  alignas(64) std::atomic<std::uint64_t> left_{0};  ///< pieces that nobody took; above 32 bits, how many threads may
+  alignas(64) std::atomic<std::uint64_t> left_{0};     ///< pieces that nobody took; above 32 bits, how many threads may
   alignas(64) std::atomic<std::uint32_t> pending_{0};  ///< pieces that are not handed in
   alignas(64) std::atomic<std::uint32_t> loops_{0};    ///< counts loops: what workers wait for
   std::atomic<bool> stop_{false};

@@ -1,10 +1,11 @@
 #pragma once
-/// The threads that the CPU ops compute on. Each thread that calls an op has a team of its own: itself and workers, which
-/// are started when they are first needed, wait between loops, and end with their caller.
+/// The threads that the CPU ops compute on. Each thread that calls an op has a team of its own: itself and workers,
+/// which are started when they are first needed, wait between loops, and end with their caller.
 ///
 /// Waiting costs nothing for long: a worker looks out for the next loop for a few dozen microseconds, which is longer
-/// than most pauses between two ops, and then sleeps. So a team whose members share their cores with others (other ranks,
-/// other programs) does not take the time of those it waits for. Nor does a loop wait for a worker that took no part in it.
+/// than most pauses between two ops, and then sleeps. So a team whose members share their cores with others (other
+/// ranks, other programs) does not take the time of those it waits for. Nor does a loop wait for a worker that took no
+/// part in it.
 ///
 /// OMP_WAIT_POLICY (active: look out without end; passive: sleep at once) and GOMP_SPINCOUNT (a number of looks,
 /// "infinity") say otherwise, as they do for programs built with OpenMP.

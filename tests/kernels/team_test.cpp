@@ -1,5 +1,7 @@
 // Teams of threads: every piece once, whoever calls from wherever; nobody waits at the cost of others.
 
+#include "kernels/cpu/team.hpp"
+
 #include <sys/resource.h>
 #include <time.h>
 
@@ -12,7 +14,6 @@
 #include <vector>
 
 #include "kernels/cpu/parallel.hpp"
-#include "kernels/cpu/team.hpp"
 #include "kernels/error.hpp"
 
 namespace blocktrain::kernels {

@@ -136,7 +136,7 @@ batch_script() {
   expect 75 "${job[@]}" SLURM_CPUS_PER_TASK=3 SLURM_JOB_PARTITION=night bash "$scripts/slurm/train.sbatch" "${arguments[@]}"
   diff srun.arguments <(printf '%s\n' --mpi=pmix --cpus-per-task=3 "$PWD/a program" train "${arguments[@]}" --resume) ||
     fail "srun was started with other arguments"
-  (PATH="$PWD/job-tools:$PATH" && eval "$(sed -n 's/.*continue it with: //p' log)")
+  PATH="$PWD/job-tools:$PATH" bash -c "$(sed -n 's/.*continue it with: //p' log)"
   diff sbatch.arguments <(printf '%s\n' "--chdir=$PWD" --ntasks=2 --cpus-per-task=3 --partition=night \
     --time=1-02:00:00 "$scripts/slurm/train.sbatch" "${arguments[@]}") || fail "the line to continue with is another command"
 

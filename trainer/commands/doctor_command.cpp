@@ -77,7 +77,8 @@ std::vector<Finding> examine() {
   std::vector<Finding> found;
   const HostFacts host = this_host();
   const std::vector<ControlGroup> groups = control_groups();
-  found.push_back({"cpu", true, fmt::format("{}, {} cores for this process{}", host.cpu, host.cores, cpu_limits(groups))});
+  found.push_back(
+      {"cpu", true, fmt::format("{}, {} cores for this process{}", host.cpu, host.cores, cpu_limits(groups))});
   found.push_back({"memory", true, bytes(static_cast<double>(host.memory_bytes)) + memory_limits(groups)});
   found.push_back({"matrix products", true, kernels::cpu_matrix_products()});
   const ThreadChoice threads = choose_threads_alone(0);

@@ -24,7 +24,7 @@ int export_command(const ExportArguments& arguments) {
   show("{}: {}, {} parameters\n", out, network.summary(), count(static_cast<double>(network.parameter_count())));
   for (const ExportedFile& file : written.files) {
     show("  {:<22}  {:>10}{}\n", file.name, bytes(static_cast<double>(file.bytes)),
-               file.replaced ? "  (replaced)" : "");
+         file.replaced ? "  (replaced)" : "");
   }
   if (!written.removed.empty()) {
     show("  {:<22}  removed: it belonged to the weights that were replaced\n", written.removed);

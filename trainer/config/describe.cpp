@@ -72,9 +72,10 @@ void describe_data_and_model(std::vector<Field>& fields, Config& c) {
   fields.push_back(not_training({"data", "format", names(c.data.format, DataFormat::cifar100, kFormats),
                                  "Format of the files; auto goes by their names: idx is that of MNIST."}));
   // What they say is checked against the data.
-  fields.push_back(not_training({"data", "shape", IntListField{&c.data.shape, {1, kLongestSide}, {0, 3}},
-                                 "Channels, height and width of an image, [3, 32, 32] for instance. With it and "
-                                 "data.classes, plan needs no data; data of another shape are refused. []: the data say."}));
+  fields.push_back(
+      not_training({"data", "shape", IntListField{&c.data.shape, {1, kLongestSide}, {0, 3}},
+                    "Channels, height and width of an image, [3, 32, 32] for instance. With it and "
+                    "data.classes, plan needs no data; data of another shape are refused. []: the data say."}));
   fields.push_back(not_training({"data", "classes", integer(c.data.classes, 0, most_classes),
                                  "Number of classes, declared as data.shape is. 0: the data say."}));
   fields.push_back({"data", "batch", integer(c.data.batch, 1, kMostImages), "Images per step and block."});

@@ -1,7 +1,7 @@
 #pragma once
-/// The few functions of OpenBLAS that the Frechet distance needs, by their Fortran symbols (column-major). The library is
-/// opened when it is first asked for, by eval alone: as it is loaded it starts a thread for every core, and where the
-/// system gives none (ulimit -u) it ends the process, whatever that wanted to do.
+/// The few functions of OpenBLAS that the Frechet distance needs, by their Fortran symbols (column-major). The library
+/// is opened when it is first asked for, by eval alone: as it is loaded it starts a thread for every core, and where
+/// the system gives none (ulimit -u) it ends the process, whatever that wanted to do.
 
 namespace blocktrain::trainer {
 

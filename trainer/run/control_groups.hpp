@@ -11,11 +11,11 @@ namespace blocktrain::trainer {
 
 /// One group with a limit. The groups above it limit as well.
 struct ControlGroup {
-  std::string path;                        ///< as the kernel names it, e.g. "/system.slice/slurmstepd.scope/job_7"
-  std::string id;                          ///< the same for processes in the same group, in whatever container
-  std::optional<double> cpus;              ///< CPU seconds per second
-  std::optional<std::int64_t> memory;      ///< bytes
-  std::int64_t memory_used = 0;            ///< without file pages that the kernel would give back; where memory is limited
+  std::string path;                    ///< as the kernel names it, e.g. "/system.slice/slurmstepd.scope/job_7"
+  std::string id;                      ///< the same for processes in the same group, in whatever container
+  std::optional<double> cpus;          ///< CPU seconds per second
+  std::optional<std::int64_t> memory;  ///< bytes
+  std::int64_t memory_used = 0;        ///< without file pages that the kernel would give back; where memory is limited
 };
 
 /// The groups of this process that limit CPU or memory, innermost first; of version 1 one for each of both. `root`

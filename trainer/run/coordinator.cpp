@@ -71,8 +71,9 @@ Coordinator::Coordinator(comm::Communicator& world, CoordinatorSettings settings
   start.transport = world.transport();
   start.training = config.blocks.training == TrainingMode::end_to_end ? "end_to_end" : "block_local";
   start.hosts = settings_.host_facts;
-  start.extra = {
-      {"experiment", settings_.experiment.identity}, {"data_digest", settings_.data.digest}, {"device", settings_.device}};
+  start.extra = {{"experiment", settings_.experiment.identity},
+                 {"data_digest", settings_.data.digest},
+                 {"device", settings_.device}};
   ledger_->start(start);
   if (recovered.existed) ledger_->resumed(note);
 

@@ -107,20 +107,24 @@ std::vector<MemoryBound> memory_bounds(int threads, int ranks_in_process, const 
   }
   for (const ControlGroup& group : groups) {
     if (!group.memory) continue;
-    bounds.push_back({"group " + group.id, std::max<std::int64_t>(0, *group.memory - group.memory_used),
-                      libraries_bytes + threads * scratch_touched_bytes,
-                      fmt::format("control group {} ({} in all)", group.path, bytes(static_cast<double>(*group.memory))),
-                      "give it more (Slurm: --mem, Docker: --memory), or: "});
+    bounds.push_back(
+        {"group " + group.id, std::max<std::int64_t>(0, *group.memory - group.memory_used),
+         libraries_bytes + threads * scratch_touched_bytes,
+         fmt::format("control group {} ({} in all)", group.path, bytes(static_cast<double>(*group.memory))),
+         "give it more (Slurm: --mem, Docker: --memory), or: "});
   }
   struct rlimit limit {};
   const std::int64_t mapped = address_space_bytes();
   if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && mapped >= 0) {
-    const auto most = static_cast<std::int64_t>(std::min<rlim_t>(limit.rlim_cur, std::numeric_limits<std::int64_t>::max()));
+    const auto most =
+        static_cast<std::int64_t>(std::min<rlim_t>(limit.rlim_cur, std::numeric_limits<std::int64_t>::max()));
     const auto scratch = static_cast<std::int64_t>(kernels::cpu_scratch_bytes(threads));
-    bounds.push_back({"process " + std::to_string(getpid()), std::max<std::int64_t>(0, most - mapped),
-                      libraries_mapped_bytes / ranks_in_process + (threads > 0 ? scratch : 0) + (threads + service_threads) * stack_bytes(),
-                      fmt::format("the limit of address space (ulimit -v, {} in all)", bytes(static_cast<double>(most))),
-                      "raise it (ulimit -v unlimited), or: ", true});
+    bounds.push_back(
+        {"process " + std::to_string(getpid()), std::max<std::int64_t>(0, most - mapped),
+         libraries_mapped_bytes / ranks_in_process + (threads > 0 ? scratch : 0) +
+             (threads + service_threads) * stack_bytes(),
+         fmt::format("the limit of address space (ulimit -v, {} in all)", bytes(static_cast<double>(most))),
+         "raise it (ulimit -v unlimited), or: ", true});
   }
   return bounds;
 }

@@ -15,17 +15,17 @@ namespace blocktrain::trainer {
 
 /// Something that bounds what a process can still take.
 struct MemoryBound {
-  std::string id;                  ///< the same for processes of a host that share it
-  std::int64_t available = 0;      ///< bytes, of all who share it
-  std::int64_t beside_plan = 0;    ///< bytes that each rank takes of it beside its arenas
-  std::string what;                ///< "where WHAT leaves 20 MiB", e.g. "memory.max of control group /job"
-  std::string remedy;              ///< how to have more, or empty
-  bool of_process = false;         ///< nobody shares it but ranks of the same process
+  std::string id;                ///< the same for processes of a host that share it
+  std::int64_t available = 0;    ///< bytes, of all who share it
+  std::int64_t beside_plan = 0;  ///< bytes that each rank takes of it beside its arenas
+  std::string what;              ///< "where WHAT leaves 20 MiB", e.g. "memory.max of control group /job"
+  std::string remedy;            ///< how to have more, or empty
+  bool of_process = false;       ///< nobody shares it but ranks of the same process
 };
 
 /// What this process is bound by: the machine's memory, its control groups, and its limit of address space (ulimit -v).
-/// A rank computes on `threads` threads (0: they and their scratch are there already); with `ranks_in_process` of them in
-/// this process.
+/// A rank computes on `threads` threads (0: they and their scratch are there already); with `ranks_in_process` of them
+/// in this process.
 std::vector<MemoryBound> memory_bounds(int threads, int ranks_in_process,
                                        const std::vector<ControlGroup>& groups = control_groups());
 

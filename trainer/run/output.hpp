@@ -1,7 +1,7 @@
 #pragma once
-/// What the program says to people while it works. Nobody may be there to read it: the terminal is closed, the other end
-/// of the pipe is gone (`| head -1`), full, or stopped (Ctrl-S, a pager). That never ends or holds up what it tells of;
-/// what is not taken soon is dropped.
+/// What the program says to people while it works. Nobody may be there to read it: the terminal is closed, the other
+/// end of the pipe is gone (`| head -1`), full, or stopped (Ctrl-S, a pager). That never ends or holds up what it tells
+/// of; what is not taken soon is dropped.
 
 #include <fmt/format.h>
 

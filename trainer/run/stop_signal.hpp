@@ -1,7 +1,7 @@
 #pragma once
-/// The signals that ask a program to end ask a run to save and end with exit code 75: SIGUSR1 and SIGUSR2 (batch systems,
-/// before the time is up), SIGTERM, SIGINT (Ctrl-C), SIGHUP (the terminal is closed; not where nohup ignores it) and
-/// SIGXCPU (ulimit -t). The handler only raises a flag; the training loop looks at it between steps.
+/// The signals that ask a program to end ask a run to save and end with exit code 75: SIGUSR1 and SIGUSR2 (batch
+/// systems, before the time is up), SIGTERM, SIGINT (Ctrl-C), SIGHUP (the terminal is closed; not where nohup ignores
+/// it) and SIGXCPU (ulimit -t). The handler only raises a flag; the training loop looks at it between steps.
 
 namespace blocktrain::trainer {
 

@@ -22,16 +22,16 @@ void use_cpus_at_start() noexcept;
 
 /// What a rank may compute with.
 struct ComputeShare {
-  std::vector<int> cpus;                 ///< its mask
-  std::optional<double> quota;           ///< CPUs that its tightest control group allows
-  std::string quota_id, quota_name;      ///< that group
+  std::vector<int> cpus;             ///< its mask
+  std::optional<double> quota;       ///< CPUs that its tightest control group allows
+  std::string quota_id, quota_name;  ///< that group
 };
 
 /// This process's: cpus_at_start() and its control groups (control_groups()).
 ComputeShare compute_share(const std::vector<ControlGroup>& groups);
 
-/// What OMP_NUM_THREADS and OMP_THREAD_LIMIT say; 0 where they say nothing. Of a list, which is one number for each depth
-/// of nested loops, the first counts.
+/// What OMP_NUM_THREADS and OMP_THREAD_LIMIT say; 0 where they say nothing. Of a list, which is one number for each
+/// depth of nested loops, the first counts.
 struct ThreadWishes {
   int threads = 0, most = 0;
 };
@@ -43,8 +43,8 @@ struct ThreadChoice {
 };
 
 /// Threads of rank `me` of those on its host, each with its share. `configured` (parallel.threads) decides, then
-/// OMP_NUM_THREADS; else ranks share the CPUs that are in the masks of several of them, and the quota of a control group
-/// in which there are several. At least one.
+/// OMP_NUM_THREADS; else ranks share the CPUs that are in the masks of several of them, and the quota of a control
+/// group in which there are several. At least one.
 ThreadChoice choose_threads(int configured, const ThreadWishes& wishes, const std::vector<ComputeShare>& on_host,
                             std::size_t me);
 
