@@ -30,6 +30,7 @@ enum class Purpose : std::uint8_t {
   classifier = 10,  ///< everything random in the evaluation's classifier
   test = 11,
   heldout_sigma = 12,  ///< noise levels of held-out losses
+  augmentation = 13,   ///< crops and changes of training images
 };
 
 /// The part of the coordinates that is fixed for a stream of numbers.
