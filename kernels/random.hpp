@@ -31,6 +31,7 @@ enum class Purpose : std::uint8_t {
   test = 11,
   heldout_sigma = 12,  ///< noise levels of held-out losses
   augmentation = 13,   ///< crops and changes of training images
+  partition = 14,      ///< draws by which a partition is computed
 };
 
 /// The part of the coordinates that is fixed for a stream of numbers.

@@ -1,0 +1,144 @@
+#include "blocks/noise/equal_information.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+#include <string>
+
+#include "kernels/error.hpp"
+#include "kernels/random.hpp"
+
+namespace blocktrain::blocks {
+namespace {
+
+using kernels::Purpose;
+using kernels::random_words;
+using kernels::uniform_open;
+
+constexpr int kLevels = 129;
+
+/// Frequencies as logarithms that sum to 1; classes that never come up get minus infinity.
+std::vector<double> log_frequencies(const ClassTable& table) {
+  const auto classes = static_cast<std::size_t>(table.classes);
+  std::vector<double> logs(classes, -std::log(static_cast<double>(table.classes)));
+  if (table.frequencies.empty()) return logs;
+  BLOCKTRAIN_EXPECTS(table.frequencies.size() == classes);
+  double sum = 0;
+  for (const double f : table.frequencies) sum += f;
+  for (std::size_t v = 0; v < classes; ++v) logs[v] = std::log(table.frequencies[v] / sum);
+  return logs;
+}
+
+/// What a draw of (y, eps) gives each class: z.E_v / sigma^2 = overlap[v] / sigma^2 + noise[v] / sigma.
+struct Draw {
+  std::vector<double> overlap;  ///< E_y . E_v
+  std::vector<double> noise;    ///< eps . E_v
+};
+
+double dot(const float* a, const double* b, std::int64_t n) {
+  double sum = 0;
+  for (std::int64_t i = 0; i < n; ++i) sum += static_cast<double>(a[i]) * b[i];
+  return sum;
+}
+
+Draw draw(const ClassTable& table, const std::vector<double>& cumulative, const kernels::RandomKey& key,
+          std::uint32_t sample) {
+  const double u = uniform_open(random_words(key, 0, sample, 0)[0]) * cumulative.back();
+  const auto found = std::ranges::lower_bound(cumulative, u) - cumulative.begin();
+  const std::int64_t y = std::min<std::int64_t>(found, table.classes - 1);
+  std::vector<double> target(static_cast<std::size_t>(table.width)), eps(static_cast<std::size_t>(table.width));
+  for (std::int64_t i = 0; i < table.width; ++i) {
+    target[static_cast<std::size_t>(i)] = table.rows[static_cast<std::size_t>(y * table.width + i)];
+    // Box-Muller; group 0 has drawn the class.
+    const auto words = random_words(key, 0, sample, 1 + static_cast<std::uint32_t>(i));
+    eps[static_cast<std::size_t>(i)] =
+        std::sqrt(-2 * std::log(uniform_open(words[0]))) * std::cos(2 * std::numbers::pi * uniform_open(words[1]));
+  }
+  Draw d;
+  for (std::int64_t v = 0; v < table.classes; ++v) {
+    const float* row = table.rows.data() + v * table.width;
+    d.overlap.push_back(dot(row, target.data(), table.width));
+    d.noise.push_back(dot(row, eps.data(), table.width));
+  }
+  return d;
+}
+
+/// Entropy of softmax(logits), whose largest finite one is `highest`.
+double entropy(std::span<const double> logits, double highest) {
+  double sum = 0, weighted = 0;
+  for (const double logit : logits) {
+    const double below = logit - highest, weight = std::exp(below);
+    if (weight == 0) continue;
+    sum += weight;
+    weighted += weight * below;
+  }
+  return std::log(sum) - weighted / sum;
+}
+
+}  // namespace
+
+double InformationCurve::sigma_at(double nats) const {
+  const auto above = std::ranges::lower_bound(entropy, nats);
+  if (above == entropy.begin()) return std::exp(log_sigma.front());
+  if (above == entropy.end()) return std::exp(log_sigma.back());
+  const auto i = static_cast<std::size_t>(above - entropy.begin());
+  const double part = (nats - entropy[i - 1]) / (entropy[i] - entropy[i - 1]);
+  return std::exp(log_sigma[i - 1] + part * (log_sigma[i] - log_sigma[i - 1]));
+}
+
+double InformationCurve::entropy_at(double sigma) const {
+  const double at = std::log(sigma);
+  const auto above = std::ranges::lower_bound(log_sigma, at);
+  if (above == log_sigma.begin()) return entropy.front();
+  if (above == log_sigma.end()) return entropy.back();
+  const auto i = static_cast<std::size_t>(above - log_sigma.begin());
+  const double part = (at - log_sigma[i - 1]) / (log_sigma[i] - log_sigma[i - 1]);
+  return entropy[i - 1] + part * (entropy[i] - entropy[i - 1]);
+}
+
+InformationCurve information_curve(const ClassTable& table, double sigma_min, double sigma_max, std::uint64_t seed) {
+  BLOCKTRAIN_EXPECTS(table.classes >= 2 && table.width >= 1);
+  BLOCKTRAIN_EXPECTS(static_cast<std::int64_t>(table.rows.size()) == table.classes * table.width);
+  BLOCKTRAIN_EXPECTS(0 < sigma_min && sigma_min < sigma_max);
+  const std::vector<double> prior = log_frequencies(table);
+  std::vector<double> cumulative;
+  double sum = 0;
+  for (const double p : prior) cumulative.push_back(sum += std::exp(p));
+
+  InformationCurve curve;
+  const double from = std::log(sigma_min), to = std::log(sigma_max);
+  for (int i = 0; i < kLevels; ++i) curve.log_sigma.push_back(from + (to - from) * i / (kLevels - 1));
+  curve.entropy.assign(kLevels, 0);
+  const std::int64_t draws = std::clamp<std::int64_t>((std::int64_t{1} << 22) / table.classes, 64, 4096);
+  const kernels::RandomKey key{seed, Purpose::partition};
+  std::vector<double> logits(static_cast<std::size_t>(table.classes));
+  for (std::int64_t sample = 0; sample < draws; ++sample) {
+    const Draw d = draw(table, cumulative, key, static_cast<std::uint32_t>(sample));
+    for (std::size_t level = 0; level < kLevels; ++level) {
+      const double over = std::exp(-curve.log_sigma[level]);
+      for (std::size_t v = 0; v < logits.size(); ++v) logits[v] = (d.overlap[v] * over + d.noise[v]) * over + prior[v];
+      curve.entropy[level] += entropy(logits, *std::ranges::max_element(logits)) / static_cast<double>(draws);
+    }
+  }
+  // More noise tells less; what goes against it is the error of the mean.
+  for (std::size_t i = 1; i < kLevels; ++i) curve.entropy[i] = std::max(curve.entropy[i], curve.entropy[i - 1]);
+  return curve;
+}
+
+std::vector<double> equal_information_edges(const InformationCurve& curve, int count) {
+  BLOCKTRAIN_EXPECTS(count >= 1 && curve.entropy.size() == curve.log_sigma.size() && curve.entropy.size() >= 2);
+  const double low = curve.entropy.front(), high = curve.entropy.back();
+  std::vector<double> edges = {std::exp(curve.log_sigma.back())};
+  for (int b = 1; b < count; ++b) edges.push_back(curve.sigma_at(high - (high - low) * b / count));
+  edges.push_back(std::exp(curve.log_sigma.front()));
+  for (std::size_t i = 1; i < edges.size(); ++i) {
+    if (edges[i] < edges[i - 1]) continue;
+    throw InputError("noise.partition equal_information cannot cut the noise from " + std::to_string(edges.back()) +
+                     " to " + std::to_string(edges.front()) + " into " + std::to_string(count) + " blocks: blocks " +
+                     std::to_string(i - 1) + " and " + std::to_string(i) +
+                     " would meet at its end; take fewer blocks, or a range in which noise hides more of the target");
+  }
+  return edges;
+}
+
+}  // namespace blocktrain::blocks
