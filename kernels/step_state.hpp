@@ -36,7 +36,11 @@ enum class SigmaCoordinate : std::int32_t {
   normal = 0,     ///< CDF of the log-normal: log sigma ~ N(p_mean, p_std^2) restricted to the interval
   log_sigma = 1,  ///< uniform in log sigma
   sigma = 2,      ///< uniform in sigma
+  table = 3,      ///< uniform in a coordinate that is known at points: SigmaInterval::log_sigma
 };
+
+/// Points of a tabulated coordinate within an interval, the ends among them.
+inline constexpr std::int32_t sigma_table_points = 33;
 
 /// The noise interval [lo, hi] of a block with what a device needs to draw from it. Double throughout.
 /// Built by blocks/noise_schedule.hpp.
@@ -47,6 +51,8 @@ struct SigmaInterval {
   double cdf_lo = 0, cdf_hi = 1;    ///< lower-tail probability at lo and hi (coordinate normal)
   double tail_lo = 1, tail_hi = 0;  ///< upper-tail probability, exact where cdf rounds to 1
   double at_hi_fraction = 0;        ///< share of draws that are exactly hi (noise.sigma_max_fraction)
+  /// ln sigma at equal steps of the coordinate from lo to hi, straight lines between (coordinate table).
+  double log_sigma[sigma_table_points] = {};
 };
 
 }  // namespace blocktrain::kernels

@@ -11,6 +11,13 @@ __device__ double draw(const SigmaInterval& interval, double u) {
     const double low = log(interval.lo);
     return exp(low + u * (log(interval.hi) - low));
   }
+  if (interval.coordinate == SigmaCoordinate::table) {
+    const double place = u * (sigma_table_points - 1);
+    std::int32_t i = static_cast<std::int32_t>(place);
+    if (i > sigma_table_points - 2) i = sigma_table_points - 2;
+    const double low = interval.log_sigma[i], high = interval.log_sigma[i + 1];
+    return exp(low + (place - i) * (high - low));
+  }
   // In the upper half the tail probability has the digits that the lower one has lost to rounding near 1.
   const double lower = interval.cdf_lo + u * (interval.cdf_hi - interval.cdf_lo);
   const double z = lower <= 0.5 ? normcdfinv(lower)

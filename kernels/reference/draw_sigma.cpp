@@ -26,6 +26,14 @@ double draw(const SigmaInterval& interval, double u) {
       return interval.lo + u * (interval.hi - interval.lo);
     case SigmaCoordinate::log_sigma:
       return std::exp(std::log(interval.lo) + u * (std::log(interval.hi) - std::log(interval.lo)));
+    case SigmaCoordinate::table: {
+      // The piece that u falls into, found by looking at each.
+      constexpr double pieces = sigma_table_points - 1;
+      int i = 0;
+      while (i < sigma_table_points - 2 && (i + 1) / pieces <= u) ++i;
+      const double part = u * pieces - i;
+      return std::exp((1 - part) * interval.log_sigma[i] + part * interval.log_sigma[i + 1]);
+    }
     case SigmaCoordinate::normal: {
       // The same point seen from both ends; the smaller probability is the precise one.
       const double lower = (1 - u) * interval.cdf_lo + u * interval.cdf_hi;

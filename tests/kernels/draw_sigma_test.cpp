@@ -25,6 +25,11 @@ SigmaInterval interval(double lo, double hi, SigmaCoordinate coordinate, double 
   i.cdf_hi = normal_cdf(z(hi));
   i.tail_lo = normal_cdf(-z(lo));
   i.tail_hi = normal_cdf(-z(hi));
+  // A coordinate of its own: the cube of the way in ln sigma.
+  for (int point = 0; point < sigma_table_points; ++point) {
+    const double part = std::cbrt(point / (sigma_table_points - 1.0));
+    i.log_sigma[point] = std::log(lo) + part * (std::log(hi) - std::log(lo));
+  }
   return i;
 }
 
@@ -36,6 +41,13 @@ double cdf(const SigmaInterval& i, SigmaCoordinate coordinate, double sigma) {
       return part(sigma, i.lo, i.hi);
     case SigmaCoordinate::log_sigma:
       return part(std::log(sigma), std::log(i.lo), std::log(i.hi));
+    case SigmaCoordinate::table: {
+      // Between two points the coordinate grows with ln sigma.
+      const auto above = std::upper_bound(i.log_sigma + 1, i.log_sigma + sigma_table_points - 1, std::log(sigma));
+      const double from = above[-1], to = *above;
+      return (static_cast<double>(above - i.log_sigma) - 1 + (std::log(sigma) - from) / (to - from)) /
+             (sigma_table_points - 1);
+    }
     case SigmaCoordinate::normal:
       return part(normal_cdf((std::log(sigma) - i.p_mean) / i.p_std), i.cdf_lo, i.cdf_hi);
   }
@@ -51,7 +63,7 @@ std::vector<double> draw(Ops& ops, const SigmaInterval& i, std::int64_t n = draw
 }
 
 const std::vector<SigmaCoordinate> coordinates{SigmaCoordinate::normal, SigmaCoordinate::log_sigma,
-                                               SigmaCoordinate::sigma};
+                                               SigmaCoordinate::sigma, SigmaCoordinate::table};
 
 /// Blocks of the usual four, the whole range, and intervals so far out that the CDF, or the tail, is 1 in double.
 std::vector<SigmaInterval> intervals() {
