@@ -33,6 +33,14 @@ enum class GradientWrite : std::uint8_t {
   replace,  ///< the new one takes its place, which may hold anything
 };
 
+/// Numbers that follow from a noise level (method: section 1, preconditioning; section 6, analytic evidence).
+enum class LevelFactor : std::uint8_t {
+  input,     ///< c_in = 1 / sqrt(s^2 + sd^2)
+  skip,      ///< c_skip = sd^2 / (s^2 + sd^2)
+  output,    ///< c_out = s sd / sqrt(s^2 + sd^2)
+  evidence,  ///< 1 / s^2
+};
+
 /// Elements [begin, end) of a flat tensor.
 struct ElementRange {
   std::int64_t begin = 0, end = 0;
@@ -181,6 +189,25 @@ class Ops {
   /// empty; dlogits may alias logits. label[N] int32.
   virtual void cross_entropy(const Tensor& loss, const Tensor& dlogits, const Tensor& logits, const Tensor& label,
                              double loss_scale) = 0;
+
+  // ---- classes as targets (method: section 1, discrete targets) -------------------------------------------
+  /// out[r] = table[r] / |table[r]|, norm[r] = |table[r]| (Euclidean); out, table [R,C] and norm [R] of
+  /// precise(dtype()). A row of zeros gives zeros.
+  virtual void normalise_rows(const Tensor& out, const Tensor& norm, const Tensor& table) = 0;
+  /// Gradient of normalise_rows: adds (dout - out * (out . dout)) / norm[r] into dtable; nothing for a row of zeros.
+  virtual void normalise_rows_backward(const Tensor& dtable, const Tensor& dout, const Tensor& out,
+                                       const Tensor& norm) = 0;
+  /// out[n] = factor(sigma[n]) * x[n], or out += with `accumulate`. x [N,P] of precise(dtype()); out [N,P] of that or
+  /// of dtype(); out may alias x where their types agree.
+  virtual void scale_by_level(const Tensor& out, const Tensor& x, const Tensor& sigma, LevelFactor factor,
+                              double sigma_data, bool accumulate) = 0;
+  /// p[n] = softmax(logits[n]), [N,V] of precise(dtype()); p may alias logits.
+  virtual void softmax(const Tensor& p, const Tensor& logits) = 0;
+  /// out[n,e] = x[n,e] / (1 - p), or 0 with probability p, for sample first_sample + n of the global batch at
+  /// state->step: where uniform_open(word e % 4 of group e / 4) < p, e counted through the row. Its own gradient, with
+  /// the same key. out may alias x; 0 <= p < 1.
+  virtual void dropout(const Tensor& out, const Tensor& x, double p, const RandomKey& key, const StepState* state,
+                       std::uint32_t first_sample) = 0;
 
   // ---- optimizer ----------------------------------------------------------------------------------------
   /// state->gradient_square_sum += sum of x^2, added up in double in a fixed order.

@@ -32,6 +32,7 @@ enum class Purpose : std::uint8_t {
   heldout_sigma = 12,  ///< noise levels of held-out losses
   augmentation = 13,   ///< crops and changes of training images
   partition = 14,      ///< draws by which a partition is computed
+  dropout = 15,        ///< masks of a network's dropout; block: 4 * layer + place in it
 };
 
 /// The part of the coordinates that is fixed for a stream of numbers.

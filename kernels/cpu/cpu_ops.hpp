@@ -65,6 +65,14 @@ class CpuOps final : public Ops {
   void add_losses(StepState* state, const Tensor& loss, const Tensor& mse) override;
   void cross_entropy(const Tensor& loss, const Tensor& dlogits, const Tensor& logits, const Tensor& label,
                      double loss_scale) override;
+  void normalise_rows(const Tensor& out, const Tensor& norm, const Tensor& table) override;
+  void normalise_rows_backward(const Tensor& dtable, const Tensor& dout, const Tensor& out,
+                               const Tensor& norm) override;
+  void scale_by_level(const Tensor& out, const Tensor& x, const Tensor& sigma, LevelFactor factor, double sigma_data,
+                      bool accumulate) override;
+  void softmax(const Tensor& p, const Tensor& logits) override;
+  void dropout(const Tensor& out, const Tensor& x, double p, const RandomKey& key, const StepState* state,
+               std::uint32_t first_sample) override;
   void sum_squares(StepState* state, const Tensor& x) override;
   void clip_gradient(StepState* state) override;
   void adamw(const Tensor& p, const Tensor& m, const Tensor& v, const Tensor& working, const Tensor& g,

@@ -1,0 +1,20 @@
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/reference/index.hpp"
+#include "kernels/reference/reference_ops.hpp"
+
+namespace blocktrain::kernels {
+using namespace reference;
+
+void ReferenceOps::softmax(const Tensor& p, const Tensor& logits) {
+  BLOCKTRAIN_EXPECTS(same_rows(p, logits) && logits.row_size() >= 1);
+  for (Index n = 0; n < logits.shape[0]; ++n) {
+    double largest = at(logits, n, 0), sum = 0;
+    for (Index v = 0; v < logits.row_size(); ++v) largest = std::max(largest, at(logits, n, v));
+    for (Index v = 0; v < logits.row_size(); ++v) sum += std::exp(at(logits, n, v) - largest);
+    for (Index v = 0; v < logits.row_size(); ++v) at(p, n, v) = std::exp(at(logits, n, v) - largest) / sum;
+  }
+}
+
+}  // namespace blocktrain::kernels
