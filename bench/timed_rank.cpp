@@ -7,7 +7,7 @@
 #include "bench/device_memory.hpp"
 #include "blocks/parameters.hpp"
 #include "trainer/data/batch_loader.hpp"
-#include "trainer/run/learning_rate.hpp"
+#include "trainer/plan/learning_rate.hpp"
 
 namespace blocktrain::bench {
 

@@ -19,10 +19,10 @@
 #include "trainer/config/config.hpp"
 #include "trainer/config/option.hpp"
 #include "trainer/config/suggest.hpp"
-#include "trainer/run/exit_status.hpp"
-#include "trainer/run/output.hpp"
-#include "trainer/run/threads.hpp"
-#include "trainer/version.hpp"
+#include "trainer/support/exit_status.hpp"
+#include "trainer/support/output.hpp"
+#include "trainer/support/threads.hpp"
+#include "trainer/support/version.hpp"
 
 namespace {
 

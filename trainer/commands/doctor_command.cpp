@@ -16,10 +16,10 @@
 #include "trainer/ledger/energy/host_sensors.hpp"
 #include "trainer/ledger/energy/nvml_session.hpp"
 #include "trainer/ledger/ledger.hpp"
-#include "trainer/run/control_groups.hpp"
-#include "trainer/run/threads.hpp"
-#include "trainer/run/units.hpp"
-#include "trainer/version.hpp"
+#include "trainer/support/control_groups.hpp"
+#include "trainer/support/threads.hpp"
+#include "trainer/support/units.hpp"
+#include "trainer/support/version.hpp"
 
 namespace blocktrain::trainer {
 namespace {

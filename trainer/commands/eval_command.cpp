@@ -13,15 +13,15 @@
 #include "kernels/error.hpp"
 #include "trainer/commands/commands.hpp"
 #include "trainer/commands/under_mpi.hpp"
-#include "trainer/eval/eval_file.hpp"
-#include "trainer/eval/eval_table.hpp"
-#include "trainer/eval/evaluation.hpp"
-#include "trainer/eval/lapack.hpp"
-#include "trainer/eval/whole_file.hpp"
 #include "trainer/ledger/ledger.hpp"
-#include "trainer/run/output.hpp"
-#include "trainer/run/run_folder.hpp"
-#include "trainer/run/terminal.hpp"
+#include "trainer/run_folder/run_folder.hpp"
+#include "trainer/support/output.hpp"
+#include "trainer/support/terminal.hpp"
+#include "trainer/support/whole_file.hpp"
+#include "trainer/tasks/images/eval_file.hpp"
+#include "trainer/tasks/images/eval_table.hpp"
+#include "trainer/tasks/images/evaluation.hpp"
+#include "trainer/tasks/images/lapack.hpp"
 
 namespace blocktrain::trainer {
 namespace {

@@ -7,8 +7,8 @@
 #include "trainer/commands/commands.hpp"
 #include "trainer/eval/trained_network.hpp"
 #include "trainer/export/network_export.hpp"
-#include "trainer/run/output.hpp"
-#include "trainer/run/units.hpp"
+#include "trainer/support/output.hpp"
+#include "trainer/support/units.hpp"
 
 namespace blocktrain::trainer {
 

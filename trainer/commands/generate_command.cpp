@@ -14,13 +14,13 @@
 #include "trainer/commands/under_mpi.hpp"
 #include "trainer/config/suggest.hpp"
 #include "trainer/data/batch.hpp"
-#include "trainer/eval/image_generator.hpp"
-#include "trainer/eval/picture.hpp"
 #include "trainer/eval/trained_network.hpp"
-#include "trainer/eval/whole_file.hpp"
-#include "trainer/run/output.hpp"
-#include "trainer/run/units.hpp"
-#include "trainer/version.hpp"
+#include "trainer/support/output.hpp"
+#include "trainer/support/units.hpp"
+#include "trainer/support/version.hpp"
+#include "trainer/support/whole_file.hpp"
+#include "trainer/tasks/images/image_generator.hpp"
+#include "trainer/tasks/images/picture.hpp"
 
 namespace blocktrain::trainer {
 namespace {

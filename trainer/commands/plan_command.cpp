@@ -8,14 +8,14 @@
 
 #include "kernels/gpu_scratch.hpp"
 #include "trainer/commands/commands.hpp"
-#include "trainer/data/data_probe.hpp"
-#include "trainer/data/dataset_files.hpp"
-#include "trainer/run/compute_device.hpp"
-#include "trainer/run/data_facts.hpp"
-#include "trainer/run/output.hpp"
-#include "trainer/run/plan.hpp"
-#include "trainer/run/step_probe.hpp"
-#include "trainer/run/units.hpp"
+#include "trainer/data/data_facts.hpp"
+#include "trainer/plan/compute_device.hpp"
+#include "trainer/plan/plan.hpp"
+#include "trainer/support/output.hpp"
+#include "trainer/support/units.hpp"
+#include "trainer/tasks/images/data_probe.hpp"
+#include "trainer/tasks/images/dataset_files.hpp"
+#include "trainer/worker/step_probe.hpp"
 
 namespace blocktrain::trainer {
 namespace {

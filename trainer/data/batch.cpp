@@ -1,7 +1,7 @@
 #include "trainer/data/batch.hpp"
 
 #include "kernels/random.hpp"
-#include "trainer/data/pixels.hpp"
+#include "trainer/tasks/images/pixels.hpp"
 
 namespace blocktrain::trainer {
 

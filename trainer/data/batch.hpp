@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "kernels/arena.hpp"
-#include "trainer/data/image_dataset.hpp"
+#include "trainer/tasks/images/image_dataset.hpp"
 
 namespace blocktrain::trainer {
 

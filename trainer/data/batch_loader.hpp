@@ -9,9 +9,9 @@
 
 #include "kernels/arena.hpp"
 #include "trainer/data/batch.hpp"
-#include "trainer/data/image_dataset.hpp"
 #include "trainer/data/prefetcher.hpp"
 #include "trainer/data/sample_order.hpp"
+#include "trainer/tasks/images/image_dataset.hpp"
 
 namespace blocktrain::trainer {
 

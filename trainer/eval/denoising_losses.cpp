@@ -7,8 +7,8 @@
 
 #include "kernels/error.hpp"
 #include "trainer/data/batch.hpp"
-#include "trainer/eval/image_features.hpp"
-#include "trainer/run/network.hpp"
+#include "trainer/plan/network.hpp"
+#include "trainer/tasks/images/image_features.hpp"
 
 namespace blocktrain::trainer {
 namespace {

@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "blocks/noise_schedule.hpp"
-#include "trainer/data/image_dataset.hpp"
 #include "trainer/eval/report_progress.hpp"
 #include "trainer/eval/trained_network.hpp"
+#include "trainer/tasks/images/image_dataset.hpp"
 
 namespace blocktrain::trainer {
 

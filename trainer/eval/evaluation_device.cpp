@@ -7,10 +7,10 @@
 
 #include "comm/host.hpp"
 #include "kernels/error.hpp"
-#include "trainer/run/compute_device.hpp"
-#include "trainer/run/network.hpp"
-#include "trainer/run/threads.hpp"
-#include "trainer/run/units.hpp"
+#include "trainer/plan/compute_device.hpp"
+#include "trainer/plan/network.hpp"
+#include "trainer/support/threads.hpp"
+#include "trainer/support/units.hpp"
 
 namespace blocktrain::trainer {
 

@@ -10,8 +10,8 @@
 #include "kernels/device.hpp"
 #include "trainer/config/config.hpp"
 #include "trainer/eval/evaluation_ranks.hpp"
-#include "trainer/run/memory_check.hpp"
-#include "trainer/run/threads.hpp"
+#include "trainer/plan/memory_check.hpp"
+#include "trainer/support/threads.hpp"
 
 namespace blocktrain::trainer {
 

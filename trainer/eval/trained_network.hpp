@@ -20,10 +20,10 @@
 #include "kernels/device.hpp"
 #include "kernels/ops.hpp"
 #include "trainer/config/config.hpp"
-#include "trainer/data/image_dataset.hpp"
+#include "trainer/data/data_facts.hpp"
 #include "trainer/eval/evaluation_ranks.hpp"
-#include "trainer/run/data_facts.hpp"
-#include "trainer/run/threads.hpp"
+#include "trainer/support/threads.hpp"
+#include "trainer/tasks/images/image_dataset.hpp"
 
 namespace blocktrain::trainer {
 

@@ -9,10 +9,10 @@
 
 #include "blocks/parameters.hpp"
 #include "kernels/error.hpp"
-#include "trainer/eval/whole_file.hpp"
 #include "trainer/export/loader_source.hpp"
 #include "trainer/export/reference_batch.hpp"
-#include "trainer/version.hpp"
+#include "trainer/support/version.hpp"
+#include "trainer/support/whole_file.hpp"
 
 namespace blocktrain::trainer {
 namespace {

@@ -7,7 +7,7 @@
 
 #include "tests/trainer/checkpoint/support.hpp"
 #include "trainer/checkpoint/hdf5_file.hpp"
-#include "trainer/checkpoint/sha256.hpp"
+#include "trainer/support/sha256.hpp"
 
 namespace blocktrain::trainer {
 namespace {

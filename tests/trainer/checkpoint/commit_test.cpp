@@ -11,8 +11,8 @@
 #include <future>
 
 #include "tests/trainer/checkpoint/support.hpp"
-#include "trainer/checkpoint/durable_file.hpp"
-#include "trainer/checkpoint/sha256.hpp"
+#include "trainer/support/durable_file.hpp"
+#include "trainer/support/sha256.hpp"
 
 namespace blocktrain::trainer {
 namespace {

@@ -5,10 +5,10 @@
 #include <atomic>
 
 #include "kernels/arena.hpp"
-#include "tests/trainer/data/counting_new.hpp"
-#include "tests/trainer/data/support.hpp"
+#include "tests/support/counting_new.hpp"
+#include "tests/trainer/tasks/images/support.hpp"
 #include "trainer/data/batch_loader.hpp"
-#include "trainer/data/pixels.hpp"
+#include "trainer/tasks/images/pixels.hpp"
 
 namespace blocktrain::trainer {
 using namespace test;

@@ -8,11 +8,11 @@
 #include <utility>
 
 #include "comm/local/local_world.hpp"
+#include "tests/support/needs_gpu.hpp"
 #include "tests/trainer/eval/support.hpp"
-#include "tests/trainer/run/needs_gpu.hpp"
 #include "trainer/commands/commands.hpp"
 #include "trainer/eval/denoising_losses.hpp"
-#include "trainer/eval/image_generator.hpp"
+#include "trainer/tasks/images/image_generator.hpp"
 
 namespace blocktrain::trainer {
 using namespace testing;

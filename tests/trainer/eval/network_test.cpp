@@ -9,8 +9,8 @@
 #include "blocks/parameters.hpp"
 #include "tests/trainer/eval/support.hpp"
 #include "trainer/checkpoint/block_file.hpp"
-#include "trainer/eval/image_generator.hpp"
 #include "trainer/eval/trained_network.hpp"
+#include "trainer/tasks/images/image_generator.hpp"
 
 namespace blocktrain::trainer {
 using namespace testing;

@@ -12,13 +12,13 @@
 #include <utility>
 
 #include "comm/local/local_world.hpp"
+#include "tests/pretended_gpu/pretend_gpu.hpp"
 #include "tests/trainer/eval/support.hpp"
-#include "tests/trainer/run/pretend_gpu.hpp"
-#include "trainer/eval/eval_file.hpp"
-#include "trainer/eval/evaluation.hpp"
 #include "trainer/eval/evaluation_device.hpp"
-#include "trainer/eval/image_generator.hpp"
-#include "trainer/run/exit_status.hpp"
+#include "trainer/support/exit_status.hpp"
+#include "trainer/tasks/images/eval_file.hpp"
+#include "trainer/tasks/images/evaluation.hpp"
+#include "trainer/tasks/images/image_generator.hpp"
 
 namespace blocktrain::trainer {
 using namespace testing;

@@ -11,7 +11,7 @@
 #include "trainer/checkpoint/manifest_writer.hpp"
 #include "trainer/config/experiment.hpp"
 #include "trainer/eval/trained_network.hpp"
-#include "trainer/run/run_folder.hpp"
+#include "trainer/run_folder/run_folder.hpp"
 
 namespace blocktrain::trainer::testing {
 namespace {

@@ -12,7 +12,7 @@
 #include "blocks/parameters.hpp"
 #include "kernels/error.hpp"
 #include "tests/trainer/export/support.hpp"
-#include "tests/trainer/run/support.hpp"
+#include "tests/trainer/train/support.hpp"
 #include "trainer/export/loader_source.hpp"
 #include "trainer/export/network_export.hpp"
 

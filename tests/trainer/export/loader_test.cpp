@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "tests/trainer/export/support.hpp"
-#include "tests/trainer/run/support.hpp"
+#include "tests/trainer/train/support.hpp"
 #include "trainer/export/network_export.hpp"
 
 namespace blocktrain::trainer {

@@ -1,0 +1,73 @@
+#include "trainer/tasks/images/lapack.hpp"
+
+#include <dlfcn.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <string>
+
+#include "kernels/error.hpp"
+#include "trainer/support/threads.hpp"
+
+namespace blocktrain::trainer {
+namespace {
+
+/// OpenBLAS takes buffers as it is loaded and used, and where the system refuses them some versions wait without end.
+void require_address_space() {
+  constexpr std::uint64_t needed = std::uint64_t{512} << 20;
+  rlimit limit{};
+  if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return;
+  std::uint64_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages;
+  const std::uint64_t taken = pages * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+  if (taken + needed <= limit.rlim_cur) return;
+  throw RunError("OpenBLAS, which the Frechet distance is computed with, needs 512 MiB of address space besides the " +
+                 std::to_string(taken >> 20) + " MiB that are taken, and the limit is " +
+                 std::to_string(limit.rlim_cur >> 20) + " MiB: raise it (ulimit -v)");
+}
+
+void* open_openblas() {
+  require_address_space();
+  if (setenv("OPENBLAS_NUM_THREADS", "1", 1) != 0) {
+    throw_library_error("setenv", __FILE__, __LINE__, std::strerror(errno));
+  }
+  std::string why;
+  // Where the loader looks, then where the build found it.
+  for (const char* name : {"libopenblas.so.0", BLOCKTRAIN_OPENBLAS}) {
+    if (void* library = dlopen(name, RTLD_NOW | RTLD_LOCAL)) {
+      use_cpus_at_start();  // one that is built with OpenMP may have bound this thread
+      return library;
+    }
+    const char* said = dlerror();
+    if (why.empty() && said != nullptr) why = said;
+  }
+  throw RunError("OpenBLAS, which the Frechet distance is computed with, cannot be loaded: " + why +
+                 " (Debian: libopenblas0)");
+}
+
+template <class Function>
+void find(void* library, const char* name, Function*& function) {
+  function = reinterpret_cast<Function*>(dlsym(library, name));
+  if (function == nullptr) throw RunError(std::string("OpenBLAS here has no LAPACK in it: no ") + name);
+}
+
+}  // namespace
+
+const Lapack& lapack() {
+  static const Lapack functions = [] {
+    void* const library = open_openblas();  // never closed
+    Lapack l{};
+    find(library, "dsyev_", l.dsyev);
+    find(library, "dsyrk_", l.dsyrk);
+    find(library, "dgemm_", l.dgemm);
+    return l;
+  }();
+  return functions;
+}
+
+}  // namespace blocktrain::trainer
