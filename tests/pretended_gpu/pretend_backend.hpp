@@ -9,13 +9,8 @@
 #include <utility>
 #include <vector>
 
-<<<<<<<< HEAD:tests/pretended_gpu/pretend_ops.hpp
-#include "kernels/ops.hpp"
-#include "tests/pretended_gpu/pretend_memory.hpp"
-========
 #include "kernels/backend.hpp"
-#include "tests/trainer/run/pretend_memory.hpp"
->>>>>>>> kernels:tests/trainer/train/pretend_backend.hpp
+#include "tests/pretended_gpu/pretend_memory.hpp"
 
 namespace blocktrain::trainer::testing {
 
