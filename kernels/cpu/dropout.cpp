@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "kernels/cpu/cpu_ops.hpp"
+#include "kernels/cpu/cpu_backend.hpp"
 #include "kernels/cpu/parallel.hpp"
 #include "kernels/cpu/philox_lanes.hpp"
 
@@ -14,10 +14,9 @@ constexpr std::int64_t piece_elements = 64 * block_elements;
 
 }  // namespace
 
-void CpuOps::dropout(const Tensor& out, const Tensor& x, double p, const RandomKey& key, const StepState* state,
-                     std::uint32_t first_sample) {
+void CpuBackend::dropout(const Tensor& out, const Tensor& x, double p, const RandomKey& key, const StepState* state,
+                         std::uint32_t first_sample) {
   const std::int64_t rows = x.dim(0), columns = x.row_size();
-  BLOCKTRAIN_EXPECTS(out.contiguous() && x.contiguous() && out.size() == x.size() && p >= 0 && p < 1);
   float* const to = out.as<float>();
   const float* const from = x.as<float>();
   const float scale = static_cast<float>(1 / (1 - p));

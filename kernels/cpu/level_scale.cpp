@@ -1,6 +1,6 @@
 #include <cmath>
 
-#include "kernels/cpu/cpu_ops.hpp"
+#include "kernels/cpu/cpu_backend.hpp"
 #include "kernels/cpu/parallel.hpp"
 
 namespace blocktrain::kernels {
@@ -17,11 +17,9 @@ double factor_at(LevelFactor factor, double sigma, double sigma_data) {
 
 }  // namespace
 
-void CpuOps::scale_by_level(const Tensor& out, const Tensor& x, const Tensor& sigma, LevelFactor factor,
-                            double sigma_data, bool accumulate) {
+void CpuBackend::scale_by_level(const Tensor& out, const Tensor& x, const Tensor& sigma, LevelFactor factor,
+                                double sigma_data, bool accumulate) {
   const std::int64_t samples = x.dim(0), size = x.row_size();
-  BLOCKTRAIN_EXPECTS(out.contiguous() && x.contiguous() && sigma.contiguous());
-  BLOCKTRAIN_EXPECTS(out.size() == x.size() && sigma.size() == samples);
   float* const to = out.as<float>();
   const float *const from = x.as<float>(), *const levels = sigma.as<float>();
   parallel_for(threads_, samples, [=](std::int64_t n) {

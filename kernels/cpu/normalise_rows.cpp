@@ -1,6 +1,6 @@
 #include <cmath>
 
-#include "kernels/cpu/cpu_ops.hpp"
+#include "kernels/cpu/cpu_backend.hpp"
 #include "kernels/cpu/parallel.hpp"
 
 namespace blocktrain::kernels {
@@ -15,10 +15,8 @@ float dot(const float* a, const float* b, std::int64_t n) {
 
 }  // namespace
 
-void CpuOps::normalise_rows(const Tensor& out, const Tensor& norm, const Tensor& table) {
+void CpuBackend::normalise_rows(const Tensor& out, const Tensor& norm, const Tensor& table) {
   const std::int64_t rows = table.dim(0), width = table.row_size();
-  BLOCKTRAIN_EXPECTS(out.contiguous() && norm.contiguous() && table.contiguous());
-  BLOCKTRAIN_EXPECTS(out.size() == table.size() && norm.size() == rows);
   float *const to = out.as<float>(), *const norms = norm.as<float>();
   const float* const from = table.as<float>();
   parallel_ranges(threads_, rows, rows_per_piece(width), [=](std::int64_t begin, std::int64_t end) {
@@ -32,10 +30,9 @@ void CpuOps::normalise_rows(const Tensor& out, const Tensor& norm, const Tensor&
   });
 }
 
-void CpuOps::normalise_rows_backward(const Tensor& dtable, const Tensor& dout, const Tensor& out, const Tensor& norm) {
+void CpuBackend::normalise_rows_backward(const Tensor& dtable, const Tensor& dout, const Tensor& out,
+                                         const Tensor& norm) {
   const std::int64_t rows = out.dim(0), width = out.row_size();
-  BLOCKTRAIN_EXPECTS(dtable.contiguous() && dout.contiguous() && out.contiguous() && norm.contiguous());
-  BLOCKTRAIN_EXPECTS(dtable.size() == out.size() && dout.size() == out.size() && norm.size() == rows);
   float* const to = dtable.as<float>();
   const float *const d = dout.as<float>(), *const unit = out.as<float>(), *const norms = norm.as<float>();
   parallel_ranges(threads_, rows, rows_per_piece(width), [=](std::int64_t begin, std::int64_t end) {

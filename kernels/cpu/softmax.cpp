@@ -1,15 +1,14 @@
 #include <algorithm>
 #include <cmath>
 
-#include "kernels/cpu/cpu_ops.hpp"
+#include "kernels/cpu/cpu_backend.hpp"
 #include "kernels/cpu/parallel.hpp"
 #include "kernels/cpu/vector_math.hpp"
 
 namespace blocktrain::kernels {
 
-void CpuOps::softmax(const Tensor& p, const Tensor& logits) {
+void CpuBackend::softmax(const Tensor& p, const Tensor& logits) {
   const std::int64_t samples = logits.dim(0), classes = logits.row_size();
-  BLOCKTRAIN_EXPECTS(p.contiguous() && logits.contiguous() && p.size() == logits.size() && classes >= 1);
   float* const out = p.as<float>();
   const float* const in = logits.as<float>();
   parallel_ranges(threads_, samples, rows_per_piece(classes), [=](std::int64_t begin, std::int64_t end) {

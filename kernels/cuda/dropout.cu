@@ -1,14 +1,12 @@
-#include "kernels/cuda/cuda_ops.hpp"
+#include "kernels/cuda/cuda_backend.hpp"
 #include "kernels/cuda/launch.cuh"
 
 namespace blocktrain::kernels {
 using namespace cuda;
 
-void CudaOps::dropout(const Tensor& out, const Tensor& x, double p, const RandomKey& key, const StepState* state,
-                      std::uint32_t first_sample) {
+void CudaBackend::dropout(const Tensor& out, const Tensor& x, double p, const RandomKey& key, const StepState* state,
+                          std::uint32_t first_sample) {
   const std::int64_t columns = x.row_size(), groups = divide_up(columns, 4);
-  BLOCKTRAIN_EXPECTS(out.contiguous() && x.contiguous() && out.size() == x.size() && out.dtype == x.dtype);
-  BLOCKTRAIN_EXPECTS(p >= 0 && p < 1);
   const float scale = static_cast<float>(1 / (1 - p));
   with_stored_type(x.dtype, [&](auto type) {
     using T = decltype(type);

@@ -1,4 +1,4 @@
-#include "kernels/cuda/cuda_ops.hpp"
+#include "kernels/cuda/cuda_backend.hpp"
 #include "kernels/cuda/launch.cuh"
 
 namespace blocktrain::kernels {
@@ -28,11 +28,9 @@ __global__ void __launch_bounds__(threads_per_block)
 
 }  // namespace
 
-void CudaOps::scale_by_level(const Tensor& out, const Tensor& x, const Tensor& sigma, LevelFactor factor,
-                             double sigma_data, bool accumulate) {
+void CudaBackend::scale_by_level(const Tensor& out, const Tensor& x, const Tensor& sigma, LevelFactor factor,
+                                 double sigma_data, bool accumulate) {
   const std::int64_t samples = x.dim(0);
-  BLOCKTRAIN_EXPECTS(out.contiguous() && x.contiguous() && sigma.contiguous());
-  BLOCKTRAIN_EXPECTS(out.size() == x.size() && sigma.size() == samples);
   if (x.size() == 0) return;
   with_stored_type(out.dtype, [&](auto type) {
     using T = decltype(type);

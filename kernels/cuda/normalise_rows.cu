@@ -1,4 +1,4 @@
-#include "kernels/cuda/cuda_ops.hpp"
+#include "kernels/cuda/cuda_backend.hpp"
 #include "kernels/cuda/launch.cuh"
 
 namespace blocktrain::kernels {
@@ -36,19 +36,16 @@ __global__ void __launch_bounds__(threads_per_block)
 
 }  // namespace
 
-void CudaOps::normalise_rows(const Tensor& out, const Tensor& norm, const Tensor& table) {
+void CudaBackend::normalise_rows(const Tensor& out, const Tensor& norm, const Tensor& table) {
   const std::int64_t rows = table.dim(0);
-  BLOCKTRAIN_EXPECTS(out.contiguous() && norm.contiguous() && table.contiguous());
-  BLOCKTRAIN_EXPECTS(out.size() == table.size() && norm.size() == rows);
   if (table.size() == 0) return;
   launch({stream_, static_cast<unsigned>(divide_up(rows, warps_per_block))}, normalise_kernel, rows, table.row_size(),
          pointer<float>(out), pointer<float>(norm), pointer<float>(table));
 }
 
-void CudaOps::normalise_rows_backward(const Tensor& dtable, const Tensor& dout, const Tensor& out, const Tensor& norm) {
+void CudaBackend::normalise_rows_backward(const Tensor& dtable, const Tensor& dout, const Tensor& out,
+                                          const Tensor& norm) {
   const std::int64_t rows = out.dim(0);
-  BLOCKTRAIN_EXPECTS(dtable.contiguous() && dout.contiguous() && out.contiguous() && norm.contiguous());
-  BLOCKTRAIN_EXPECTS(dtable.size() == out.size() && dout.size() == out.size() && norm.size() == rows);
   if (out.size() == 0) return;
   launch({stream_, static_cast<unsigned>(divide_up(rows, warps_per_block))}, normalise_backward_kernel, rows,
          out.row_size(), pointer<float>(dtable), pointer<float>(dout), pointer<float>(out), pointer<float>(norm));

@@ -1,4 +1,4 @@
-#include "kernels/cuda/cuda_ops.hpp"
+#include "kernels/cuda/cuda_backend.hpp"
 #include "kernels/cuda/launch.cuh"
 
 namespace blocktrain::kernels {
@@ -27,9 +27,8 @@ __global__ void __launch_bounds__(threads_per_block)
 
 }  // namespace
 
-void CudaOps::softmax(const Tensor& p, const Tensor& logits) {
+void CudaBackend::softmax(const Tensor& p, const Tensor& logits) {
   const std::int64_t samples = logits.dim(0), classes = logits.row_size();
-  BLOCKTRAIN_EXPECTS(p.contiguous() && logits.contiguous() && p.size() == logits.size() && classes >= 1);
   if (samples == 0) return;
   launch({stream_, static_cast<unsigned>(divide_up(samples, warps_per_block))}, softmax_kernel, samples, classes,
          pointer<float>(p), pointer<float>(logits));

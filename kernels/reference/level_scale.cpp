@@ -1,7 +1,7 @@
 #include <cmath>
 
 #include "kernels/reference/index.hpp"
-#include "kernels/reference/reference_ops.hpp"
+#include "kernels/reference/reference_backend.hpp"
 
 namespace blocktrain::kernels {
 using namespace reference;
@@ -24,9 +24,8 @@ double factor_at(LevelFactor factor, double s, double sd) {
 
 }  // namespace
 
-void ReferenceOps::scale_by_level(const Tensor& out, const Tensor& x, const Tensor& sigma, LevelFactor factor,
-                                  double sigma_data, bool accumulate) {
-  BLOCKTRAIN_EXPECTS(same_rows(out, x) && is_vector(sigma, x.shape[0]));
+void ReferenceBackend::scale_by_level(const Tensor& out, const Tensor& x, const Tensor& sigma, LevelFactor factor,
+                                      double sigma_data, bool accumulate) {
   for (Index n = 0; n < x.shape[0]; ++n) {
     const double by = factor_at(factor, at(sigma, n), sigma_data);
     for (Index e = 0; e < x.row_size(); ++e) at(out, n, e) = by * at(x, n, e) + (accumulate ? at(out, n, e) : 0);

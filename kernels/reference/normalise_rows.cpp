@@ -1,13 +1,12 @@
 #include <cmath>
 
 #include "kernels/reference/index.hpp"
-#include "kernels/reference/reference_ops.hpp"
+#include "kernels/reference/reference_backend.hpp"
 
 namespace blocktrain::kernels {
 using namespace reference;
 
-void ReferenceOps::normalise_rows(const Tensor& out, const Tensor& norm, const Tensor& table) {
-  BLOCKTRAIN_EXPECTS(same_rows(out, table) && is_vector(norm, table.shape[0]));
+void ReferenceBackend::normalise_rows(const Tensor& out, const Tensor& norm, const Tensor& table) {
   for (Index r = 0; r < table.shape[0]; ++r) {
     double squares = 0;
     for (Index c = 0; c < table.row_size(); ++c) squares += at(table, r, c) * at(table, r, c);
@@ -16,9 +15,8 @@ void ReferenceOps::normalise_rows(const Tensor& out, const Tensor& norm, const T
   }
 }
 
-void ReferenceOps::normalise_rows_backward(const Tensor& dtable, const Tensor& dout, const Tensor& out,
-                                           const Tensor& norm) {
-  BLOCKTRAIN_EXPECTS(same_rows(dtable, dout) && same_rows(dtable, out) && is_vector(norm, out.shape[0]));
+void ReferenceBackend::normalise_rows_backward(const Tensor& dtable, const Tensor& dout, const Tensor& out,
+                                               const Tensor& norm) {
   for (Index r = 0; r < out.shape[0]; ++r) {
     if (at(norm, r) == 0) continue;
     double along = 0;

@@ -2,13 +2,12 @@
 #include <cmath>
 
 #include "kernels/reference/index.hpp"
-#include "kernels/reference/reference_ops.hpp"
+#include "kernels/reference/reference_backend.hpp"
 
 namespace blocktrain::kernels {
 using namespace reference;
 
-void ReferenceOps::softmax(const Tensor& p, const Tensor& logits) {
-  BLOCKTRAIN_EXPECTS(same_rows(p, logits) && logits.row_size() >= 1);
+void ReferenceBackend::softmax(const Tensor& p, const Tensor& logits) {
   for (Index n = 0; n < logits.shape[0]; ++n) {
     double largest = at(logits, n, 0), sum = 0;
     for (Index v = 0; v < logits.row_size(); ++v) largest = std::max(largest, at(logits, n, v));

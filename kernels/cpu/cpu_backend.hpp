@@ -1,18 +1,19 @@
 #pragma once
 /// Ops on the CPU: float32, vectorised and threaded. One file per group of operations stands beside this one.
 
+#include "kernels/backend.hpp"
 #include "kernels/cpu/workspace.hpp"
-#include "kernels/ops.hpp"
 
 namespace blocktrain::kernels {
 
 /// See Ops for what each operation does. One object serves one caller at a time; several objects may be used by several
 /// threads at once.
-class CpuOps final : public Ops {
+class CpuBackend final : public Backend {
  public:
   /// Ops on `threads` threads. Takes its scratch memory here, once; throws RunError when there is none.
-  explicit CpuOps(int threads);
+  explicit CpuBackend(int threads);
 
+  bool on_host() const override { return true; }
   DType dtype() const override { return DType::float32; }
   const char* name() const override { return "cpu"; }
   void synchronize() override {}
