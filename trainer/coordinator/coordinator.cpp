@@ -81,7 +81,7 @@ Coordinator::Coordinator(comm::Communicator& world, CoordinatorSettings settings
   if (settings_.progress != ProgressStyle::none) {
     progress_ = std::make_unique<Progress>(stdout, live ? watched_terminal(STDOUT_FILENO) : AskTerminalSize(),
                                            static_cast<int>(plan.blocks.size()));
-    print_start(config, plan, settings_.data, settings_.host_facts, world.transport(), settings_.resume, note);
+    print_start(config, plan, settings_.data_text, settings_.host_facts, world.transport(), settings_.resume, note);
   }
   for (const BlockPlan& b : plan.blocks) {
     BlockEnding e;
@@ -374,7 +374,7 @@ int Coordinator::finish() {
   end.seconds = seconds_since(started_);
   std::int64_t furthest = 0;
   for (const BlockEnding& b : blocks_) furthest = std::max(furthest, b.step);
-  end.distinct_tokens = std::min(furthest * settings_.plan.batch, settings_.data.training_images) *
+  end.distinct_tokens = std::min(furthest * settings_.plan.batch, settings_.data.training_samples) *
                         settings_.plan.blocks.front().tokens_per_sample;
   ledger_->finish(end);
   // Rows that had to wait for energy that never came are written now.

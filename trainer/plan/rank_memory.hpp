@@ -98,6 +98,10 @@ std::vector<OwnedBlock> bind_blocks(RankArenas& arenas, const Config& config, co
 void bind_instead(RankArenas& arenas, const Config& config, const DataShape& data, const blocks::BlockPlace& place,
                   std::int64_t micro_batch, std::vector<OwnedBlock>& owned);
 
+/// Takes the host memory through which the noise schedule passes between `world` ranks at the start, and blocks where
+/// the plan `rebalances` (trainer/exchange/block_transport.hpp). Empty where nothing passes through host memory.
+kernels::Tensor bind_transport_buffer(RankArenas& arenas, bool on_gpu, bool rebalances, int world);
+
 /// Writes the schedule that the rank of `block` reads: training_intervals().
 void write_schedule(kernels::Device& device, const OwnedBlock& block,
                     std::span<const kernels::SigmaInterval> intervals);

@@ -12,10 +12,9 @@
 #include <memory>
 #include <string>
 
-#include "comm/communicator.hpp"
-#include "comm/device_communicator.hpp"
 #include "kernels/device.hpp"
 #include "trainer/config/config.hpp"
+#include "trainer/exchange/replica_transport.hpp"
 #include "trainer/plan/rank_memory.hpp"
 
 namespace blocktrain::trainer {
@@ -37,13 +36,6 @@ struct BlockStepSettings {
   std::int64_t decay_steps = 0;  ///< resolved_decay_steps()
   std::int64_t global_batch = 1;
   std::int64_t micro_batch = 1;
-};
-
-/// The group that shares a block's batch: ranks with memory of the host, or of devices. Both null: nobody does.
-struct Replicas {
-  comm::Communicator* host = nullptr;
-  comm::DeviceCommunicator* device = nullptr;
-  bool none() const { return host == nullptr && device == nullptr; }
 };
 
 /// Takes the steps of a rank's blocks. A block is to be in a slot of the device (BlockSlots::enter), bound for

@@ -172,7 +172,7 @@ void Worker::be_patient_with_replicas(bool patient) {
 void Worker::evaluate(OwnedBlock& block) {
   if (rank_plan().replica != 0) return;
   const std::int64_t begin = parts_.reporter.ring().begin_work();
-  const HeldoutLoss h = parts_.heldout->measure(parts_.device, parts_.data, parts_.config, block);
+  const HeldoutLoss h = measure_heldout(parts_.device, parts_.data, parts_.config, block, *parts_.heldout);
   const std::int64_t busy = end_work(BusyPurpose::evaluation, begin);
   parts_.reporter.evaluated(block.block, block.state.step, h, static_cast<double>(busy) * 1e-9);
 }

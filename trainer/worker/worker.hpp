@@ -36,8 +36,8 @@ struct WorkerParts {
   BlockTransport& transport;  ///< of blocks between ranks
   const DataShape& shape;
   BatchLoader& loader;
-  const ImageDataset& data;
-  const Heldout* heldout;  ///< null without eval.every_steps
+  const Samples& data;
+  HeldoutMemory* heldout;  ///< null without eval.every_steps
   Reporter& reporter;
   int host;
   AfterStep after_step;

@@ -80,7 +80,7 @@ struct Bench {
   explicit Bench(comm::DeviceCommunicator* replicas) {
     BatchLoaderOptions loader;
     loader.batch = loader.end = plan.batch;
-    batch = bind_loader_batches(arenas.batch, {1, 8, 8}, loader).front();
+    batch = bind_loader_batches(arenas.batch, digits, loader).front();
     for (std::int64_t e = 0; e < batch.images.size(); ++e)
       batch.images.as<float>()[e] = static_cast<float>(e % 13) / 6.5f - 1;
     for (std::int64_t n = 0; n < plan.batch; ++n) batch.labels.as<std::int32_t>()[n] = static_cast<std::int32_t>(n);
