@@ -135,8 +135,8 @@ Timed time_row(Device& device, Libraries& libraries, const Row& row, DType dtype
   auto work = [&] {
     for (const Call& call : calls) call(device.ops(), libraries);
   };
-  const std::unique_ptr<kernels::Recording> recording = device.recording();
-  for (int i = 0; i < 3; ++i) device.repeat(*recording, work);
+  const std::unique_ptr<kernels::Graph> graph = device.make_graph();
+  for (int i = 0; i < 3; ++i) device.launch(*graph, work);
   device.ops().synchronize();
 
   const std::size_t half = copied.capacity() / 2;
@@ -151,7 +151,7 @@ Timed time_row(Device& device, Libraries& libraries, const Row& row, DType dtype
   std::vector<double> seconds, copies, shares;
   for (int r = 0; r < settings.repetitions; ++r) {
     copies.push_back(8 * static_cast<double>(half) / watch.time(copy));
-    seconds.push_back(watch.time([&] { device.repeat(*recording, work); }) / timed.sets);
+    seconds.push_back(watch.time([&] { device.launch(*graph, work); }) / timed.sets);
     shares.push_back(demand.moved / seconds.back() / copies.back());
   }
   timed.seconds = median(seconds);

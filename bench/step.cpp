@@ -123,14 +123,14 @@ void print_turns(const Options& o, TimedRank& rank, const ordered_json& facts) {
   for (int r = 0; r < o.rows; ++r) {
     visit();  // what it works on came in while nothing was computed
     for (std::size_t i = 0; i < count; ++i) in_turn.push_back(visit() / o.steps_per_visit);
-    rank.device().finish_aside(kernels::Side::blocks);
+    rank.device().synchronize(kernels::CopyStream::blocks);
     alone.push_back(sum(rank.row(blocks[turn], o.steps_per_visit)) / o.steps_per_visit);
     turn = (turn + 1) % count;
     slots.enter(blocks[turn]);
     rank.row(blocks[turn], 1);
     const auto begin = Clock::now();
     slots.expect(next());
-    rank.device().finish_aside(kernels::Side::blocks);
+    rank.device().synchronize(kernels::CopyStream::blocks);
     copy.push_back(since(begin));
   }
   // Two blocks have a slot each, and on a CPU nothing moves.

@@ -2,9 +2,9 @@
 /// What ops run on: a CPU whose memory is the host's, or a GPU with memory of its own. Everything that depends on which
 /// of the two it is goes through here; callers write one sequence of calls for both.
 ///
-/// Order. Ops, upload() and the downloads run one after the other, as if on one queue. copy_aside() runs on queues of
-/// its own beside it; aside_after_ops() and ops_after_aside() say where one waits for the other. On a CPU everything
-/// has been done when a call returns.
+/// Order. Ops, upload() and the downloads run one after the other, on the ops' stream. copy_async() runs on streams of
+/// its own beside that one; copies_wait_for_ops() and ops_wait_for_copies() say where one waits for the other. On a CPU
+/// everything has been done when a call returns.
 
 #include <cstddef>
 #include <cstdint>
@@ -40,22 +40,22 @@ class WorkRef {
   void (*call_)(void*);
 };
 
-/// The queues beside the ops.
-enum class Side : std::uint8_t {
+/// The streams of copies beside the ops' stream.
+enum class CopyStream : std::uint8_t {
   blocks,  ///< blocks on their way to the device and home
   input,   ///< the batch of the next step
 };
 
-/// A place among the ops, uploads and downloads that the host can wait for.
-class Mark {
+/// A point in the ops' stream that the host can wait for.
+class Event {
  public:
-  virtual ~Mark() = default;
+  virtual ~Event() = default;
 };
 
-/// Remembers a sequence of ops between calls of Device::repeat.
-class Recording {
+/// A sequence of ops that is captured once and launched as a whole from then on (Device::launch).
+class Graph {
  public:
-  virtual ~Recording() = default;
+  virtual ~Graph() = default;
 };
 
 class Device {
@@ -83,36 +83,37 @@ class Device {
   virtual void upload(void* to, const void* from, std::size_t bytes) = 0;
   virtual void download(void* to, const void* from, std::size_t bytes) = 0;
 
-  /// A download to staging memory: `to` is there when a mark set behind it has been passed.
-  virtual void download_later(void* to, const void* from, std::size_t bytes) = 0;
-  virtual std::unique_ptr<Mark> mark() = 0;
-  /// The mark is passed when what was asked for so far, but for copies aside, is done. It may be set again then.
-  virtual void set(Mark& mark) = 0;
-  /// Returns when the mark has been passed; one that was never set has.
-  virtual void wait(Mark& mark) = 0;
-  /// Whether it has been passed; does not wait.
-  virtual bool passed(Mark& mark) = 0;
+  /// A download to staging memory: `to` is there when an event recorded behind it has occurred.
+  virtual void download_async(void* to, const void* from, std::size_t bytes) = 0;
+  virtual std::unique_ptr<Event> make_event() = 0;
+  /// Records the event in the ops' stream: it occurs when the ops, uploads and downloads asked for so far are done. It
+  /// may be recorded again then.
+  virtual void record(Event& event) = 0;
+  /// Returns when the event has occurred; one that was never recorded has.
+  virtual void synchronize(Event& event) = 0;
+  /// Whether it has occurred; does not wait.
+  virtual bool query(Event& event) = 0;
 
-  /// A copy of staging memory to the device or back, beside the ops.
-  virtual void copy_aside(Side side, void* to, const void* from, std::size_t bytes) = 0;
-  /// Later copies of this side begin when the ops asked for so far are done.
-  virtual void aside_after_ops(Side side) = 0;
-  /// Later ops begin when the copies of this side asked for so far are done.
-  virtual void ops_after_aside(Side side) = 0;
-  /// Returns when the copies of this side are done.
-  virtual void finish_aside(Side side) = 0;
+  /// A copy of staging memory to the device or back, on a stream of its own.
+  virtual void copy_async(CopyStream stream, void* to, const void* from, std::size_t bytes) = 0;
+  /// Later copies on this stream begin when the ops asked for so far are done.
+  virtual void copies_wait_for_ops(CopyStream stream) = 0;
+  /// Later ops begin when the copies on this stream asked for so far are done.
+  virtual void ops_wait_for_copies(CopyStream stream) = 0;
+  /// Returns when the copies on this stream are done.
+  virtual void synchronize(CopyStream stream) = 0;
 
-  virtual std::unique_ptr<Recording> recording() = 0;
-  /// Does `work`: ops with the same arguments every time, for one recording. A GPU calls it twice, the second time to
-  /// capture it in a graph, and from then on launches the graph, so `work` must not depend on being called.
-  virtual void repeat(Recording& recording, WorkRef work) = 0;
+  virtual std::unique_ptr<Graph> make_graph() = 0;
+  /// Does `work`: ops with the same arguments every time, for one graph. A GPU calls it twice, the second time to
+  /// capture it, and from then on launches what it captured, so `work` must not depend on being called.
+  virtual void launch(Graph& graph, WorkRef work) = 0;
 };
 
 /// The host: ops on `threads` threads.
 std::unique_ptr<Device> make_cpu_device(int threads);
 
 /// CUDA device `index` of those this process sees, computing in float32 or bfloat16. With `deterministic`, gradients
-/// have the same bits in every run. Without `graphs`, repeat() asks for the work anew each time, to measure what graphs
+/// have the same bits in every run. Without `graphs`, launch() asks for the work anew each time, to measure what graphs
 /// save. Throws InputError saying what is missing where there is no such device or this build has no CUDA.
 std::unique_ptr<Device> make_cuda_device(int index, DType dtype, bool deterministic, bool graphs = true);
 /// How many CUDA devices this process sees; 0 with the reason in `why` (may be null) when there is none.

@@ -18,17 +18,17 @@ class CpuDevice final : public Device {
   Arena staging(std::string purpose, std::size_t bytes) override { return Arena::host(std::move(purpose), bytes); }
   void upload(void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
   void download(void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
-  void download_later(void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
-  std::unique_ptr<Mark> mark() override { return std::make_unique<Mark>(); }
-  void set(Mark&) override {}
-  void wait(Mark&) override {}
-  bool passed(Mark&) override { return true; }
-  void copy_aside(Side, void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
-  void aside_after_ops(Side) override {}
-  void ops_after_aside(Side) override {}
-  void finish_aside(Side) override {}
-  std::unique_ptr<Recording> recording() override { return std::make_unique<Recording>(); }
-  void repeat(Recording&, WorkRef work) override { work(); }
+  void download_async(void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
+  std::unique_ptr<Event> make_event() override { return std::make_unique<Event>(); }
+  void record(Event&) override {}
+  void synchronize(Event&) override {}
+  bool query(Event&) override { return true; }
+  void copy_async(CopyStream, void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
+  void copies_wait_for_ops(CopyStream) override {}
+  void ops_wait_for_copies(CopyStream) override {}
+  void synchronize(CopyStream) override {}
+  std::unique_ptr<Graph> make_graph() override { return std::make_unique<Graph>(); }
+  void launch(Graph&, WorkRef work) override { work(); }
 
  private:
   DeviceFacts facts_;

@@ -1,4 +1,4 @@
-// A GPU as a device: memory taken once, two streams, and a training step as a graph.
+// A GPU as a device: memory taken once, a stream for ops and two for copies, and a training step as a graph.
 #include <algorithm>
 #include <array>
 #include <cstdint>
@@ -38,33 +38,35 @@ std::string text_of(const cudaUUID_t& uuid) {
   return gpu_uuid_text(bytes);
 }
 
-class Event {
+class EventHandle {
  public:
-  explicit Event(unsigned flags = cudaEventDisableTiming) { BLOCKTRAIN_CUDA(cudaEventCreateWithFlags(&value, flags)); }
-  ~Event() { cudaEventDestroy(value); }
-  Event(const Event&) = delete;
-  Event& operator=(const Event&) = delete;
+  explicit EventHandle(unsigned flags = cudaEventDisableTiming) {
+    BLOCKTRAIN_CUDA(cudaEventCreateWithFlags(&value, flags));
+  }
+  ~EventHandle() { cudaEventDestroy(value); }
+  EventHandle(const EventHandle&) = delete;
+  EventHandle& operator=(const EventHandle&) = delete;
   cudaEvent_t value = nullptr;
 };
 
-/// The host sleeps until such an event is passed: a step is longer than it takes to wake up, and a spinning core costs
-/// joules.
+/// The host sleeps until such an event has occurred: a step is longer than it takes to wake up, and a spinning core
+/// costs joules.
 constexpr unsigned sleeping = cudaEventDisableTiming | cudaEventBlockingSync;
 
-class CudaMark final : public Mark {
+class CudaEvent final : public Event {
  public:
-  Event event{sleeping};
+  EventHandle handle{sleeping};
 };
 
-/// A stream beside that of the ops, and the events by which the two wait for each other.
-class SideStream {
+/// A stream of copies beside the ops' stream, and the events by which the two wait for each other.
+class CopyStreamHandle {
  public:
-  SideStream() { BLOCKTRAIN_CUDA(cudaStreamCreateWithFlags(&value, cudaStreamNonBlocking)); }
-  ~SideStream() { cudaStreamDestroy(value); }
-  SideStream(const SideStream&) = delete;
-  SideStream& operator=(const SideStream&) = delete;
+  CopyStreamHandle() { BLOCKTRAIN_CUDA(cudaStreamCreateWithFlags(&value, cudaStreamNonBlocking)); }
+  ~CopyStreamHandle() { cudaStreamDestroy(value); }
+  CopyStreamHandle(const CopyStreamHandle&) = delete;
+  CopyStreamHandle& operator=(const CopyStreamHandle&) = delete;
 
-  void after(cudaStream_t ops) {
+  void wait_for(cudaStream_t ops) {
     BLOCKTRAIN_CUDA(cudaEventRecord(ops_done_.value, ops));
     BLOCKTRAIN_CUDA(cudaStreamWaitEvent(value, ops_done_.value, 0));
   }
@@ -75,41 +77,41 @@ class SideStream {
       BLOCKTRAIN_CUDA(cudaMemcpyAsync(static_cast<std::byte*>(to) + at, static_cast<const std::byte*>(from) + at,
                                       std::min(most, bytes - at), cudaMemcpyDefault, value));
     }
-    marked_ = false;
+    recorded_ = false;
   }
-  void before(cudaStream_t ops) {
-    mark();
+  void let_wait(cudaStream_t ops) {
+    record();
     BLOCKTRAIN_CUDA(cudaStreamWaitEvent(ops, done_.value, 0));
   }
   /// Waits for the copies, and not for the ops that later ones are to wait for.
-  void finish() {
-    mark();
+  void synchronize() {
+    record();
     BLOCKTRAIN_CUDA(cudaEventSynchronize(done_.value));
   }
 
  private:
-  void mark() {
-    if (!marked_) BLOCKTRAIN_CUDA(cudaEventRecord(done_.value, value));
-    marked_ = true;
+  void record() {
+    if (!recorded_) BLOCKTRAIN_CUDA(cudaEventRecord(done_.value, value));
+    recorded_ = true;
   }
 
   cudaStream_t value = nullptr;
-  Event ops_done_, done_{sleeping};
-  bool marked_ = false;  ///< done_ stands behind the last copy
+  EventHandle ops_done_, done_{sleeping};
+  bool recorded_ = false;  ///< done_ stands behind the last copy
 };
 
 /// The first call runs the work as it is: libraries choose their algorithms and take their memory then, which a capture
 /// does not allow. The second captures it.
-class CudaRecording final : public Recording {
+class CudaGraph final : public Graph {
  public:
-  CudaRecording() = default;
-  ~CudaRecording() override {
-    if (graph != nullptr) cudaGraphExecDestroy(graph);
+  CudaGraph() = default;
+  ~CudaGraph() override {
+    if (executable != nullptr) cudaGraphExecDestroy(executable);
   }
-  CudaRecording(const CudaRecording&) = delete;
-  CudaRecording& operator=(const CudaRecording&) = delete;
+  CudaGraph(const CudaGraph&) = delete;
+  CudaGraph& operator=(const CudaGraph&) = delete;
   bool warm = false;
-  cudaGraphExec_t graph = nullptr;
+  cudaGraphExec_t executable = nullptr;
 };
 
 class CudaDevice final : public Device {
@@ -123,7 +125,7 @@ class CudaDevice final : public Device {
     facts_.uuid = text_of(properties.uuid);
     facts_.index = index;
     ops_.emplace(dtype, deterministic);
-    for (std::optional<SideStream>& s : sides_) s.emplace();
+    for (std::optional<CopyStreamHandle>& s : copy_streams_) s.emplace();
     // Behind what CUDA and the ops themselves have taken.
     BLOCKTRAIN_CUDA(cudaMemGetInfo(&facts_.free_bytes, &facts_.memory_bytes));
   }
@@ -170,16 +172,18 @@ class CudaDevice final : public Device {
     ops_->synchronize();
   }
 
-  void download_later(void* to, const void* from, std::size_t bytes) override {
+  void download_async(void* to, const void* from, std::size_t bytes) override {
     BLOCKTRAIN_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, ops_->stream()));
   }
-  std::unique_ptr<Mark> mark() override { return std::make_unique<CudaMark>(); }
-  void set(Mark& mark) override {
-    BLOCKTRAIN_CUDA(cudaEventRecord(static_cast<CudaMark&>(mark).event.value, ops_->stream()));
+  std::unique_ptr<Event> make_event() override { return std::make_unique<CudaEvent>(); }
+  void record(Event& event) override {
+    BLOCKTRAIN_CUDA(cudaEventRecord(static_cast<CudaEvent&>(event).handle.value, ops_->stream()));
   }
-  void wait(Mark& mark) override { BLOCKTRAIN_CUDA(cudaEventSynchronize(static_cast<CudaMark&>(mark).event.value)); }
-  bool passed(Mark& mark) override {
-    const cudaError_t state = cudaEventQuery(static_cast<CudaMark&>(mark).event.value);
+  void synchronize(Event& event) override {
+    BLOCKTRAIN_CUDA(cudaEventSynchronize(static_cast<CudaEvent&>(event).handle.value));
+  }
+  bool query(Event& event) override {
+    const cudaError_t state = cudaEventQuery(static_cast<CudaEvent&>(event).handle.value);
     if (state != cudaErrorNotReady) {
       BLOCKTRAIN_CUDA(state);
       return true;
@@ -188,28 +192,30 @@ class CudaDevice final : public Device {
     return false;
   }
 
-  void copy_aside(Side side, void* to, const void* from, std::size_t bytes) override { at(side).copy(to, from, bytes); }
-  void aside_after_ops(Side side) override { at(side).after(ops_->stream()); }
-  void ops_after_aside(Side side) override { at(side).before(ops_->stream()); }
-  void finish_aside(Side side) override { at(side).finish(); }
+  void copy_async(CopyStream stream, void* to, const void* from, std::size_t bytes) override {
+    at(stream).copy(to, from, bytes);
+  }
+  void copies_wait_for_ops(CopyStream stream) override { at(stream).wait_for(ops_->stream()); }
+  void ops_wait_for_copies(CopyStream stream) override { at(stream).let_wait(ops_->stream()); }
+  void synchronize(CopyStream stream) override { at(stream).synchronize(); }
 
-  std::unique_ptr<Recording> recording() override { return std::make_unique<CudaRecording>(); }
-  void repeat(Recording& recording, WorkRef work) override {
-    auto& r = static_cast<CudaRecording&>(recording);
+  std::unique_ptr<Graph> make_graph() override { return std::make_unique<CudaGraph>(); }
+  void launch(Graph& graph, WorkRef work) override {
+    auto& g = static_cast<CudaGraph&>(graph);
     if (!graphs_) return work();
-    if (r.graph == nullptr) {
+    if (g.executable == nullptr) {
       // Ranks that share a GPU as threads take turns here: what libraries do at a first call, such as waiting for the
       // whole device, may be forbidden while another thread captures.
       static std::mutex first_calls;
       const std::scoped_lock lock(first_calls);
-      if (!r.warm) {
+      if (!g.warm) {
         work();
-        r.warm = true;
+        g.warm = true;
         return;
       }
-      r.graph = capture(work);
+      g.executable = capture(work);
     }
-    BLOCKTRAIN_CUDA(cudaGraphLaunch(r.graph, ops_->stream()));
+    BLOCKTRAIN_CUDA(cudaGraphLaunch(g.executable, ops_->stream()));
   }
 
  private:
@@ -239,12 +245,12 @@ class CudaDevice final : public Device {
     return executable;
   }
 
-  SideStream& at(Side side) { return *sides_[static_cast<std::size_t>(side)]; }
+  CopyStreamHandle& at(CopyStream stream) { return *copy_streams_[static_cast<std::size_t>(stream)]; }
 
   bool graphs_;
   DeviceFacts facts_;
   std::optional<CudaOps> ops_;
-  std::array<std::optional<SideStream>, 2> sides_;  ///< made when the device has been chosen
+  std::array<std::optional<CopyStreamHandle>, 2> copy_streams_;  ///< made when the device has been chosen
 };
 
 }  // namespace

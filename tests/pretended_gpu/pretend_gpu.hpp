@@ -2,7 +2,8 @@
 /// A GPU played by the CPU, in float32: for tests of what a device with memory of its own asks of its callers.
 ///
 /// - The host cannot touch its memory, nor it the host's (pretend_memory.hpp, pretend_ops.hpp).
-/// - Ops and uploads are done as late as they may be, when somebody waits; so are copies aside, at the next wait for
+/// - Ops and uploads are done as late as they may be, when somebody waits; so are asynchronous copies, at the next wait
+/// for
 ///   those. What is used before, or overwritten too early, shows.
 
 #include <array>
@@ -58,37 +59,37 @@ class PretendGpu final : public kernels::Device {
     ops_.enqueue([=] { std::memcpy(to, from, bytes); });
     ops_.synchronize();
   }
-  void download_later(void* to, const void* from, std::size_t bytes) override {
-    require(!PretendMemory::holds(to, 1) && PretendMemory::holds(from, bytes), "download_later");
+  void download_async(void* to, const void* from, std::size_t bytes) override {
+    require(!PretendMemory::holds(to, 1) && PretendMemory::holds(from, bytes), "download_async");
     ops_.enqueue([=] { std::memcpy(to, from, bytes); });
   }
-  std::unique_ptr<kernels::Mark> mark() override { return std::make_unique<kernels::Mark>(); }
-  void set(kernels::Mark&) override {}
-  void wait(kernels::Mark&) override { ops_.synchronize(); }
-  bool passed(kernels::Mark&) override {
+  std::unique_ptr<kernels::Event> make_event() override { return std::make_unique<kernels::Event>(); }
+  void record(kernels::Event&) override {}
+  void synchronize(kernels::Event&) override { ops_.synchronize(); }
+  bool query(kernels::Event&) override {
     ops_.synchronize();
     return true;
   }
 
-  void copy_aside(kernels::Side side, void* to, const void* from, std::size_t bytes) override {
-    require(PretendMemory::holds(to, bytes) != PretendMemory::holds(from, bytes), "copy_aside");
-    at(side).push_back([=] { std::memcpy(to, from, bytes); });
-    if (side == kernels::Side::blocks) aside_bytes += bytes;
+  void copy_async(kernels::CopyStream stream, void* to, const void* from, std::size_t bytes) override {
+    require(PretendMemory::holds(to, bytes) != PretendMemory::holds(from, bytes), "copy_async");
+    at(stream).push_back([=] { std::memcpy(to, from, bytes); });
+    if (stream == kernels::CopyStream::blocks) copied_bytes += bytes;
   }
-  // Ops are all done before a copy aside is; the other way round says ops_after_aside.
-  void aside_after_ops(kernels::Side) override {}
-  void ops_after_aside(kernels::Side side) override { finish_aside(side); }
-  void finish_aside(kernels::Side side) override {
-    if (at(side).empty()) return;
+  // Ops are all done before an asynchronous copy is; the other way round says ops_wait_for_copies.
+  void copies_wait_for_ops(kernels::CopyStream) override {}
+  void ops_wait_for_copies(kernels::CopyStream stream) override { synchronize(stream); }
+  void synchronize(kernels::CopyStream stream) override {
+    if (at(stream).empty()) return;
     ops_.synchronize();
     const PretendMemory::Working working;
-    for (const auto& copy : at(side)) copy();
-    at(side).clear();
+    for (const auto& copy : at(stream)) copy();
+    at(stream).clear();
   }
-  std::unique_ptr<kernels::Recording> recording() override { return std::make_unique<kernels::Recording>(); }
-  void repeat(kernels::Recording&, kernels::WorkRef work) override { work(); }
+  std::unique_ptr<kernels::Graph> make_graph() override { return std::make_unique<kernels::Graph>(); }
+  void launch(kernels::Graph&, kernels::WorkRef work) override { work(); }
 
-  std::size_t device_bytes = 0, aside_bytes = 0;
+  std::size_t device_bytes = 0, copied_bytes = 0;
   std::optional<std::size_t> free_now;
 
  private:
@@ -97,7 +98,7 @@ class PretendGpu final : public kernels::Device {
       throw std::logic_error("a pretended GPU was asked for " + call + " between other memories than it does");
   }
 
-  std::vector<std::function<void()>>& at(kernels::Side side) { return late_[static_cast<std::size_t>(side)]; }
+  std::vector<std::function<void()>>& at(kernels::CopyStream stream) { return late_[static_cast<std::size_t>(stream)]; }
 
   kernels::DeviceFacts facts_;
   PretendOps ops_;

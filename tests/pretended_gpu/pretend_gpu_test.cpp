@@ -61,7 +61,7 @@ BOOST_AUTO_TEST_CASE(it_cannot_touch_the_memory_of_the_host) {
   BOOST_CHECK_THROW(gpu.ops().clip_gradient(&state), std::logic_error);
   BOOST_CHECK_THROW(gpu.upload(here.data, there.data, 16), std::logic_error);
   BOOST_CHECK_THROW(gpu.download(there.data, here.data, 16), std::logic_error);
-  BOOST_CHECK_THROW(gpu.copy_aside(kernels::Side::blocks, there.data, there.data, 16), std::logic_error);
+  BOOST_CHECK_THROW(gpu.copy_async(kernels::CopyStream::blocks, there.data, there.data, 16), std::logic_error);
 }
 
 BOOST_AUTO_TEST_CASE(what_is_overwritten_before_it_was_read_shows) {
@@ -73,12 +73,12 @@ BOOST_AUTO_TEST_CASE(what_is_overwritten_before_it_was_read_shows) {
   value = 2;
   gpu.download(&got, t.data, sizeof(got));
   BOOST_TEST(got == 2);
-  // A copy aside that nobody waits for has not happened.
+  // An asynchronous copy that nobody waits for has not happened.
   value = 3;
-  gpu.copy_aside(kernels::Side::blocks, t.data, &value, sizeof(value));
+  gpu.copy_async(kernels::CopyStream::blocks, t.data, &value, sizeof(value));
   gpu.download(&got, t.data, sizeof(got));
   BOOST_TEST(got == 2);
-  gpu.ops_after_aside(kernels::Side::blocks);
+  gpu.ops_wait_for_copies(kernels::CopyStream::blocks);
   gpu.download(&got, t.data, sizeof(got));
   BOOST_TEST(got == 3);
 }

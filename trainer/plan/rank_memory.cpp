@@ -168,9 +168,9 @@ void write_schedule(kernels::Device& device, const OwnedBlock& block,
                     std::span<const kernels::SigmaInterval> intervals) {
   BLOCKTRAIN_EXPECTS(static_cast<int>(intervals.size()) == block.network->place().count);
   device.upload(block.schedule, intervals.data(), intervals.size_bytes());
-  const auto read = device.mark();
-  device.set(*read);
-  device.wait(*read);  // the caller may let go of the intervals
+  const auto read = device.make_event();
+  device.record(*read);
+  device.synchronize(*read);  // the caller may let go of the intervals
 }
 
 }  // namespace blocktrain::trainer

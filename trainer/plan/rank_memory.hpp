@@ -79,8 +79,8 @@ struct OwnedBlock {
 
   std::array<BlockState, most_slots> slots;  ///< what `live` is in each slot
   std::size_t slot = 0;                      ///< the one it is in
-  /// Steps as the device repeats them, by slot: the parts before and after the sum over replicas.
-  std::array<std::unique_ptr<kernels::Recording>, most_slots> gradient_part, update_part;
+  /// Steps as graphs of the device, by slot: the parts before and after the sum over replicas.
+  std::array<std::unique_ptr<kernels::Graph>, most_slots> gradient_graph, update_graph;
 };
 
 /// What a checkpoint of the block holds.

@@ -20,8 +20,8 @@ BlockSlots::BlockSlots(kernels::Device& device, std::vector<OwnedBlock>& owned)
     : device_(device), count_(std::min(owned.size(), most_slots)) {
   for (OwnedBlock& b : owned) {
     for (std::size_t s = 0; s < most_slots; ++s) {
-      b.gradient_part[s] = device.recording();
-      b.update_part[s] = device.recording();
+      b.gradient_graph[s] = device.make_graph();
+      b.update_graph[s] = device.make_graph();
     }
   }
 }
@@ -31,7 +31,7 @@ void BlockSlots::enter(OwnedBlock& block) {
   if (in_slot_[block.slot] != &block)
     load(block, in_slot_[training_] == nullptr ? training_ : (training_ + 1) % count_);
   if (arriving_[block.slot]) {
-    device_.ops_after_aside(kernels::Side::blocks);
+    device_.ops_wait_for_copies(kernels::CopyStream::blocks);
     arriving_[block.slot] = false;
     if (!block.live.working.empty()) device_.ops().convert(block.live.working, block.live.parameters);
   }
@@ -53,7 +53,7 @@ void BlockSlots::bring_home(OwnedBlock& block) {
     changed_[block.slot] = block.slot == training_;
   }
   // One that has left its slot may still be on its way.
-  device_.finish_aside(kernels::Side::blocks);
+  device_.synchronize(kernels::CopyStream::blocks);
 }
 
 void BlockSlots::arrived(OwnedBlock& block) {
@@ -74,17 +74,17 @@ void BlockSlots::load(OwnedBlock& block, std::size_t slot) {
   block.live = block.slots[slot];
   in_slot_[slot] = &block;
   changed_[slot] = false;
-  device_.aside_after_ops(kernels::Side::blocks);
+  device_.copies_wait_for_ops(kernels::CopyStream::blocks);
   for_each_pair(block.live, block.state, [&](const kernels::Tensor& live, const kernels::Tensor& home) {
-    device_.copy_aside(kernels::Side::blocks, live.data, home.data, home.bytes());
+    device_.copy_async(kernels::CopyStream::blocks, live.data, home.data, home.bytes());
   });
   arriving_[slot] = true;
 }
 
 void BlockSlots::store(const OwnedBlock& block) {
-  device_.aside_after_ops(kernels::Side::blocks);
+  device_.copies_wait_for_ops(kernels::CopyStream::blocks);
   for_each_pair(block.live, block.state, [&](const kernels::Tensor& live, const kernels::Tensor& home) {
-    device_.copy_aside(kernels::Side::blocks, home.data, live.data, home.bytes());
+    device_.copy_async(kernels::CopyStream::blocks, home.data, live.data, home.bytes());
   });
 }
 

@@ -10,7 +10,7 @@
 namespace blocktrain::trainer {
 namespace {
 
-using kernels::Side;
+using kernels::CopyStream;
 using kernels::Tensor;
 
 /// The inputs of step `step`.
@@ -53,7 +53,7 @@ void sum_over_replicas(kernels::Device& device, const Tensor& gradient, std::int
   } else {
     replicas.host->all_reduce(all, comm::TrafficPurpose::replica);
   }
-  device.download_later(wishes, values + elements, sizeof(*wishes));
+  device.download_async(wishes, values + elements, sizeof(*wishes));
 }
 
 /// Whether the host cannot ask for a step while the one before it runs.
@@ -67,20 +67,20 @@ BlockStepper::BlockStepper(kernels::Device& device, const Replicas& replicas)
     : device_(device),
       replicas_(replicas),
       most_under_way_(host_takes_part(device, replicas) ? 1 : static_cast<int>(most_steps_under_way)) {
-  for (Asked& a : asked_) a.done = device.mark();
+  for (Asked& a : asked_) a.done = device.make_event();
 }
 
 void BlockStepper::read_batch(OwnedBlock& block, const Batch& batch) {
   const std::int64_t samples = batch.images.dim(0);
   const Batch &arriving = block.arriving, &input = block.input;
-  device_.copy_aside(Side::input, arriving.images.data, batch.images.data, batch.images.bytes());
-  device_.copy_aside(Side::input, arriving.labels.data, batch.labels.data, batch.labels.bytes());
-  device_.ops_after_aside(Side::input);
+  device_.copy_async(CopyStream::input, arriving.images.data, batch.images.data, batch.images.bytes());
+  device_.copy_async(CopyStream::input, arriving.labels.data, batch.labels.data, batch.labels.bytes());
+  device_.ops_wait_for_copies(CopyStream::input);
   kernels::Ops& ops = device_.ops();
   // The step's graph reads from one place; this copy on the device takes microseconds.
   ops.copy(input.images.rows(0, samples), arriving.images.rows(0, samples));
   ops.copy(input.labels.rows(0, samples), arriving.labels.rows(0, samples));
-  device_.aside_after_ops(Side::input);
+  device_.copies_wait_for_ops(CopyStream::input);
 }
 
 void BlockStepper::begin(OwnedBlock& block, const Batch& batch, const BlockStepSettings& settings, bool ask_to_stop) {
@@ -109,7 +109,7 @@ void BlockStepper::begin(OwnedBlock& block, const Batch& batch, const BlockStepS
   step.state = live.step_state;
   const Tensor flat = gradient.rows(0, denoiser.parameter_elements());
 
-  // What follows asks for the same ops in every step, so that a device can repeat it without being asked again.
+  // What follows asks for the same ops in every step, so that a device can capture it in a graph.
   auto accumulate = [&] {
     // Of what travels behind it all but a wish is nothing.
     if (!replicas_.none()) ops.fill(gradient.rows(flat.size(), gradient.size()), 0);
@@ -127,38 +127,38 @@ void BlockStepper::begin(OwnedBlock& block, const Batch& batch, const BlockStepS
     ops.clip_gradient(live.step_state);
     update(ops, denoiser, live, flat, settings.optimizer);
   };
-  kernels::Recording &first = *block.gradient_part[block.slot], &second = *block.update_part[block.slot];
+  kernels::Graph &first = *block.gradient_graph[block.slot], &second = *block.update_graph[block.slot];
   if (!replicas_.none()) {
-    device_.repeat(first, accumulate);
+    device_.launch(first, accumulate);
     StepRoom& room = *block.step_room;
     room.wish[place] = ask_to_stop ? 1.0f : 0.0f;
     sum_over_replicas(device_, gradient, denoiser.parameter_elements(), replicas_, &room.wish[place],
                       &room.wishes[place]);
-    device_.repeat(second, apply);
+    device_.launch(second, apply);
   } else {
     auto all = [&] {
       accumulate();
       apply();
     };
-    device_.repeat(first, all);
+    device_.launch(first, all);
   }
-  device_.download_later(&block.step_room->done[place], live.step_state, sizeof(state));
+  device_.download_async(&block.step_room->done[place], live.step_state, sizeof(state));
   Asked& asked = asked_[place];
-  device_.set(*asked.done);
+  device_.record(*asked.done);
   asked.samples = samples;
   asked.learning_rate = static_cast<double>(state.learning_rate);
   asked.stop = ask_to_stop;
   ++under_way_;
-  device_.finish_aside(Side::input);
+  device_.synchronize(CopyStream::input);
 }
 
 void BlockStepper::await(const Asked& asked) {
   if (replicas_.device != nullptr) {
     // A replica that is lost shows in the transport, not on the device; and the numbers are good only if it is well.
     const comm::Backoff backoff;
-    while (replicas_.device->poll(device_.stream()), !device_.passed(*asked.done)) backoff.pause();
+    while (replicas_.device->poll(device_.stream()), !device_.query(*asked.done)) backoff.pause();
   }
-  device_.wait(*asked.done);
+  device_.synchronize(*asked.done);
 }
 
 StepOutcome BlockStepper::finish(OwnedBlock& block) {

@@ -66,7 +66,7 @@ class BlockStepper {
     std::int64_t samples = 0;
     double learning_rate = 0;
     bool stop = false;
-    std::unique_ptr<kernels::Mark> done;
+    std::unique_ptr<kernels::Event> done;
   };
   void read_batch(OwnedBlock& block, const Batch& batch);
   void await(const Asked& asked);

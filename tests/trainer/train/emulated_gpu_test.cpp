@@ -53,8 +53,8 @@ BOOST_AUTO_TEST_CASE(all_steps_but_the_first_of_each_kind_are_graphs) {
   const emulated_gpu::Counts before = emulated_gpu::counts();
   BOOST_REQUIRE_EQUAL(train_on_gpu(folder.path("run")), 0);
   const emulated_gpu::Counts after = emulated_gpu::counts();
-  // 4 blocks of 12 steps; one recording for a block in each of two slots at most, whose first call is no graph. And one
-  // of the probe's two steps.
+  // 4 blocks of 12 steps; one graph for a block in each of two slots at most, whose first call captures nothing. And
+  // one of the probe's two steps.
   BOOST_TEST(after.graph_launches - before.graph_launches >= 48u - 8 + 1);
   BOOST_TEST(after.graph_launches - before.graph_launches <= 48u - 4 + 1);
   // Without graphs the same steps.

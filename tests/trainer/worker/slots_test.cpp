@@ -159,7 +159,7 @@ BOOST_AUTO_TEST_CASE(a_block_alone_is_copied_once) {
   train_in_turns(gpu, config_of(DeviceChoice::cuda, 1), 4);
   const Plan plan = make_plan(config_of(DeviceChoice::cuda, 1), digits, 1);
   // In once, and home for two checkpoints.
-  BOOST_TEST(gpu.aside_bytes < 3 * plan.ranks[0].bytes.home + 1);
+  BOOST_TEST(gpu.copied_bytes < 3 * plan.ranks[0].bytes.home + 1);
   BOOST_TEST(gpu.device_bytes == plan.ranks[0].bytes.on_device(true));
 }
 

@@ -1,5 +1,7 @@
 // Good data sets of every format, plain and packed, read as they should.
 
+#include <fcntl.h>
+#include <malloc.h>
 #include <unistd.h>
 
 #include "tests/trainer/tasks/images/support.hpp"
@@ -164,6 +166,76 @@ BOOST_AUTO_TEST_CASE(plain_wins_over_packed_and_links_are_skipped_and_counted) {
   const TemporaryFolder other;
   fs::create_directory_symlink(folder.path(), other.path() / "link");
   BOOST_TEST(ImageDataset::open(other.path() / "link").count(Split::train) == 38);
+}
+
+BOOST_AUTO_TEST_CASE(a_cut_at_the_edge_of_a_file_leaves_no_empty_piece) {
+  const Bytes bytes(30);
+  const auto piece = [&bytes](std::int64_t first, std::int64_t count) {
+    return ImageSegment{bytes.data() + first, 1, bytes.data(), 1, count};
+  };
+  const std::vector<ImageSegment> whole{piece(0, 10), piece(10, 10), piece(20, 10)};
+  const std::vector<ImageSegment> middle = slice(whole, 10, 20);
+  BOOST_REQUIRE_EQUAL(middle.size(), 1U);
+  BOOST_TEST((middle[0].images == bytes.data() + 10));
+  BOOST_TEST(middle[0].count == 10);
+  const std::vector<ImageSegment> across = slice(whole, 9, 21);
+  BOOST_REQUIRE_EQUAL(across.size(), 3U);
+  BOOST_TEST((across[0].images == bytes.data() + 9));
+  BOOST_TEST((across[2].images == bytes.data() + 20));
+  BOOST_TEST((across[0].count == 1 && across[1].count == 10 && across[2].count == 1));
+  BOOST_TEST(slice(whole, 10, 10).empty());
+}
+
+BOOST_AUTO_TEST_CASE(a_mapping_ends_with_its_owner) {
+  const TemporaryFolder folder;
+  folder.write("data", noise(5000));
+  const auto mapped = [&folder] {
+    const Bytes text = read_file("/proc/self/maps");
+    return std::string(text.begin(), text.end()).find(folder.path().string()) != std::string::npos;
+  };
+  {
+    const MappedBytes bytes = MappedBytes::of_file(folder.path() / "data");
+    BOOST_TEST(mapped());
+    BOOST_TEST(Bytes(bytes.bytes().begin(), bytes.bytes().end()) == noise(5000), boost::test_tools::per_element());
+  }
+  BOOST_TEST(!mapped());
+}
+
+BOOST_AUTO_TEST_CASE(standard_input_may_be_closed) {
+  // Then a file that is opened gets its number, which is 0.
+  const TemporaryFolder folder;
+  folder.write("data", noise(100));
+  const int kept = dup(STDIN_FILENO);
+  close(STDIN_FILENO);
+  std::size_t size = 0;
+  std::string error;
+  try {
+    size = MappedBytes::of_file(folder.path() / "data").size();
+  } catch (const std::exception& e) {
+    error = e.what();
+  }
+  const bool closed = fcntl(STDIN_FILENO, F_GETFD) < 0;
+  if (kept >= 0) {
+    BOOST_REQUIRE(dup2(kept, STDIN_FILENO) == STDIN_FILENO);
+    close(kept);
+  }
+  BOOST_TEST(error == "");
+  BOOST_TEST(size == 100U);
+  BOOST_TEST(closed, "the file was left open");
+}
+
+BOOST_AUTO_TEST_CASE(decoders_give_their_memory_back) {
+  const Bytes plain = noise(1000);
+  for (const Codec codec : {Codec::gzip, Codec::xz}) {
+    const Bytes packed = codec == Codec::gzip ? gzip(plain) : xz(plain);
+    // Of both kinds that malloc knows: from its own pools, and mapped.
+    const auto taken = [] { return mallinfo2().uordblks + mallinfo2().hblkhd; };
+    decode_start(codec, packed, "data", 10);  // what is taken once
+    const std::size_t before = taken();
+    for (int i = 0; i < 100; ++i) decode_start(codec, packed, "data", 10);
+    // One gzip decoder takes some 40 KB, one of xz more than a megabyte.
+    BOOST_TEST(taken() < before + (std::size_t{1} << 20));
+  }
 }
 
 BOOST_AUTO_TEST_CASE(names_of_formats) {

@@ -109,7 +109,8 @@ BOOST_AUTO_TEST_CASE(what_is_looked_at_is_checked) {
   refused(Bytes(whole.begin(), whole.end() - 40), "truncated");
   refused(Bytes(whole.begin() + 4, whole.end()), "does not belong to it");
   refused(noise(100), "truncated");
-  refused(Bytes(100), "no xz file");
+  refused(Bytes(100), "is no xz file");
+  refused(Bytes(4), "is no xz file");
   refused(Bytes(3), "truncated");
   refused(xz({}), "holds nothing");
   refused(xz(cifar(5, 1, 10)), "not a whole number");
