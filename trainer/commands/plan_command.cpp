@@ -11,6 +11,7 @@
 #include "trainer/plan/compute_device.hpp"
 #include "trainer/plan/plan.hpp"
 #include "trainer/support/output.hpp"
+#include "trainer/support/text.hpp"
 #include "trainer/support/units.hpp"
 #include "trainer/tasks/tasks.hpp"
 #include "trainer/worker/step_probe.hpp"
@@ -24,12 +25,6 @@ std::size_t scratch(const Plan& plan, const RankPlan& rank) {
 }
 
 using nlohmann::ordered_json;
-
-std::string list(const std::vector<int>& numbers) {
-  std::string s;
-  for (const int n : numbers) s += (s.empty() ? "" : ", ") + std::to_string(n);
-  return s;
-}
 
 /// A plan with and without activation checkpointing.
 struct Choice {
@@ -148,14 +143,14 @@ void print_table(const Config& config, const DataOutline& data, const Plan& plan
   for (const BlockPlan& b : plan.blocks) {
     fmt::print("{:>5}  {:<7}  {:<11}  {:<8.4g} .. {:<8.4g} {:<8.4g} .. {:<8.4g} {:>10}  {:>10}\n", b.place.index,
                fmt::format("{}..{}", b.place.first_layer, b.place.first_layer + b.place.layers - 1),
-               list(plan.placement.ranks_of_block[static_cast<std::size_t>(b.place.index)]), b.owned.lo, b.owned.hi,
+               join(plan.placement.ranks_of_block[static_cast<std::size_t>(b.place.index)]), b.owned.lo, b.owned.hi,
                b.trained.lo, b.trained.hi, count(static_cast<double>(b.parameters)),
                count(b.flops.training * static_cast<double>(plan.batch)));
   }
   fmt::print("\n rank  blocks       samples    state     gradient  activations  batches   total      sent per step\n");
   for (std::size_t r = 0; r < plan.ranks.size(); ++r) {
     const RankPlan& p = plan.ranks[r];
-    fmt::print("{:>5}  {:<11}  {:<9}  {:<8}  {:<8}  {:<11}  {:<8}  {:<9}  {}\n", r, list(p.blocks),
+    fmt::print("{:>5}  {:<11}  {:<9}  {:<8}  {:<8}  {:<11}  {:<8}  {:<9}  {}\n", r, join(p.blocks),
                fmt::format("{}..{}", p.shard.begin, p.shard.end - 1), bytes(static_cast<double>(p.bytes.state)),
                bytes(static_cast<double>(p.bytes.gradient)), bytes(static_cast<double>(p.bytes.activations)),
                bytes(static_cast<double>(p.bytes.batch)), bytes(static_cast<double>(p.bytes.total())),

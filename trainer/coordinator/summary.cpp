@@ -6,6 +6,7 @@
 
 #include "trainer/ledger/totals.hpp"
 #include "trainer/support/output.hpp"
+#include "trainer/support/text.hpp"
 #include "trainer/support/units.hpp"
 
 namespace blocktrain::trainer {
@@ -44,9 +45,9 @@ void print_start(const Config& config, const Plan& plan, const std::string& data
   show("network: dit, {} layers of width {}, {} parameters; {} steps of batch {} per block\n", config.model.layers,
        config.model.width, count(static_cast<double>(plan.parameters())), config.budget.steps, plan.batch);
   if (resume.found) {
-    std::string steps;
-    for (const ResumePoint& p : resume.blocks) steps += (steps.empty() ? "" : ", ") + std::to_string(p.step);
-    show("resumed at step {} (by block){}\n", steps, note.empty() ? "" : "; " + note);
+    std::vector<std::int64_t> steps;
+    for (const ResumePoint& p : resume.blocks) steps.push_back(p.step);
+    show("resumed at step {} (by block){}\n", join(steps), note.empty() ? "" : "; " + note);
   }
 }
 

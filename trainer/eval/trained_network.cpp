@@ -21,6 +21,7 @@
 #include "trainer/support/exit_status.hpp"
 #include "trainer/support/output.hpp"
 #include "trainer/support/share.hpp"
+#include "trainer/support/text.hpp"
 
 namespace blocktrain::trainer {
 namespace {
@@ -28,12 +29,6 @@ namespace {
 using kernels::Arena;
 using kernels::DType;
 using kernels::Tensor;
-
-std::string join(const auto& values) {
-  std::string text;
-  for (const auto& v : values) text += (text.empty() ? "" : ", ") + fmt::format("{}", v);
-  return text;
-}
 
 Config load_config_of(const std::string& folder, const std::vector<std::string>& overrides) {
   const Config trained = load_run_config(folder);
@@ -156,9 +151,9 @@ std::vector<std::string> TrainedNetwork::choose_checkpoints(int blocks) {
                       folder_, config_.checkpoint.every_steps, RunPaths{folder_}.config()));
     }
     experiment_ = found.experiment;
-    std::string missing;
+    std::vector<int> missing;
     for (const ResumePoint& p : found.blocks) {
-      if (!p.file) missing += (missing.empty() ? "" : ", ") + std::to_string(p.block);
+      if (!p.file) missing.push_back(p.block);
       steps_.push_back(p.step);
       files.push_back(p.file ? p.file->name : std::string());
     }
@@ -167,7 +162,7 @@ std::vector<std::string> TrainedNetwork::choose_checkpoints(int blocks) {
       for (const std::string& w : found.warnings) why += "\n  " + w;
       throw InputError(
           fmt::format("'{}': no usable checkpoint of block {}; train it with `blocktrain train {} --resume`{}", folder_,
-                      missing, RunPaths{folder_}.config(), why));
+                      join(missing), RunPaths{folder_}.config(), why));
     }
     warnings_.insert(warnings_.end(), found.warnings.begin(), found.warnings.end());
   });

@@ -30,6 +30,7 @@
 #include "trainer/run_folder/run_lock.hpp"
 #include "trainer/run_folder/run_remains.hpp"
 #include "trainer/support/exit_status.hpp"
+#include "trainer/support/file_system.hpp"
 #include "trainer/support/output.hpp"
 #include "trainer/support/share.hpp"
 #include "trainer/support/stop_signal.hpp"
@@ -127,9 +128,8 @@ std::unique_ptr<RunLock> open_run_folder(comm::Communicator& world, const RunPat
     }
     create_run_folder(paths, config, to_json(data));
     token = paths.root + "/" + seen_by_all_prefix + std::to_string(getpid());
-    const int file = open(token.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0666);
-    if (file < 0) throw InputError("log.directory: cannot write in '" + paths.root + "': " + std::strerror(errno));
-    close(file);
+    const FileDescriptor file(::open(token.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0666));
+    if (!file.open()) throw InputError("log.directory: cannot write in '" + paths.root + "': " + std::strerror(errno));
   });
   share(world, token);
   std::exception_ptr failure;

@@ -12,6 +12,7 @@
 #include "kernels/start_thread.hpp"
 #include "trainer/ledger/energy/host_sensors.hpp"
 #include "trainer/support/exit_status.hpp"
+#include "trainer/support/file_system.hpp"
 #include "trainer/support/output.hpp"
 #include "trainer/support/stop_signal.hpp"
 #include "trainer/support/while_writing.hpp"
@@ -26,11 +27,10 @@ constexpr std::size_t ring_capacity = 4096;
 
 /// Resident bytes of this process; -1 when the system does not tell.
 std::int64_t resident_bytes() {
-  const int file = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-  if (file < 0) return -1;
+  const FileDescriptor file(::open("/proc/self/statm", O_RDONLY | O_CLOEXEC));
+  if (!file.open()) return -1;
   char text[128];
-  const ssize_t n = read(file, text, sizeof(text) - 1);
-  close(file);
+  const ssize_t n = read(file.get(), text, sizeof(text) - 1);
   if (n <= 0) return -1;
   text[n] = 0;
   long total = 0, resident = 0;
