@@ -56,8 +56,8 @@ inline constexpr std::size_t most_steps_under_way = 2;
 /// Where the host and the device hand each other the numbers of the steps under way, in staging memory.
 struct StepRoom {
   std::array<kernels::StepState, most_steps_under_way> asked, done;
-  /// Of the wish to stop that travels with the gradient: this replica's, and the sum of all.
-  std::array<float, most_steps_under_way> wish, wishes;
+  /// Of the request to stop that travels with the gradient: this replica's, and the sum of all.
+  std::array<float, most_steps_under_way> stop_request, stop_requests;
 };
 
 /// A block on the rank that trains it, bound to its memory.

@@ -47,7 +47,7 @@ class BlockStepper {
 
   /// Steps that may be under way at a time: one where the host computes, or has a part in summing over replicas.
   int most_under_way() const { return most_under_way_; }
-  /// Whether a wish to stop is known to all replicas only once the step it was made with is finished. Until then all
+  /// Whether a request to stop is known to all replicas only once the step it was made with is finished. Until then all
   /// have to ask for the same steps.
   bool agrees_on_stops() const { return !replicas_.none(); }
   int under_way() const { return under_way_; }
