@@ -11,6 +11,7 @@
 #include "kernels/error.hpp"
 #include "trainer/export/loader_source.hpp"
 #include "trainer/export/reference_batch.hpp"
+#include "trainer/plan/network.hpp"
 #include "trainer/support/text.hpp"
 #include "trainer/support/version.hpp"
 #include "trainer/support/whole_file.hpp"
