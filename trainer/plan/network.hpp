@@ -10,15 +10,9 @@
 #include "blocks/noise_schedule.hpp"
 #include "blocks/sampler.hpp"
 #include "trainer/config/config.hpp"
+#include "trainer/data/data_shape.hpp"
 
 namespace blocktrain::trainer {
-
-/// What a network has to know of its data.
-struct DataShape {
-  std::int64_t channels = 1, height = 1, width = 1;
-  std::int64_t classes = 1;
-  bool operator==(const DataShape&) const = default;
-};
 
 /// Whether the config asks for a GPU; `auto` has been resolved by then (see trainer/plan/compute_device.hpp).
 inline bool on_gpu(const Config& config) { return config.parallel.device == DeviceChoice::cuda; }

@@ -124,8 +124,8 @@ std::vector<OwnedBlock> bind_blocks(RankArenas& arenas, const Config& config, co
           .data);
   kernels::Tensor staging;
   if (gpu) {
-    input = bind_batch(arenas.input, {data.channels, data.height, data.width}, samples);
-    arriving = bind_batch(arenas.input, {data.channels, data.height, data.width}, samples);
+    input = bind_batch(arenas.input, data, samples);
+    arriving = bind_batch(arenas.input, data, samples);
     const std::size_t payload = static_cast<std::size_t>(most_elements(owned) + gradient_tail) * sizeof(float);
     const std::size_t staged = comm::staging_buffer_bytes(payload, replicas);
     if (staged > 0) staging = arenas.home.allocate_bytes(staged);
@@ -155,6 +155,13 @@ void bind_instead(RankArenas& arenas, const Config& config, const DataShape& dat
   arenas.state.rewind();
   arenas.home.rewind();
   bind_states(arenas, config, owned, micro_batch);
+}
+
+kernels::Tensor bind_transport_buffer(RankArenas& arenas, bool on_gpu, bool rebalances, int world) {
+  // A block passes in pieces, so that its move takes little memory; a schedule in a few.
+  constexpr std::size_t for_blocks = std::size_t{1} << 20, for_schedule = 4096;
+  if (world == 1 || (!on_gpu && !rebalances)) return {};
+  return arenas.batch.allocate_bytes(rebalances ? for_blocks : for_schedule);
 }
 
 void write_schedule(kernels::Device& device, const OwnedBlock& block,

@@ -80,7 +80,7 @@ struct Bench {
   explicit Bench(comm::DeviceCommunicator* replicas) {
     BatchLoaderOptions loader;
     loader.batch = loader.end = plan.batch;
-    batch = bind_loader_batches(arenas.batch, {1, 8, 8}, loader).front();
+    batch = bind_loader_batches(arenas.batch, digits, loader).front();
     for (std::int64_t e = 0; e < batch.images.size(); ++e)
       batch.images.as<float>()[e] = static_cast<float>(e % 13) / 6.5f - 1;
     for (std::int64_t n = 0; n < plan.batch; ++n) batch.labels.as<std::int32_t>()[n] = static_cast<std::int32_t>(n);
@@ -126,7 +126,7 @@ BOOST_AUTO_TEST_CASE(a_sum_behind_the_gradient_changes_no_bit_and_lets_two_steps
   BOOST_TEST(!none.stepper->agrees_on_stops());
 }
 
-BOOST_AUTO_TEST_CASE(a_wish_to_stop_belongs_to_its_step) {
+BOOST_AUTO_TEST_CASE(a_request_to_stop_belongs_to_its_step) {
   Alone replicas(true);
   Bench bench(&replicas);
   bench.stepper->begin(bench.block(), bench.batch, bench.settings, false);

@@ -13,6 +13,7 @@
 #include "tests/pretended_gpu/pretend_gpu.hpp"
 #include "trainer/data/batch_loader.hpp"
 #include "trainer/plan/plan.hpp"
+#include "trainer/tasks/images/image_samples.hpp"
 #include "trainer/worker/block_slots.hpp"
 #include "trainer/worker/block_step.hpp"
 
@@ -41,8 +42,9 @@ Config config_of(DeviceChoice device) {
   return c;
 }
 
-ImageDataset images() {
-  return ImageDataset::open(std::string(std::getenv("BLOCKTRAIN_TEST_SOURCE_DIR")) + "/tests/fixtures/digits");
+ImageSamples images() {
+  return {ImageDataset::open(std::string(std::getenv("BLOCKTRAIN_TEST_SOURCE_DIR")) + "/tests/fixtures/digits"),
+          "digits", true};
 }
 
 /// The second of two blocks, with the memory for steps and held-out losses.
@@ -52,17 +54,17 @@ struct Bench {
   Plan plan = make_plan(config, digits, 2);
   RankArenas arenas = RankArenas::take(device, plan.ranks[1].bytes);
   std::vector<OwnedBlock> owned;
-  Heldout heldout;
+  HeldoutMemory heldout;
   Batch batch;
   std::unique_ptr<BlockSlots> slots;
-  ImageDataset data = images();
+  ImageSamples data = images();
 
   Bench(kernels::Device& on, const Config& c) : device(on), config(c) {
     owned = bind_blocks(arenas, config, digits, {plan.blocks[1].place}, plan.micro_batch, plan.batch, 1);
-    Heldout::bind(arenas, on_gpu(config), digits, plan.micro_batch, heldout);
+    heldout = HeldoutMemory::bind(arenas, on_gpu(config), digits, plan.micro_batch);
     BatchLoaderOptions loader;
     loader.batch = loader.end = plan.batch;
-    batch = bind_loader_batches(arenas.batch, {1, 8, 8}, loader).front();
+    batch = bind_loader_batches(arenas.batch, digits, loader).front();
     std::fill_n(batch.images.as<float>(), batch.images.size(), 0.25f);
     std::fill_n(batch.labels.as<std::int32_t>(), plan.batch, 3);
     write_schedule(device, block(), training_intervals(config));
@@ -74,7 +76,7 @@ struct Bench {
     slots->enter(block());
   }
   OwnedBlock& block() { return owned.front(); }
-  HeldoutLoss measure() { return heldout.measure(device, data, config, block()); }
+  HeldoutLoss measure() { return measure_heldout(device, data, config, block(), heldout); }
 
   /// The same for one image at a time by `weights`, as the header says it. On a CPU.
   HeldoutLoss by_hand(const kernels::Tensor& weights, std::int64_t count) {
@@ -90,8 +92,8 @@ struct Bench {
     block().network->bind_parameters(weights);
     HeldoutLoss sum;
     for (std::int64_t i = 0; i < count; ++i) {
-      fill_image(data, Split::heldout, i, false, image.as<float>());
-      label.as<std::int32_t>()[0] = data.label(Split::heldout, i);
+      fill_image(data.dataset(), Split::heldout, i, false, image.as<float>());
+      label.as<std::int32_t>()[0] = data.dataset().label(Split::heldout, i);
       const auto sample = static_cast<std::uint32_t>(i);
       device.ops().draw_sigma(sigma, block().interval(), {config.seed, Purpose::heldout_sigma, 1}, &first_step, sample);
       const blocks::SampleLosses one = block().network->evaluate(device.ops(), {image, label, sample}, sigma, settings);

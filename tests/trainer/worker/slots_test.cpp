@@ -46,7 +46,7 @@ std::vector<std::vector<float>> train_in_turns(kernels::Device& device, const Co
       bind_blocks(arenas, config, digits, places, plan.micro_batch, plan.batch, rank.replicas);
   BatchLoaderOptions loader;
   loader.batch = loader.end = plan.batch;
-  const Batch batch = bind_loader_batches(arenas.batch, {1, 8, 8}, loader).front();
+  const Batch batch = bind_loader_batches(arenas.batch, digits, loader).front();
   write_schedule(device, owned.front(), training_intervals(config));
   for (OwnedBlock& b : owned) {
     blocks::initialize(b.state.parameters, b.network->parameters(), 3);
