@@ -82,7 +82,8 @@ BOOST_AUTO_TEST_CASE(a_team_has_as_many_threads_as_were_asked_for) {
       BOOST_TEST(each_once(threads, 100));
       BOOST_TEST(threads_of_process() == before + std::max(threads, threads == 2 ? 3 : 0));  // a team never shrinks
     }
-  }).join();
+  })
+      .join();
 }
 
 BOOST_AUTO_TEST_CASE(a_loop_inside_a_piece_runs_on_its_thread) {
