@@ -1,5 +1,7 @@
 #include "bench/cuda_rows.hpp"
 
+#include <algorithm>
+
 namespace blocktrain::bench {
 namespace {
 
@@ -78,6 +80,14 @@ std::vector<Row> memory_rows(const Network& n) {
        [=](Operands& o) {
          const Tensor dtable = o.table(DType::float32, {n.classes + 1, c}, b, 2), dout = o.in({b, c});
          const Tensor index = o.index(b);
+         return op([=](Ops& ops) { ops.embedding_backward(dtable, dout, index); });
+       }},
+      {"embedding backward, table of words",
+       [=](Operands& o) {
+         // As many rows as words that a vocabulary has; tokens are sorted by them.
+         const std::int64_t tokens = b * t, words = std::max<std::int64_t>(50257, tokens);
+         const Tensor dtable = o.table(DType::float32, {words, c}, tokens, 2), dout = o.in({tokens, c});
+         const Tensor index = o.index(tokens);
          return op([=](Ops& ops) { ops.embedding_backward(dtable, dout, index); });
        }},
       {"convert to bfloat16",
