@@ -1,4 +1,4 @@
-"""The peer of bench/step.cpp: the same network and training step in PyTorch, as a user would write it for speed.
+"""The peer of bench/step.cpp: the network of scripts/export/blocktrain_dit.py, trained in PyTorch for speed.
 
 A server for bench/compare_step.py, which speaks as bench/peer.py says. On a GPU a step brings its batch along from
 pinned memory, beside the step before, and nothing waits inside a row of steps. With --machine it measures what the
@@ -7,6 +7,7 @@ machine can do at most, instead.
 
 import argparse
 import json
+import os
 import statistics
 import sys
 import time
@@ -16,6 +17,10 @@ import torch.nn.attention
 import torch.nn.functional as F
 from torch import nn
 
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "scripts", "export"))
+import blocktrain_dit  # noqa: E402
+
 
 def resident_bytes(key):
     for line in open("/proc/self/status"):
@@ -24,72 +29,25 @@ def resident_bytes(key):
     return 0
 
 
-def sincos_positions(side, width):
-    quarter = width // 4
-    frequency = 1.0 / 10000 ** (torch.arange(quarter) / quarter)
-    place = torch.arange(side)[:, None] * frequency
-    axis = torch.cat([place.sin(), place.cos()], dim=1)
-    rows = axis[:, None, :].expand(side, side, -1)
-    columns = axis[None, :, :].expand(side, side, -1)
-    return torch.cat([rows, columns], dim=2).reshape(side * side, width)
+class TrainedBlock(nn.Module):
+    """One block with private embeddings and output, or all layers: the network of the loader that `blocktrain export`
+    ships, with the draws of a training step.
+    """
 
-
-class Layer(nn.Module):
-    def __init__(self, width, heads):
+    def __init__(self, layers, width, heads, patch, channels, size, classes):
         super().__init__()
-        self.heads = heads
-        self.modulation = nn.Linear(width, 6 * width)
-        self.qkv = nn.Linear(width, 3 * width)
-        self.projection = nn.Linear(width, width)
-        self.widen = nn.Linear(width, 4 * width)
-        self.narrow = nn.Linear(4 * width, width)
-
-    def forward(self, x, condition):
-        samples, tokens, width = x.shape
-        shift1, scale1, gate1, shift2, scale2, gate2 = self.modulation(condition)[:, None].chunk(6, dim=2)
-        h = F.layer_norm(x, (width,), eps=1e-6) * (1 + scale1) + shift1
-        q, k, v = self.qkv(h).view(samples, tokens, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        h = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(samples, tokens, width)
-        x = x + gate1 * self.projection(h)
-        h = F.layer_norm(x, (width,), eps=1e-6) * (1 + scale2) + shift2
-        return x + gate2 * self.narrow(F.gelu(self.widen(h), approximate="tanh"))
-
-
-class Dit(nn.Module):
-    """One block with private embeddings and output, or all layers."""
-
-    def __init__(self, layers, width, heads, patch, channels, size, classes, sigma_data=0.5):
-        super().__init__()
-        self.patch, self.side, self.channels, self.sigma_data = patch, size // patch, channels, sigma_data
-        self.embed = nn.Linear(channels * patch * patch, width)
-        self.register_buffer("positions", sincos_positions(self.side, width))
-        self.register_buffer("frequencies", 100.0 * 10000.0 ** (-torch.arange(128) / 128.0))
-        self.noise = nn.Sequential(nn.Linear(256, width), nn.SiLU(), nn.Linear(width, width))
-        self.labels = nn.Embedding(classes + 1, width)
-        self.layers = nn.ModuleList([Layer(width, heads) for _ in range(layers)])
-        self.modulation = nn.Linear(width, 2 * width)
-        self.output = nn.Linear(width, channels * patch * patch)
+        image = dict(image_channels=channels, image_height=size, image_width=size, classes=classes)
+        network = dict(patch=patch, width=width, heads=heads, mlp_ratio=4, noise_features=256, layers_per_block=str(layers))
+        noise = dict(sigma_data=0.5, target_deviation=0.5, partition="equal_probability", p_mean=-1.2, p_std=1.2,
+                     sigma_edges="80,0.002")
+        self.block = blocktrain_dit.Block(blocktrain_dit.Settings(dict(image, **network, **noise)), layers)
+        self.block.noise_embedding.angle_dtype = torch.float32
 
     def loss(self, y, label, sigma):
-        samples, channels, size, _ = y.shape
-        p, side = self.patch, self.side
-        s, sd = sigma[:, None, None, None], self.sigma_data
-        z = y + s * torch.randn_like(y)
-        total = s * s + sd * sd
-        x = (z * total.rsqrt()).view(samples, channels, side, p, side, p).permute(0, 2, 4, 1, 3, 5).reshape(samples, side * side, -1)
-        x = self.embed(x)
-        x = x + self.positions.to(x.dtype)  # bfloat16 under autocast, and so the stream of all layers
-        angles = (sigma.log() / 4)[:, None] * self.frequencies
-        dropped = torch.where(torch.rand_like(sigma) < 0.1, self.labels.num_embeddings - 1, label)
-        condition = F.silu(self.noise(torch.cat([angles.cos(), angles.sin()], dim=1)) + self.labels(dropped))
-        for layer in self.layers:
-            x = layer(x, condition)
-        shift, scale = self.modulation(condition)[:, None].chunk(2, dim=2)
-        x = self.output(F.layer_norm(x, x.shape[-1:], eps=1e-6) * (1 + scale) + shift)
-        flow = x.view(samples, side, side, channels, p, p).permute(0, 3, 1, 4, 2, 5).reshape(samples, channels, size, size)
-        denoised = sd * sd / total * z + s * sd * total.rsqrt() * flow
-        weight = (total / (s * sd) ** 2).view(samples)
-        return (weight * (denoised - y).square().flatten(1).mean(dim=1)).mean()
+        z = y + blocktrain_dit.per_image(sigma) * torch.randn_like(y)
+        dropped = torch.where(torch.rand_like(sigma) < 0.1, -1, label)
+        loss, _ = self.block.losses(self.block(z, sigma, dropped), y, sigma)
+        return loss.mean()
 
 
 VARIANTS = {  # name: mode of torch.compile, None without
@@ -198,7 +156,7 @@ class Input:
 def make_step(a, device):
     """What takes one step, and brings its input."""
     cuda, mode = device.type == "cuda", VARIANTS[a.variant]
-    model = Dit(a.layers, a.width, a.heads, a.patch, a.channels, a.size, a.classes).to(device)
+    model = TrainedBlock(a.layers, a.width, a.heads, a.patch, a.channels, a.size, a.classes).to(device)
     whole = a.variant == "whole-graph"
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=0.0, fused=True, capturable=whole)
     loss_of = model.loss if mode is None else torch.compile(model.loss, mode=mode, dynamic=False)

@@ -7,7 +7,7 @@
 #include "bench/device_memory.hpp"
 #include "blocks/parameters.hpp"
 #include "trainer/data/batch_loader.hpp"
-#include "trainer/run/learning_rate.hpp"
+#include "trainer/plan/learning_rate.hpp"
 
 namespace blocktrain::bench {
 
@@ -73,7 +73,7 @@ TimedRank::TimedRank(const TimedSettings& s, const Plan& plan) : device_(device_
   for (const OwnedBlock& o : owned_) blocks::initialize(o.state.parameters, o.network->parameters(), 1);
   BatchLoaderOptions loader;
   loader.batch = loader.end = plan.batch;
-  batches_ = bind_loader_batches(arenas_->batch, {s.data.channels, s.data.height, s.data.width}, loader);
+  batches_ = bind_loader_batches(arenas_->batch, s.data, loader);
   fill(batches_.front(), s);
   step_settings_ = step_settings(s.config, plan);
   stepper_ = std::make_unique<BlockStepper>(*device_, Replicas{});

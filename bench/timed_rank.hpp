@@ -7,9 +7,9 @@
 
 #include "kernels/device.hpp"
 #include "trainer/data/batch.hpp"
-#include "trainer/run/block_slots.hpp"
-#include "trainer/run/block_step.hpp"
-#include "trainer/run/plan.hpp"
+#include "trainer/plan/plan.hpp"
+#include "trainer/worker/block_slots.hpp"
+#include "trainer/worker/block_step.hpp"
 
 namespace blocktrain::bench {
 

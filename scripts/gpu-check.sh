@@ -165,7 +165,7 @@ part_facts() {
 part_operations() { test_suites operations '^kernels_'; }
 part_tests() { test_suites tests '^(comm|trainer)_'; }
 
-part_memcheck() { sanitized memcheck '^kernels_|^trainer_run_gpu_test$'; }
+part_memcheck() { sanitized memcheck '^kernels_|^trainer_train_gpu_test$'; }
 part_racecheck() { sanitized racecheck '^kernels_'; }
 part_synccheck() { sanitized synccheck '^kernels_'; }
 part_initcheck() { sanitized initcheck '^kernels_'; }

@@ -16,7 +16,7 @@
 namespace blocktrain::kernels {
 namespace {
 
-// Measured with bench_step on two cores (see CONTRIBUTING, "Own teams of threads").
+// Measured with bench_step on two cores (docs/decisions.md, "Own teams of threads").
 constexpr std::chrono::microseconds default_look_out{50};
 
 void relax() {

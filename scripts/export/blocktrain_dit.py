@@ -11,7 +11,7 @@
 
 The network is a row of blocks, each with an interval of noise levels of its own; a noisy image goes through the one block
 that owns its level, and no other. A network trained end to end is one block that owns all levels. Labels are classes
-counted from 0; -1 stands for no class. Every block is a torch.nn.Module and can be trained further.
+counted from 0; -1 stands for no class. Every block is a torch.nn.Module and can be trained further, by block.losses().
 """
 
 import argparse
@@ -54,6 +54,12 @@ def read_safetensors(path):
             tensors[name] = torch.frombuffer(data, dtype=dtype, count=count, offset=begin).reshape(shape)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: damaged: {error!r}") from error
+    return tensors, metadata
+
+
+def read_export(path):
+    """(tensors by name, metadata) of a file that `blocktrain export` wrote."""
+    tensors, metadata = read_safetensors(path)
     if metadata.get("format") != FORMAT or metadata.get("format_version") != FORMAT_VERSION:
         raise ValueError(f"{path}: not of the format {FORMAT}, version {FORMAT_VERSION}")
     return tensors, metadata
@@ -83,20 +89,20 @@ class Settings:
 
 
 def grid_positions(rows, columns, width):
-    """[rows * columns, width]: half of the channels tell the row, half the column; each sines, then cosines."""
+    """[rows * columns, width] in double: half of the channels tell the row, half the column; each sines, then cosines."""
     quarter = width // 4
     frequency = torch.tensor([10000.0 ** (-i / quarter) for i in range(quarter)], dtype=torch.float64)
     row = torch.arange(rows, dtype=torch.float64).repeat_interleave(columns).outer(frequency)
     column = torch.arange(columns, dtype=torch.float64).repeat(rows).outer(frequency)
-    return torch.cat([row.sin(), row.cos(), column.sin(), column.cos()], dim=1).float()
+    return torch.cat([row.sin(), row.cos(), column.sin(), column.cos()], dim=1)
 
 
-def noise_features(sigma, count):
-    """[N, count] from sigma [N], in double because the angles reach hundreds of radians."""
+def noise_features(sigma, count, dtype=torch.float64):
+    """[N, count] from sigma [N], computed in `dtype`: double because the angles reach hundreds of radians."""
     half = count // 2
-    frequency = torch.tensor([100 * 10000.0 ** (-i / half) for i in range(half)], dtype=torch.float64)
-    angle = (sigma.double().log() / 4).outer(frequency.to(sigma.device))
-    return torch.cat([angle.cos(), angle.sin()], dim=1).float()
+    frequency = 100 * 10000.0 ** (-torch.arange(half, dtype=dtype, device=sigma.device) / half)
+    angle = (sigma.to(dtype).log() / 4).outer(frequency)
+    return torch.cat([angle.cos(), angle.sin()], dim=1)
 
 
 def modulated_norm(x, shift, scale):
@@ -106,6 +112,13 @@ def modulated_norm(x, shift, scale):
 
 def per_image(values):
     return values[:, None, None, None]
+
+
+def attention(q, k, v):
+    """softmax(q k^T / sqrt(D)) v for [N, heads, T, D]."""
+    if hasattr(functional, "scaled_dot_product_attention"):  # from PyTorch 2.0
+        return functional.scaled_dot_product_attention(q, k, v)
+    return (q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])).softmax(dim=-1) @ v
 
 
 class Attention(nn.Module):
@@ -119,9 +132,7 @@ class Attention(nn.Module):
         samples, tokens, width = x.shape
         # [3, N, heads, T, D]
         q, k, v = self.qkv(x).view(samples, tokens, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        scores = q @ k.transpose(-2, -1) / math.sqrt(width // self.heads)
-        mixed = scores.softmax(dim=-1) @ v
-        return self.projection(mixed.transpose(1, 2).reshape(samples, tokens, width))
+        return self.projection(attention(q, k, v).transpose(1, 2).reshape(samples, tokens, width))
 
 
 class Mlp(nn.Module):
@@ -150,6 +161,8 @@ class Layer(nn.Module):
 
 
 class NoiseEmbedding(nn.Module):
+    angle_dtype = torch.float64  # float32 is faster where the last digits do not matter
+
     def __init__(self, settings):
         super().__init__()
         self.features = settings.noise_features
@@ -157,7 +170,7 @@ class NoiseEmbedding(nn.Module):
         self.output = nn.Linear(settings.width, settings.width)
 
     def forward(self, sigma):
-        features = noise_features(sigma, self.features).to(self.input.weight.dtype)
+        features = noise_features(sigma, self.features, self.angle_dtype).to(self.input.weight.dtype)
         return self.output(functional.silu(self.input(features)))
 
 
@@ -169,7 +182,7 @@ class ClassEmbedding(nn.Module):
         self.table = nn.Parameter(torch.zeros(settings.classes + 1, settings.width))
 
     def forward(self, labels):
-        return self.table[torch.where(labels < 0, len(self.table) - 1, labels)]
+        return functional.embedding(torch.where(labels < 0, len(self.table) - 1, labels), self.table)
 
 
 class Output(nn.Module):
@@ -195,7 +208,7 @@ class Block(nn.Module):
         self.layers = nn.ModuleList([Layer(settings) for _ in range(layers)])
         self.output = Output(settings)
         rows, columns = settings.height // settings.patch, settings.width_px // settings.patch
-        self.register_buffer("positions", grid_positions(rows, columns, settings.width), persistent=False)
+        self.register_buffer("positions", grid_positions(rows, columns, settings.width).float(), persistent=False)
 
     def cut(self, images):
         """[N, T, channels * patch * patch] from images: patches row by row, inside them channel, row, column."""
@@ -214,15 +227,24 @@ class Block(nn.Module):
     def forward(self, z, sigma, labels):
         """The denoised estimate of z [N, channels, height, width]; sigma [N], labels [N]."""
         data = self.settings.sigma_data
-        total = sigma.double() ** 2 + data**2
+        total = sigma**2 + data**2
         c_skip, c_out, c_in = (
-            per_image(c).to(z.dtype) for c in (data**2 / total, sigma.double() * data / total.sqrt(), total.rsqrt())
+            per_image(c).to(z.dtype) for c in (data**2 / total, sigma * data / total.sqrt(), total.rsqrt())
         )
         condition = functional.silu(self.noise_embedding(sigma) + self.class_embedding(labels))
-        x = self.patch_embedding(self.cut(c_in * z)) + self.positions
+        x = self.patch_embedding(self.cut(c_in * z))
+        x = x + self.positions.to(x.dtype)  # bfloat16 under autocast, and so are the sums of all layers
         for layer in self.layers:
             x = layer(x, condition)
         return c_skip * z + c_out * self.join(self.output(x, condition))
+
+    def losses(self, estimate, images, sigma):
+        """(loss [N], squared error [N]) of the estimate D of images + sigma * noise. The loss is the error weighted by
+        (sigma^2 + sigma_data^2) / (sigma * sigma_data)^2; blocktrain trains by its mean (objective.weighting: edm).
+        """
+        data = self.settings.sigma_data
+        error = (estimate - images).square().flatten(1).mean(dim=1)
+        return (sigma**2 + data**2) / (sigma * data) ** 2 * error, error
 
 
 class Model(nn.Module):
@@ -237,7 +259,7 @@ class Model(nn.Module):
     def load(folder, device="cpu"):
         """The network in FOLDER/model.safetensors."""
         path = os.path.join(folder, "model.safetensors")
-        tensors, metadata = read_safetensors(path)
+        tensors, metadata = read_export(path)
         try:
             model = Model(Settings(metadata))
             model.load_parameters(tensors)
@@ -245,20 +267,22 @@ class Model(nn.Module):
             raise ValueError(f"{path}: damaged: {error}") from error
         return model.to(device).eval()
 
+    def stored_name(self, b, name):
+        """The name in the file of a parameter of block b: blocks.B.PART of what a block has alone, layers.L.PART of its
+        layers, counted through the network.
+        """
+        if not name.startswith("layers."):
+            return f"blocks.{b}.{name}"
+        _, layer, part = name.split(".", 2)
+        return f"layers.{sum(self.settings.layers_per_block[:b]) + int(layer)}.{part}"
+
     def load_parameters(self, tensors):
-        """Names in the file: blocks.B.PART of what a block has alone, layers.L.PART counted through the network."""
-        first, taken = 0, set()
+        """Each block's own, from all of them by the names in the file."""
+        taken = set()
         for b, block in enumerate(self.blocks):
-            state = {}
-            for name in block.state_dict():
-                stored = f"blocks.{b}.{name}"
-                if name.startswith("layers."):
-                    _, layer, part = name.split(".", 2)
-                    stored = f"layers.{first + int(layer)}.{part}"
-                state[name] = tensors[stored]
-                taken.add(stored)
-            block.load_state_dict(state)
-            first += len(block.layers)
+            stored = {name: self.stored_name(b, name) for name in block.state_dict()}
+            block.load_state_dict({name: tensors[other] for name, other in stored.items()})
+            taken.update(stored.values())
         unknown = sorted(set(tensors) - taken)
         if unknown:
             raise ValueError(f"tensors that no block has: {', '.join(unknown[:3])}")
@@ -361,7 +385,7 @@ def check(folder, device="cpu"):
     model = Model.load(folder, device)
     settings = model.settings
     path = os.path.join(folder, "reference.safetensors")
-    reference, metadata = read_safetensors(path)
+    reference, metadata = read_export(path)
     try:
         guidance, steps = float(metadata["guidance"]), int(metadata["steps"])
         z, sigma = reference["denoise.z"].to(device), reference["denoise.sigma"]

@@ -141,7 +141,7 @@ class Build:
         found = {w for w in test.link if w.endswith(".o") and w in self.compile_commands}
         by_member = {}
         for made in self.compile_commands:
-            # LIBRARY's folder and target name its archive: trainer/run/CMakeFiles/blocktrain_run.dir/train.cpp.o
+            # LIBRARY's folder and target name its archive: trainer/plan/CMakeFiles/blocktrain_plan.dir/plan.cpp.o
             match = re.fullmatch(r"(.*?)CMakeFiles/([^/]+)\.dir/(.*)", made)
             if match:
                 archive = os.path.normpath(os.path.join(match.group(1), "lib%s.a" % match.group(2)))

@@ -16,7 +16,7 @@
 #include "kernels/error.hpp"
 #include "tests/fixtures/checkpoint-v1/state.hpp"
 #include "trainer/checkpoint/manifest.hpp"
-#include "trainer/checkpoint/sha256.hpp"
+#include "trainer/support/sha256.hpp"
 
 namespace bt = blocktrain::trainer;
 

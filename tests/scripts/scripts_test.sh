@@ -47,7 +47,7 @@ stand_in() {
 
 help_and_refusals() {
   local script
-  for script in install-dependencies quickstart run test fresh-machine-test lint gpu-check compare-builds mutate data/fetch_digits; do
+  for script in install-dependencies quickstart run test fresh-machine-test lint check-layers gpu-check compare-builds mutate data/fetch_digits; do
     expect 0 "$scripts/$script.sh" --help
     says "usage: scripts/$script.sh"
     expect 2 "$scripts/$script.sh" --no-such-option
@@ -89,10 +89,10 @@ gpu_check() {
   # shellcheck disable=SC2016  # the stand-in expands it
   gpu_tests() {
     stand_in "built here/tests/gpu_tests" 'case $1 in
-  --list_content) printf "%s\n" "kernels_good_test*" "    a_case*" "kernels_bad_test*" "trainer_run_gpu_test*" "trainer_eval_gpu_test*" >&2 ;;
+  --list_content) printf "%s\n" "kernels_good_test*" "    a_case*" "kernels_bad_test*" "trainer_train_gpu_test*" "trainer_eval_gpu_test*" >&2 ;;
   --run_test=kernels_good_test) '"$1"' ;;
   --run_test=kernels_bad_test) '"$2"' ;;
-  --run_test=trainer_run_gpu_test) exit 77 ;;
+  --run_test=trainer_train_gpu_test) exit 77 ;;
   --run_test=trainer_eval_gpu_test) echo SKIPPED: one part of it ;;
   *) exit 200 ;;
 esac'
@@ -104,9 +104,9 @@ esac'
   in_summary() { grep -q "^$1 .* $2\$" "what came out/summary.txt" || fail "$3"; }
   in_summary passed operations/kernels_good "a test that passed is not in the summary"
   in_summary failed memcheck/kernels_bad "a test that failed is not in the summary"
-  in_summary skipped tests/trainer_run_gpu "a skipped test is not in the summary"
+  in_summary skipped tests/trainer_train_gpu "a skipped test is not in the summary"
   in_summary skipped tests/trainer_eval_gpu "a test that left out a part passed"
-  in_summary skipped memcheck/trainer_run_gpu "a training is not looked at by memcheck"
+  in_summary skipped memcheck/trainer_train_gpu "a training is not looked at by memcheck"
   grep -q -- '--tool memcheck .*--error-exitcode' "what came out/memcheck/kernels_good.txt" || fail "no sanitizer was used"
   gpu_tests "exit 0" "exit 0"
   expect 0 env PATH="$PWD/tools:$PATH" "$check" --bin "built here" --out "what came out" operations tests

@@ -2,7 +2,7 @@
 // would have to be defined before Boost.Test's header, which may be precompiled.
 //
 // Several sources share a binary, so each is a suite of its own, named after its path below tests/ (_ for /):
-// --run_test=trainer_run_resume_test runs what stands in tests/trainer/run/resume_test.cpp.
+// --run_test=trainer_train_resume_test runs what stands in tests/trainer/train/resume_test.cpp.
 #include <boost/test/tree/traverse.hpp>
 #include <boost/test/tree/visitor.hpp>
 #include <boost/test/unit_test.hpp>
@@ -26,7 +26,7 @@ struct TopLevel : boost_test::test_tree_visitor {
   std::vector<boost_test::test_unit_id> found;
 };
 
-/// trainer_run_resume_test of .../tests/trainer/run/resume_test.cpp.
+/// trainer_train_resume_test of .../tests/trainer/train/resume_test.cpp.
 std::string suite_of(std::string source) {
   const std::string folder = "/tests/";
   if (const auto at = source.rfind(folder); at != std::string::npos) source.erase(0, at + folder.size());

@@ -10,7 +10,7 @@
 #include "trainer/checkpoint/block_file.hpp"
 #include "trainer/checkpoint/block_layout.hpp"
 #include "trainer/checkpoint/block_values.hpp"
-#include "trainer/checkpoint/durable_file.hpp"
+#include "trainer/support/durable_file.hpp"
 
 namespace blocktrain::trainer {
 namespace {

@@ -8,8 +8,8 @@
 #include <cerrno>
 #include <vector>
 
-#include "trainer/checkpoint/file_system.hpp"
-#include "trainer/checkpoint/sha256.hpp"
+#include "trainer/support/file_system.hpp"
+#include "trainer/support/sha256.hpp"
 
 namespace blocktrain::trainer {
 

@@ -1,6 +1,6 @@
 #include "trainer/checkpoint/hdf5_check.hpp"
 
-#include "trainer/checkpoint/file_system.hpp"
+#include "trainer/support/file_system.hpp"
 
 namespace blocktrain::trainer {
 namespace {

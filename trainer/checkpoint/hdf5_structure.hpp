@@ -16,7 +16,7 @@
 #include <string>
 #include <vector>
 
-#include "trainer/checkpoint/file_system.hpp"
+#include "trainer/support/file_system.hpp"
 
 namespace blocktrain::trainer {
 

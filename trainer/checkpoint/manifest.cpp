@@ -8,8 +8,8 @@
 #include <system_error>
 
 #include "trainer/checkpoint/block_values.hpp"
-#include "trainer/checkpoint/file_system.hpp"
-#include "trainer/checkpoint/sha256.hpp"
+#include "trainer/support/file_system.hpp"
+#include "trainer/support/sha256.hpp"
 
 namespace blocktrain::trainer {
 namespace {

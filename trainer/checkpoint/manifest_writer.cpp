@@ -10,8 +10,8 @@
 #include <span>
 #include <system_error>
 
-#include "trainer/checkpoint/durable_file.hpp"
-#include "trainer/checkpoint/sha256.hpp"
+#include "trainer/support/durable_file.hpp"
+#include "trainer/support/sha256.hpp"
 
 namespace blocktrain::trainer {
 namespace {

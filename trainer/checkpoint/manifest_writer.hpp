@@ -13,9 +13,9 @@
 #include <string>
 #include <vector>
 
-#include "trainer/checkpoint/file_system.hpp"
 #include "trainer/checkpoint/manifest.hpp"
 #include "trainer/checkpoint/resume.hpp"
+#include "trainer/support/file_system.hpp"
 
 namespace blocktrain::trainer {
 

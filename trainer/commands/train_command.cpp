@@ -13,10 +13,10 @@
 #include "kernels/error.hpp"
 #include "trainer/commands/commands.hpp"
 #include "trainer/commands/under_mpi.hpp"
-#include "trainer/run/exit_status.hpp"
-#include "trainer/run/stop_signal.hpp"
-#include "trainer/run/terminal.hpp"
-#include "trainer/run/train.hpp"
+#include "trainer/support/exit_status.hpp"
+#include "trainer/support/stop_signal.hpp"
+#include "trainer/support/terminal.hpp"
+#include "trainer/train/train.hpp"
 
 namespace blocktrain::trainer {
 namespace {

@@ -6,8 +6,8 @@
 #include "comm/nccl/nccl_library.hpp"
 #include "kernels/device.hpp"
 #include "kernels/error.hpp"
-#include "trainer/run/exit_status.hpp"
-#include "trainer/run/output.hpp"
+#include "trainer/support/exit_status.hpp"
+#include "trainer/support/output.hpp"
 
 namespace blocktrain::trainer {
 namespace {

@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "trainer/data/data_format.hpp"
+#include "trainer/config/data_format.hpp"
 
 namespace blocktrain::trainer {
 

@@ -4,11 +4,11 @@
 
 namespace blocktrain::trainer {
 
-std::vector<Batch> bind_loader_batches(kernels::Arena& arena, const ImageShape& shape,
+std::vector<Batch> bind_loader_batches(kernels::Arena& arena, const DataShape& shape,
                                        const BatchLoaderOptions& options) {
   BLOCKTRAIN_EXPECTS(options.depth >= 1);
   BLOCKTRAIN_EXPECTS(0 <= options.begin && options.begin < options.end && options.end <= options.batch);
-  BLOCKTRAIN_EXPECTS(options.batch <= most_images);
+  BLOCKTRAIN_EXPECTS(options.batch <= most_samples);
   std::vector<Batch> ring;
   for (int i = 0; i <= options.depth; ++i) {
     ring.push_back(bind_batch(arena, shape, options.end - options.begin));
@@ -17,25 +17,17 @@ std::vector<Batch> bind_loader_batches(kernels::Arena& arena, const ImageShape& 
   return ring;
 }
 
-BatchLoader::BatchLoader(const ImageDataset& data, const SampleOrder& order, const BatchLoaderOptions& options,
+BatchLoader::BatchLoader(const Samples& data, const SampleOrder& order, const BatchLoaderOptions& options,
                          kernels::Arena& arena) {
   BLOCKTRAIN_EXPECTS(order.count() == data.count(Split::train));
   std::vector<Batch> ring = bind_loader_batches(arena, data.shape(), options);
   if (arena.measures_only()) return;
-  const auto fill = [&data, order, options](Batch& batch) {
-    float* image = batch.images.as<float>();
-    std::int32_t* label = batch.labels.as<std::int32_t>();
-    for (std::int64_t i = options.begin; i < options.end; ++i) {
-      const std::uint64_t position =
-          std::uint64_t{batch.step} * static_cast<std::uint64_t>(options.batch) + static_cast<std::uint64_t>(i);
-      const std::int64_t index = order.index(position);
-      const bool flip = options.flip && is_flipped(options.seed, batch.step, static_cast<std::uint32_t>(i));
-      fill_image(data, Split::train, index, flip, image);
-      *label++ = data.label(Split::train, index);
-      image += batch.images.row_stride;
-    }
-    // After it was read: no step is made of what was not there in the beginning.
-    data.require_unchanged();
+  std::vector<std::int64_t> indices(static_cast<std::size_t>(options.end - options.begin));
+  const auto fill = [&data, order, options, indices](Batch& batch) mutable {
+    const std::uint64_t first = std::uint64_t{batch.step} * static_cast<std::uint64_t>(options.batch) +
+                                static_cast<std::uint64_t>(options.begin);
+    for (std::size_t row = 0; row < indices.size(); ++row) indices[row] = order.index(first + row);
+    data.fill(batch, Split::train, indices, options.seed);
     if (!options.warn) return;
     for (const std::string& note : data.touched()) options.warn(note);
   };

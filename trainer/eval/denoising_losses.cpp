@@ -7,8 +7,7 @@
 
 #include "kernels/error.hpp"
 #include "trainer/data/batch.hpp"
-#include "trainer/eval/image_features.hpp"
-#include "trainer/run/network.hpp"
+#include "trainer/plan/network.hpp"
 
 namespace blocktrain::trainer {
 namespace {
@@ -19,7 +18,7 @@ using kernels::Purpose;
 using kernels::Tensor;
 
 constexpr int grid_levels = 16;
-constexpr int draws_per_image = 4;
+constexpr int draws_per_sample = 4;
 /// Steps that key the noise: levels count from 0, draws from here.
 constexpr std::uint32_t first_draw = 1U << 20;
 
@@ -47,46 +46,47 @@ struct DeviceBatch {
   kernels::StepState* state = nullptr;
   kernels::SigmaInterval* interval = nullptr;
 
-  void bind(Arena& arena, const ImageShape& s, std::int64_t batch) {
-    input = bind_batch(arena, s, batch);
+  void bind(Arena& arena, const DataShape& shape, std::int64_t batch) {
+    input = bind_batch(arena, shape, batch);
     sigma = arena.allocate(DType::float32, {batch});
     state = arena.room_for<kernels::StepState>();
     interval = arena.room_for<kernels::SigmaInterval>();
   }
 };
 
-/// Held-out images in host memory, and the evaluation of one block on them. Where the device shares that memory, they
+/// Held-out samples in host memory, and the evaluation of one block on them. Where the device shares that memory, they
 /// are computed with where they are; else batch by batch in a place of their own.
-class HeldOut {
+class HeldoutSamples {
  public:
-  HeldOut(TrainedNetwork& network, const ImageDataset& data, std::int64_t count, std::uint64_t seed)
+  HeldoutSamples(TrainedNetwork& network, const Samples& data, std::int64_t count, std::uint64_t seed)
       : network_(network), device_(network.device()), apart_(!device_.shares_host_memory()), seed_(seed) {
-    const RealImages real = real_images(data, Split::heldout, count);
-    count_ = real.count();
-    const ImageShape s = network.image_shape();
+    const std::int64_t all = data.count(Split::heldout);
+    count_ = std::min(count, all);
+    const DataShape& shape = network.data().shape;
     const auto bind = [&](Arena& arena) {
-      images_ = arena.allocate(DType::float32, {count_, s.channels, s.height, s.width});
-      labels_ = arena.allocate(DType::int32, {count_});
+      samples_ = bind_batch(arena, shape, count_);
       if (apart_) {
         losses_ = arena.allocate(DType::float32, {2, network.batch()});
       } else {
         sigma_ = arena.allocate(DType::float32, {network.batch()});
       }
     };
-    Arena sizing = Arena::measuring("held-out images");
+    Arena sizing = Arena::measuring("held-out samples");
     bind(sizing);
-    arena_.emplace(device_.staging("held-out images", sizing.peak()));
+    arena_.emplace(device_.staging("held-out samples", sizing.peak()));
     bind(*arena_);
-    std::memcpy(images_.data, real.images.data(), images_.bytes());
-    std::memcpy(labels_.data, real.labels.data(), labels_.bytes());
+    // Spread over the whole split.
+    std::vector<std::int64_t> indices;
+    for (std::int64_t i = 0; i < count_; ++i) indices.push_back(i * all / count_);
+    data.fill(samples_, Split::heldout, indices, std::nullopt);
     if (!apart_) return;
-    device_arena_.emplace(device_.arena("held-out batch", held_out_device_bytes(s, network.batch())));
-    on_device_.bind(*device_arena_, s, network.batch());
+    device_arena_.emplace(device_.arena("held-out batch", held_out_device_bytes(shape, network.batch())));
+    on_device_.bind(*device_arena_, shape, network.batch());
   }
 
   std::int64_t count() const { return count_; }
 
-  /// Sums over all images of the losses of block `b`, sigma drawn from `interval` by the numbers of `stream`, noise by
+  /// Sums over all samples of the losses of block `b`, sigma drawn from `interval` by the numbers of `stream`, noise by
   /// those of `step`.
   Sums evaluate(int b, const kernels::SigmaInterval& interval, std::uint32_t stream, std::uint32_t step) {
     kernels::Ops& ops = device_.ops();
@@ -118,15 +118,14 @@ class HeldOut {
   }
 
  private:
-  /// Images [begin, begin + n) where the device computes with them.
+  /// Samples [begin, begin + n) where the device computes with them.
   blocks::Batch batch(std::int64_t begin, std::int64_t n) {
-    const auto first_sample = static_cast<std::uint32_t>(begin);
-    const Tensor images = images_.rows(begin, begin + n), labels = labels_.rows(begin, begin + n);
-    if (!apart_) return {images, labels, first_sample};
-    const Batch& there = on_device_.input;
-    device_.upload(there.images.data, images.data, images.bytes());
-    device_.upload(there.labels.data, labels.data, labels.bytes());
-    return {there.images.rows(0, n), there.labels.rows(0, n), first_sample};
+    const Batch here = samples_.rows(begin, begin + n);
+    if (!apart_) return {here.images, here.labels, here.first_sample};
+    const Batch there = on_device_.input.rows(0, n);
+    device_.upload(there.images.data, here.images.data, here.images.bytes());
+    device_.upload(there.labels.data, here.labels.data, here.labels.bytes());
+    return {there.images, there.labels, here.first_sample};
   }
 
   /// The numbers of `losses`, which the device computed, for the host to read; `row` of losses_ holds them.
@@ -146,7 +145,8 @@ class HeldOut {
   std::uint64_t seed_;
   std::int64_t count_ = 0;
   std::optional<Arena> arena_, device_arena_;
-  Tensor images_, labels_, sigma_, losses_;
+  Batch samples_;
+  Tensor sigma_, losses_;
   DeviceBatch on_device_;
 };
 
@@ -174,22 +174,22 @@ blocks::NoiseSchedule compared_partition(const Config& config) {
   return {settings, config.blocks.count};
 }
 
-std::size_t held_out_device_bytes(const ImageShape& shape, std::int64_t batch) {
+std::size_t held_out_device_bytes(const DataShape& shape, std::int64_t batch) {
   Arena sizing = Arena::measuring("held-out batch");
   DeviceBatch().bind(sizing, shape, batch);
   return sizing.peak();
 }
 
-DenoisingLosses measure_denoising(TrainedNetwork& network, const ImageDataset& data, const Config& config,
-                                  std::int64_t images, const ReportProgress& report) {
+DenoisingLosses measure_denoising(TrainedNetwork& network, const Samples& data, const Config& config,
+                                  std::int64_t samples, const ReportProgress& report) {
   const blocks::NoiseSchedule partition = compared_partition(config);
   BLOCKTRAIN_EXPECTS(network.blocks() == 1 || network.blocks() == partition.count());
-  HeldOut heldout(network, data, images, config.seed);
+  HeldoutSamples heldout(network, data, samples, config.seed);
   const auto owner = [&](int b) { return network.blocks() == 1 ? 0 : b; };
 
   DenoisingLosses out;
-  out.images = heldout.count();
-  out.draws_per_image = draws_per_image;
+  out.samples = heldout.count();
+  out.draws_per_sample = draws_per_sample;
   out.levels = levels_of(partition);
   const auto levels = static_cast<std::int64_t>(out.levels.size());
   // One piece per level, then one per draw of an interval.
@@ -200,11 +200,11 @@ DenoisingLosses measure_denoising(TrainedNetwork& network, const ImageDataset& d
                                        static_cast<std::uint32_t>(number)));
     }
     const auto draw = static_cast<std::uint32_t>(number - levels);
-    const int b = static_cast<int>(draw) / draws_per_image;
+    const int b = static_cast<int>(draw) / draws_per_sample;
     return to_bytes(heldout.evaluate(owner(b), training_interval(config, partition, b), static_cast<std::uint32_t>(b),
                                      first_draw + draw));
   };
-  const auto results = network.ranks().run(levels + partition.count() * draws_per_image, piece, report);
+  const auto results = network.ranks().run(levels + partition.count() * draws_per_sample, piece, report);
   if (results.empty()) return out;  // rank 0 has them
 
   const auto n = static_cast<double>(heldout.count());
@@ -216,10 +216,10 @@ DenoisingLosses measure_denoising(TrainedNetwork& network, const ImageDataset& d
   }
   for (int b = 0; b < partition.count(); ++b) {
     IntervalLoss interval{b, partition.owned(b).lo, partition.owned(b).hi, 0, 0};
-    for (int draw = 0; draw < draws_per_image; ++draw) {
+    for (int draw = 0; draw < draws_per_sample; ++draw) {
       const Sums sums = to_sums(*result++);
-      interval.loss += sums.loss / (n * draws_per_image);
-      interval.mse += sums.mse / (n * draws_per_image);
+      interval.loss += sums.loss / (n * draws_per_sample);
+      interval.mse += sums.mse / (n * draws_per_sample);
     }
     out.loss += interval.loss / partition.count();
     out.mse += interval.mse / partition.count();

@@ -2,8 +2,8 @@
 
 #include <fmt/format.h>
 
-#include "trainer/run/output.hpp"
-#include "trainer/run/terminal.hpp"
+#include "trainer/support/output.hpp"
+#include "trainer/support/terminal.hpp"
 
 namespace blocktrain::trainer {
 

@@ -9,13 +9,13 @@
 #include "comm/wording.hpp"
 #include "kernels/error.hpp"
 #include "kernels/start_thread.hpp"
-#include "trainer/run/exit_status.hpp"
+#include "trainer/support/exit_status.hpp"
 
 namespace blocktrain::trainer {
 namespace {
 
 constexpr auto control = comm::TrafficPurpose::control;
-/// Beside those of a training (trainer/run/messages.hpp).
+/// Beside those of a training (trainer/exchange/messages.hpp).
 constexpr int tag_evaluation = 3;
 
 /// What stands before the bytes of a result; all there is of other messages.

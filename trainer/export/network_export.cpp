@@ -9,10 +9,12 @@
 
 #include "blocks/parameters.hpp"
 #include "kernels/error.hpp"
-#include "trainer/eval/whole_file.hpp"
 #include "trainer/export/loader_source.hpp"
 #include "trainer/export/reference_batch.hpp"
-#include "trainer/version.hpp"
+#include "trainer/plan/network.hpp"
+#include "trainer/support/text.hpp"
+#include "trainer/support/version.hpp"
+#include "trainer/support/whole_file.hpp"
 
 namespace blocktrain::trainer {
 namespace {
@@ -21,12 +23,6 @@ namespace fs = std::filesystem;
 
 constexpr const char* format_name = "blocktrain-dit";
 constexpr const char* format_version = "1";
-
-std::string list(const auto& values) {
-  std::string text;
-  for (const auto& v : values) text += (text.empty() ? "" : ",") + fmt::format("{}", v);
-  return text;
-}
 
 const char* name_of(Partition p) {
   switch (p) {
@@ -102,17 +98,17 @@ Metadata network_metadata(const TrainedNetwork& network) {
           {"heads", fmt::format("{}", config.model.heads)},
           {"mlp_ratio", fmt::format("{}", config.model.mlp_ratio)},
           {"noise_features", fmt::format("{}", noise_features(network.block(0)))},
-          {"layers_per_block", list(layers)},
+          {"layers_per_block", join(layers, ",")},
           {"training", config.blocks.training == TrainingMode::end_to_end ? "end_to_end" : "block_local"},
           {"partition", name_of(config.noise.partition)},
           {"p_mean", fmt::format("{}", config.noise.p_mean)},
           {"p_std", fmt::format("{}", config.noise.p_std)},
-          {"sigma_edges", list(noise_schedule(config).edges())},
+          {"sigma_edges", join(noise_schedule(config).edges(), ",")},
           {"sigma_data", fmt::format("{}", config.noise.sigma_data)},
           {"target_deviation", fmt::format("{}", network.data().deviation)},
           {"experiment", network.experiment()},
           {"weights", network.weights_are_averages() ? "average" : "last"},
-          {"steps", list(network.steps())}};
+          {"steps", join(network.steps(), ",")}};
 }
 
 void require_export_folder(const std::string& folder) {

@@ -45,7 +45,7 @@ Tensor flat_rows(const Tensor& t) { return t.reshaped({t.dim(0), t.row_size()});
 ReferenceBatch::ReferenceBatch(TrainedNetwork& network) {
   BLOCKTRAIN_EXPECTS(network.device().shares_host_memory());
   const std::vector<double> sigmas = reference_levels(network.network().schedule());
-  const ImageShape shape = network.image_shape();
+  const DataShape& shape = network.data().shape;
   Arena sizing = Arena::measuring("reference batch");
   allocate(sizing, shape, static_cast<std::int64_t>(sigmas.size()));
   arena_.emplace(Arena::host("reference batch", sizing.peak()));
@@ -56,7 +56,7 @@ ReferenceBatch::ReferenceBatch(TrainedNetwork& network) {
   sample(network);
 }
 
-void ReferenceBatch::allocate(Arena& arena, const ImageShape& shape, std::int64_t levels) {
+void ReferenceBatch::allocate(Arena& arena, const DataShape& shape, std::int64_t levels) {
   const auto images = [&](std::int64_t n) {
     return arena.allocate(DType::float32, {n, shape.channels, shape.height, shape.width});
   };

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "kernels/tensor.hpp"
-#include "trainer/eval/whole_file.hpp"
+#include "trainer/support/whole_file.hpp"
 
 namespace blocktrain::trainer {
 

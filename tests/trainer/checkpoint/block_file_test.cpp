@@ -7,7 +7,7 @@
 
 #include "tests/trainer/checkpoint/support.hpp"
 #include "trainer/checkpoint/hdf5_file.hpp"
-#include "trainer/checkpoint/sha256.hpp"
+#include "trainer/support/sha256.hpp"
 
 namespace blocktrain::trainer {
 namespace {
@@ -125,6 +125,11 @@ BOOST_AUTO_TEST_CASE(no_object_has_a_time_stamp) {
     BOOST_TEST(info.mtime == 0, name);
     BOOST_TEST(info.ctime == 0, name);
   }
+}
+
+BOOST_AUTO_TEST_CASE(a_call_of_hdf5_that_fails_is_an_error_with_its_words) {
+  const Hdf5Session session;
+  BOOST_CHECK_EXCEPTION(BLOCKTRAIN_HDF5(H5Fclose(-1)), LibraryError, (Mentions{{"H5Fclose(-1)", "H5Fclose: "}}));
 }
 
 BOOST_AUTO_TEST_CASE(threads_write_and_read_at_once) {

@@ -11,8 +11,8 @@
 #include <future>
 
 #include "tests/trainer/checkpoint/support.hpp"
-#include "trainer/checkpoint/durable_file.hpp"
-#include "trainer/checkpoint/sha256.hpp"
+#include "trainer/support/durable_file.hpp"
+#include "trainer/support/sha256.hpp"
 
 namespace blocktrain::trainer {
 namespace {
@@ -45,6 +45,14 @@ BOOST_AUTO_TEST_CASE(a_commit_says_what_it_wrote) {
   BOOST_TEST(file.sha256 == sha256_hex(bytes));
   BOOST_TEST(!find_damage(checkpoints_folder(run.path()), file).has_value());
   BOOST_TEST(files_aside(checkpoints_folder(run.path())) == 0);
+}
+
+BOOST_AUTO_TEST_CASE(ranks_write_aside_under_names_of_their_own) {
+  std::string target;
+  BOOST_TEST(DurableFile::aside_name("a", 3) != DurableFile::aside_name("a", 4));
+  BOOST_TEST(DurableFile::aside_name("a", -1) == DurableFile::aside_name("a", 0));  // without ranks
+  BOOST_TEST(DurableFile::is_aside_name(DurableFile::aside_name("a", 3), target));
+  BOOST_TEST(target == "a");
 }
 
 BOOST_AUTO_TEST_CASE(digests_are_sha256) {

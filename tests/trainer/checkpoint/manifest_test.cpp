@@ -6,7 +6,7 @@
 #include <filesystem>
 
 #include "tests/trainer/checkpoint/support.hpp"
-#include "trainer/checkpoint/sha256.hpp"
+#include "trainer/support/sha256.hpp"
 
 namespace blocktrain::trainer {
 namespace {

@@ -5,10 +5,11 @@
 #include <atomic>
 
 #include "kernels/arena.hpp"
-#include "tests/trainer/data/counting_new.hpp"
-#include "tests/trainer/data/support.hpp"
+#include "tests/support/counting_new.hpp"
+#include "tests/trainer/tasks/images/support.hpp"
 #include "trainer/data/batch_loader.hpp"
-#include "trainer/data/pixels.hpp"
+#include "trainer/tasks/images/image_samples.hpp"
+#include "trainer/tasks/images/pixels.hpp"
 
 namespace blocktrain::trainer {
 using namespace test;
@@ -30,28 +31,30 @@ Copy copy_of(const Batch& b) {
 }
 
 struct Digits {
-  ImageDataset data = ImageDataset::open(fixture_folder());
+  ImageSamples samples{ImageDataset::open(fixture_folder()), "digits", true};
+  ImageSamples unflipped{ImageDataset::open(fixture_folder()), "digits", false};
+  const ImageDataset& data = samples.dataset();
   SampleOrder order{7, data.count(Split::train)};
 
   BatchLoaderOptions options(std::uint32_t first_step = 0) const {
     BatchLoaderOptions o;
     o.batch = o.end = 16;
-    o.flip = true;
     o.seed = 7;
     o.first_step = first_step;
     return o;
   }
   /// Steps [first, first + count) from a fresh loader.
-  std::vector<Copy> run(const BatchLoaderOptions& o, int count) const {
+  std::vector<Copy> run(const BatchLoaderOptions& o, int count) const { return run(o, count, samples); }
+  std::vector<Copy> run(const BatchLoaderOptions& o, int count, const Samples& from) const {
     kernels::Arena arena = kernels::Arena::host("batches", 1 << 20);
-    BatchLoader loader(data, order, o, arena);
+    BatchLoader loader(from, order, o, arena);
     std::vector<Copy> batches;
     for (int i = 0; i < count; ++i) batches.push_back(copy_of(loader.next()));
     return batches;
   }
 };
 
-Batch host_batch(kernels::Arena& arena) { return bind_batch(arena, {1, 1, 1}, 1); }
+Batch host_batch(kernels::Arena& arena) { return bind_batch(arena, {1, 1, 1, 1}, 1); }
 
 }  // namespace
 
@@ -59,24 +62,25 @@ BOOST_FIXTURE_TEST_SUITE(batches, Digits)
 
 BOOST_AUTO_TEST_CASE(direct_access) {
   kernels::Arena arena = kernels::Arena::host("batches", 1 << 20);
-  const Batch batch = bind_batch(arena, data.shape(), 3);
+  const Batch batch = bind_batch(arena, samples.shape(), 3);
   BOOST_TEST(batch.images.rank == 4);
   const std::vector<std::int64_t> indices{19, 0, 7};
-  fill_batch(data, Split::heldout, indices, batch);
+  samples.fill(batch, Split::heldout, indices, std::nullopt);
   for (std::size_t r = 0; r < 3; ++r) {
     BOOST_TEST(batch.labels.as<std::int32_t>()[r] == data.label(Split::heldout, indices[r]));
     for (std::size_t e = 0; e < 64; ++e) {
       BOOST_TEST(batch.images.as<float>()[r * 64 + e] == pixel_values[data.image(Split::heldout, indices[r])[e]]);
     }
   }
-  BOOST_CHECK_THROW(fill_batch(data, Split::heldout, std::vector<std::int64_t>{0, 1, 20}, batch), std::logic_error);
-  BOOST_CHECK_THROW(fill_batch(data, Split::heldout, std::vector<std::int64_t>{0, 1}, batch), std::logic_error);
+  BOOST_CHECK_THROW(samples.fill(batch, Split::heldout, std::vector<std::int64_t>{0, 1, 20}, std::nullopt),
+                    std::logic_error);
+  BOOST_CHECK_THROW(samples.fill(batch, Split::heldout, std::vector<std::int64_t>{0, 1}, std::nullopt),
+                    std::logic_error);
 }
 
 BOOST_AUTO_TEST_CASE(a_batch_is_what_the_order_says) {
-  BatchLoaderOptions o = options();
-  o.flip = false;
-  const std::vector<Copy> steps = run(o, 9);  // 144 samples: over two epochs of 60, and across their ends
+  const std::vector<Copy> steps =
+      run(options(), 9, unflipped);  // 144 samples: over two epochs of 60, and across their ends
   for (std::size_t s = 0; s < steps.size(); ++s) {
     BOOST_TEST(steps[s].step == s);
     for (std::size_t i = 0; i < 16; ++i) {
@@ -92,9 +96,7 @@ BOOST_AUTO_TEST_CASE(a_batch_is_what_the_order_says) {
 }
 
 BOOST_AUTO_TEST_CASE(flips_mirror_a_keyed_half) {
-  BatchLoaderOptions plain = options();
-  plain.flip = false;
-  const auto straight = run(plain, 40);
+  const auto straight = run(options(), 40, unflipped);
   const auto flipped = run(options(), 40);
   int mirrored = 0;
   for (std::size_t s = 0; s < 40; ++s) {
@@ -157,7 +159,7 @@ BOOST_AUTO_TEST_CASE(shards_are_rows_of_the_whole) {
 BOOST_AUTO_TEST_CASE(any_jumps_give_the_batches_of_their_steps) {
   const auto whole = run(options(), 64);
   kernels::Arena arena = kernels::Arena::host("batches", 1 << 20);
-  BatchLoader loader(data, order, options(), arena);
+  BatchLoader loader(samples, order, options(), arena);
   std::uint32_t state = 12345;
   const auto random = [&](std::uint32_t below) {
     state = state * 1664525u + 1013904223u;
@@ -178,21 +180,21 @@ BOOST_AUTO_TEST_CASE(any_jumps_give_the_batches_of_their_steps) {
 
 BOOST_AUTO_TEST_CASE(bytes_are_planned) {
   kernels::Arena measure = kernels::Arena::measuring("batches");
-  BatchLoader unbound(data, order, options(), measure);
+  BatchLoader unbound(samples, order, options(), measure);
   BOOST_CHECK_THROW(unbound.next(), std::logic_error);
   kernels::Arena priced = kernels::Arena::measuring("batches");
-  bind_loader_batches(priced, data.shape(), options());
+  bind_loader_batches(priced, samples.shape(), options());
   BOOST_TEST(priced.peak() == measure.peak());
   BOOST_TEST(measure.peak() >= 3u * 16 * (64 + 1) * 4);
   kernels::Arena exact = kernels::Arena::host("batches", measure.peak());
-  BatchLoader loader(data, order, options(), exact);
+  BatchLoader loader(samples, order, options(), exact);
   BOOST_TEST(exact.peak() == measure.peak());
   BOOST_TEST(loader.next().step == 0u);
 }
 
 BOOST_AUTO_TEST_CASE(the_consumer_allocates_nothing) {
   kernels::Arena arena = kernels::Arena::host("batches", 1 << 20);
-  BatchLoader loader(data, order, options(), arena);
+  BatchLoader loader(samples, order, options(), arena);
   double sum = 0;
   const long before = allocations_of_this_thread();
   for (int i = 0; i < 200; ++i) {
@@ -210,11 +212,11 @@ BOOST_AUTO_TEST_CASE(wrong_options_are_refused) {
   kernels::Arena arena = kernels::Arena::host("batches", 1 << 20);
   BatchLoaderOptions o = options();
   o.end = 17;
-  BOOST_CHECK_THROW(BatchLoader(data, order, o, arena), std::logic_error);
+  BOOST_CHECK_THROW(BatchLoader(samples, order, o, arena), std::logic_error);
   o = options();
   o.depth = 0;
-  BOOST_CHECK_THROW(BatchLoader(data, order, o, arena), std::logic_error);
-  BOOST_CHECK_THROW(BatchLoader(data, SampleOrder(7, 61), options(), arena), std::logic_error);
+  BOOST_CHECK_THROW(BatchLoader(samples, order, o, arena), std::logic_error);
+  BOOST_CHECK_THROW(BatchLoader(samples, SampleOrder(7, 61), options(), arena), std::logic_error);
 }
 
 BOOST_AUTO_TEST_CASE(an_error_of_the_thread_comes_out_of_next) {

@@ -7,8 +7,8 @@
 
 #include "tests/trainer/eval/support.hpp"
 #include "trainer/commands/commands.hpp"
-#include "trainer/eval/eval_file.hpp"
-#include "trainer/eval/evaluation.hpp"
+#include "trainer/tasks/images/eval_file.hpp"
+#include "trainer/tasks/images/evaluation.hpp"
 
 namespace blocktrain::trainer {
 using namespace testing;

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/trainer/run/support.hpp"
+#include "tests/trainer/train/support.hpp"
 
 namespace blocktrain::trainer::testing {
 

@@ -5,7 +5,7 @@
 #include <thread>
 
 #include "kernels/error.hpp"
-#include "tests/trainer/data/counting_new.hpp"
+#include "tests/support/counting_new.hpp"
 
 using namespace blocktrain::trainer;
 

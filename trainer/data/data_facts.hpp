@@ -1,0 +1,29 @@
+#pragma once
+/// What a run was trained on, as RUN/data.json keeps it: enough to rebuild the network without the data, and to notice
+/// other data on resume.
+///
+/// Format, version 1: {"format": "blocktrain-data", "version": 1, "path", "digest", "channels", "height", "width",
+/// "classes", "training_images", "heldout_images", "deviation"}.
+
+#include <cstdint>
+#include <string>
+
+#include "trainer/data/data_shape.hpp"
+
+namespace blocktrain::trainer {
+
+struct DataFacts {
+  std::string path;    ///< data.path as it was given
+  std::string digest;  ///< tells one data set from another
+  DataShape shape;
+  std::int64_t training_samples = 0, heldout_samples = 0;
+  double deviation = 0;  ///< per component of the training samples as the network sees them (method: section 1, sd_y)
+};
+
+std::string to_json(const DataFacts& facts);
+/// Reads RUN/data.json. Throws InputError naming the file when it is missing or damaged.
+DataFacts load_data_facts(const std::string& path);
+/// The same for text in memory; `name` stands for the file in messages.
+DataFacts parse_data_facts(const std::string& text, const std::string& name);
+
+}  // namespace blocktrain::trainer

@@ -1,0 +1,50 @@
+#pragma once
+/// From a config to the objects of blocks/: which block has which layers, its network, and its noise interval.
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "blocks/denoiser.hpp"
+#include "blocks/dit.hpp"
+#include "blocks/noise_schedule.hpp"
+#include "blocks/sampler.hpp"
+#include "trainer/config/config.hpp"
+#include "trainer/data/data_shape.hpp"
+
+namespace blocktrain::trainer {
+
+/// Whether the config asks for a GPU; `auto` has been resolved by then (see trainer/plan/compute_device.hpp).
+inline bool on_gpu(const Config& config) { return config.parallel.device == DeviceChoice::cuda; }
+/// The type that networks compute in.
+inline kernels::DType computed_in(const Config& config) {
+  return config.model.precision == Precision::bfloat16 ? kernels::DType::bfloat16 : kernels::DType::float32;
+}
+
+/// Blocks that train: blocks.count of them, or one of all layers for an end-to-end run.
+int trained_blocks(const Config& config);
+
+/// Where each trained block stands: layers_per_block() of them, or all for an end-to-end network, counted through
+/// the whole network.
+std::vector<blocks::BlockPlace> block_places(const Config& config);
+
+/// The noise schedule of the run: one interval per trained block.
+blocks::NoiseSchedule noise_schedule(const Config& config);
+
+/// What block b of a schedule draws from while it trains.
+kernels::SigmaInterval training_interval(const Config& config, const blocks::NoiseSchedule& schedule, int block);
+/// The same for each block of the run's schedule.
+std::vector<kernels::SigmaInterval> training_intervals(const Config& config);
+
+/// Seed for weights and noise of a trained block: block_seed(), or of an end-to-end network `seed`.
+std::uint64_t trained_block_seed(const Config& config, int block);
+
+/// The network of one block. Throws InputError when data and model do not fit, naming the keys.
+std::unique_ptr<blocks::Denoiser> make_network(const Config& config, const DataShape& data,
+                                               const blocks::BlockPlace& place);
+
+/// The enums of blocks/ for those of the config.
+blocks::SamplerKind sampler_kind(SamplerKind kind);
+kernels::LossWeighting loss_weighting(Weighting weighting);
+
+}  // namespace blocktrain::trainer
