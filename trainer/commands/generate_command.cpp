@@ -117,10 +117,10 @@ int generate(comm::Communicator& world, const GenerateArguments& arguments) {
     if (ranks.leads()) require_writable(out, "--out", picture_kind());
     check_guidance(arguments, network.config());
     settings = settings_of(arguments, network.config());
-    labels = labels_of(arguments, network.data().shape.classes);
+    labels = labels_of(arguments, network.data().classes);
     if (!ranks.leads()) return;
     const std::int64_t period =
-        arguments.labels.empty() ? network.data().shape.classes : static_cast<std::int64_t>(arguments.labels.size());
+        arguments.labels.empty() ? network.data().classes : static_cast<std::int64_t>(arguments.labels.size());
     grid = choose_grid(shape, arguments.count, period, arguments.beside_real ? 2 : 1);
     if (arguments.scale > 0) grid.scale = arguments.scale;
     // Drawn first, so that a picture that cannot be is refused before the work.

@@ -55,7 +55,8 @@ ordered_json to_json(const CudaRuntime& cuda) {
 struct PlannedData {
   DataProbe probe;
   std::string absent;  ///< why the config's word is taken for them; empty where they are there
-  DataShape shape() const { return {probe.shape.channels, probe.shape.height, probe.shape.width, probe.shape.classes}; }
+  ImageShape shape() const { return {probe.shape.channels, probe.shape.height, probe.shape.width}; }
+  blocks::SampleLayout layout() const { return image_layout(shape(), probe.shape.classes); }
 };
 
 PlannedData look_at_data(const Config& config) {
@@ -75,7 +76,7 @@ PlannedData look_at_data(const Config& config) {
     data.probe.shape = {d.shape[0], d.shape[1], d.shape[2], d.classes};
     return data;
   }
-  require_declared(config, data.shape());
+  require_declared(config, data.shape(), data.probe.shape.classes);
   return data;
 }
 
@@ -262,16 +263,16 @@ int plan_command(const PlanArguments& arguments) {
     throw InputError("--world: found " + std::to_string(arguments.world) + "; accepted: 1 or more ranks");
   config.parallel.device = device_here(config);
   const PlannedData data = look_at_data(config);
-  const DataShape shape = data.shape();
+  const blocks::SampleLayout layout = data.layout();
   for (const std::string& note : data.probe.notes) complain("warning: " + note);
-  const Plan plan = make_plan(config, shape, arguments.world);
+  const Plan plan = make_plan(config, layout, arguments.world);
   const auto with = [&](ActivationCheckpointing checkpointing) {
-    return checkpointing == plan.checkpointing ? plan : plan_with(checkpointing, config, shape, plan.world);
+    return checkpointing == plan.checkpointing ? plan : plan_with(checkpointing, config, layout, plan.world);
   };
   const Choice choice{with(ActivationCheckpointing::none), with(ActivationCheckpointing::layer)};
   CudaRuntime cuda;
   if (plan.on_gpu) {
-    cuda = measure_cuda_runtime(config, shape);
+    cuda = measure_cuda_runtime(config, layout);
   } else {
     cuda.reason = "this plan is for CPUs";
   }
@@ -282,8 +283,8 @@ int plan_command(const PlanArguments& arguments) {
   }
   // The twin on as many ranks as its batch can be shared by.
   const int twin_world = static_cast<int>(std::min<std::int64_t>(plan.world, plan.batch));
-  print_table(config, data, plan, choice, end_to_end_twin(config, shape, twin_world), end_to_end_twin(config, shape, 1),
-              cuda);
+  print_table(config, data, plan, choice, end_to_end_twin(config, layout, twin_world),
+              end_to_end_twin(config, layout, 1), cuda);
   return 0;
 }
 

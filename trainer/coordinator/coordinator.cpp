@@ -91,7 +91,7 @@ Coordinator::Coordinator(comm::Communicator& world, CoordinatorSettings settings
   if (plan.rebalances) {
     RebalancerSettings rebalancing;
     rebalancing.fits = [this](int rank, int block) {
-      return rank_can_take(settings_.plan, settings_.config, settings_.data.shape, rank, block);
+      return rank_can_take(settings_.plan, settings_.config, settings_.data.layout(), rank, block);
     };
     rebalancing.tell = [this](int rank, const Control& word) {
       world_.post(rank, tag_control, encode(word), comm::TrafficPurpose::control);

@@ -1,29 +1,29 @@
 #include "trainer/data/batch.hpp"
 
 #include "kernels/random.hpp"
+#include "trainer/tasks/images/image_layout.hpp"
 #include "trainer/tasks/images/pixels.hpp"
 
 namespace blocktrain::trainer {
 
-Batch bind_batch(kernels::Arena& arena, const ImageShape& shape, std::int64_t rows) {
-  BLOCKTRAIN_EXPECTS(rows >= 1);
-  Batch batch;
-  batch.images = arena.allocate(kernels::DType::float32, {rows, shape.channels, shape.height, shape.width});
-  batch.labels = arena.allocate(kernels::DType::int32, {rows});
-  return batch;
+void fill_row(const ImageDataset& data, Split split, std::int64_t index, bool flip, const blocks::Batch& batch,
+              std::int64_t row) {
+  const kernels::Tensor &images = batch.fields[image_field], &labels = batch.fields[label_field];
+  BLOCKTRAIN_EXPECTS(images.row_size() == data.shape().size() && row < images.dim(0) && row < labels.dim(0));
+  fill_image(data, split, index, flip, images.as<float>() + row * images.row_stride);
+  labels.as<std::int32_t>()[row] = data.label(split, index);
 }
 
-void fill_batch(const ImageDataset& data, Split split, std::span<const std::int64_t> indices, const Batch& batch) {
-  const std::int64_t rows = batch.images.dim(0);
-  BLOCKTRAIN_EXPECTS(static_cast<std::int64_t>(indices.size()) == rows && batch.labels.dim(0) == rows);
-  BLOCKTRAIN_EXPECTS(batch.images.row_size() == data.shape().size());
-  float* image = batch.images.as<float>();
-  std::int32_t* label = batch.labels.as<std::int32_t>();
-  for (const std::int64_t index : indices) {
-    fill_image(data, split, index, false, image);
-    *label++ = data.label(split, index);
-    image += batch.images.row_stride;
-  }
+void fill_batch(const ImageDataset& data, Split split, std::span<const std::int64_t> indices,
+                const blocks::Batch& batch) {
+  BLOCKTRAIN_EXPECTS(static_cast<std::int64_t>(indices.size()) == batch.samples());
+  std::int64_t row = 0;
+  for (const std::int64_t index : indices) fill_row(data, split, index, false, batch, row++);
+  data.require_unchanged();
+}
+
+void fill_batch(const ImageDataset& data, Split split, std::int64_t first, const blocks::Batch& batch) {
+  for (std::int64_t row = 0; row < batch.samples(); ++row) fill_row(data, split, first + row, false, batch, row);
   data.require_unchanged();
 }
 

@@ -1,17 +1,19 @@
 #include "trainer/data/batch_loader.hpp"
 
 #include "kernels/error.hpp"
+#include "trainer/data/batch.hpp"
+#include "trainer/tasks/images/image_layout.hpp"
 
 namespace blocktrain::trainer {
 
-std::vector<Batch> bind_loader_batches(kernels::Arena& arena, const ImageShape& shape,
-                                       const BatchLoaderOptions& options) {
+std::vector<blocks::Batch> bind_loader_batches(kernels::Arena& arena, const blocks::SampleLayout& layout,
+                                               const BatchLoaderOptions& options) {
   BLOCKTRAIN_EXPECTS(options.depth >= 1);
   BLOCKTRAIN_EXPECTS(0 <= options.begin && options.begin < options.end && options.end <= options.batch);
   BLOCKTRAIN_EXPECTS(options.batch <= most_images);
-  std::vector<Batch> ring;
+  std::vector<blocks::Batch> ring;
   for (int i = 0; i <= options.depth; ++i) {
-    ring.push_back(bind_batch(arena, shape, options.end - options.begin));
+    ring.push_back(blocks::bind_batch(arena, layout, options.end - options.begin));
     ring.back().first_sample = static_cast<std::uint32_t>(options.begin);
   }
   return ring;
@@ -20,19 +22,15 @@ std::vector<Batch> bind_loader_batches(kernels::Arena& arena, const ImageShape& 
 BatchLoader::BatchLoader(const ImageDataset& data, const SampleOrder& order, const BatchLoaderOptions& options,
                          kernels::Arena& arena) {
   BLOCKTRAIN_EXPECTS(order.count() == data.count(Split::train));
-  std::vector<Batch> ring = bind_loader_batches(arena, data.shape(), options);
+  std::vector<blocks::Batch> ring = bind_loader_batches(arena, image_layout(data.shape(), data.classes()), options);
   if (arena.measures_only()) return;
-  const auto fill = [&data, order, options](Batch& batch) {
-    float* image = batch.images.as<float>();
-    std::int32_t* label = batch.labels.as<std::int32_t>();
+  const auto fill = [&data, order, options](blocks::Batch& batch) {
     for (std::int64_t i = options.begin; i < options.end; ++i) {
       const std::uint64_t position =
           std::uint64_t{batch.step} * static_cast<std::uint64_t>(options.batch) + static_cast<std::uint64_t>(i);
       const std::int64_t index = order.index(position);
       const bool flip = options.flip && is_flipped(options.seed, batch.step, static_cast<std::uint32_t>(i));
-      fill_image(data, Split::train, index, flip, image);
-      *label++ = data.label(Split::train, index);
-      image += batch.images.row_stride;
+      fill_row(data, Split::train, index, flip, batch, i - options.begin);
     }
     // After it was read: no step is made of what was not there in the beginning.
     data.require_unchanged();
@@ -42,7 +40,7 @@ BatchLoader::BatchLoader(const ImageDataset& data, const SampleOrder& order, con
   prefetcher_ = std::make_unique<Prefetcher>(std::move(ring), fill, options.first_step, options.deadline);
 }
 
-const Batch& BatchLoader::next() {
+const blocks::Batch& BatchLoader::next() {
   BLOCKTRAIN_EXPECTS(prefetcher_ != nullptr);
   return prefetcher_->next();
 }

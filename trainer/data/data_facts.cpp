@@ -20,7 +20,8 @@ DataFacts data_facts(const Config& config, const ImageDataset& data) {
   DataFacts f;
   f.path = config.data.path;
   f.digest = dataset_digest(data);
-  f.shape = {data.shape().channels, data.shape().height, data.shape().width, data.classes()};
+  f.shape = data.shape();
+  f.classes = data.classes();
   f.training_images = data.count(Split::train);
   f.heldout_images = data.count(Split::heldout);
   f.deviation = data_deviation(data);
@@ -37,7 +38,7 @@ std::string to_json(const DataFacts& f) {
   j["channels"] = f.shape.channels;
   j["height"] = f.shape.height;
   j["width"] = f.shape.width;
-  j["classes"] = f.shape.classes;
+  j["classes"] = f.classes;
   j["training_images"] = f.training_images;
   j["heldout_images"] = f.heldout_images;
   j["deviation"] = f.deviation;
@@ -64,7 +65,7 @@ DataFacts parse_data_facts(const std::string& text, const std::string& name) {
     f.shape.channels = j.at("channels").get<std::int64_t>();
     f.shape.height = j.at("height").get<std::int64_t>();
     f.shape.width = j.at("width").get<std::int64_t>();
-    f.shape.classes = j.at("classes").get<std::int64_t>();
+    f.classes = j.at("classes").get<std::int64_t>();
     f.training_images = j.at("training_images").get<std::int64_t>();
     f.heldout_images = j.at("heldout_images").get<std::int64_t>();
     f.deviation = j.at("deviation").get<double>();
@@ -73,7 +74,7 @@ DataFacts parse_data_facts(const std::string& text, const std::string& name) {
   }
   // Far above any image that is trained on, and far below what would overflow or exhaust memory.
   constexpr std::int64_t most = 1 << 16, most_pixels = 1 << 24;
-  for (const std::int64_t n : {f.shape.channels, f.shape.height, f.shape.width, f.shape.classes}) {
+  for (const std::int64_t n : {f.shape.channels, f.shape.height, f.shape.width, f.classes}) {
     if (n < 1 || n > most) throw fail("has a size of " + std::to_string(n) + " (accepted: 1 to 65536)");
   }
   if (f.shape.channels * f.shape.height > most_pixels / f.shape.width)
@@ -81,7 +82,7 @@ DataFacts parse_data_facts(const std::string& text, const std::string& name) {
   return f;
 }
 
-void require_declared(const Config& config, const DataShape& found) {
+void require_declared(const Config& config, const ImageShape& found, std::int64_t classes) {
   const std::vector<int>& declared = config.data.shape;
   if (!declared.empty() &&
       (declared[0] != found.channels || declared[1] != found.height || declared[2] != found.width)) {
@@ -93,16 +94,16 @@ void require_declared(const Config& config, const DataShape& found) {
                      list(found.channels, found.height, found.width) +
                      "; accepted: their shape, or [] to go by the data");
   }
-  if (config.data.classes != 0 && config.data.classes != found.classes) {
+  if (config.data.classes != 0 && config.data.classes != classes) {
     throw InputError("data.classes: found " + std::to_string(config.data.classes) + ", but the data in '" +
-                     config.data.path + "' have " + std::to_string(found.classes) +
+                     config.data.path + "' have " + std::to_string(classes) +
                      "; accepted: their number, or 0 to go by the data");
   }
 }
 
 ImageDataset open_data(const Config& config) {
   ImageDataset data = ImageDataset::open(config.data.path, config.data.format);
-  require_declared(config, {data.shape().channels, data.shape().height, data.shape().width, data.classes()});
+  require_declared(config, data.shape(), data.classes());
   return data;
 }
 

@@ -7,8 +7,8 @@
 
 #include "kernels/error.hpp"
 #include "trainer/data/batch.hpp"
+#include "trainer/data/upload_batch.hpp"
 #include "trainer/plan/network.hpp"
-#include "trainer/tasks/images/image_features.hpp"
 
 namespace blocktrain::trainer {
 namespace {
@@ -42,13 +42,13 @@ Sums to_sums(const EvaluationRanks::Bytes& bytes) {
 
 /// A batch on a device with memory of its own.
 struct DeviceBatch {
-  Batch input;
+  blocks::Batch input;
   Tensor sigma;
   kernels::StepState* state = nullptr;
   kernels::SigmaInterval* interval = nullptr;
 
-  void bind(Arena& arena, const ImageShape& s, std::int64_t batch) {
-    input = bind_batch(arena, s, batch);
+  void bind(Arena& arena, const blocks::SampleLayout& layout, std::int64_t batch) {
+    input = blocks::bind_batch(arena, layout, batch);
     sigma = arena.allocate(DType::float32, {batch});
     state = arena.room_for<kernels::StepState>();
     interval = arena.room_for<kernels::SigmaInterval>();
@@ -61,12 +61,10 @@ class HeldOut {
  public:
   HeldOut(TrainedNetwork& network, const ImageDataset& data, std::int64_t count, std::uint64_t seed)
       : network_(network), device_(network.device()), apart_(!device_.shares_host_memory()), seed_(seed) {
-    const RealImages real = real_images(data, Split::heldout, count);
-    count_ = real.count();
-    const ImageShape s = network.image_shape();
+    count_ = std::min(count, data.count(Split::heldout));
+    const blocks::SampleLayout layout = network.data().layout();
     const auto bind = [&](Arena& arena) {
-      images_ = arena.allocate(DType::float32, {count_, s.channels, s.height, s.width});
-      labels_ = arena.allocate(DType::int32, {count_});
+      samples_ = blocks::bind_batch(arena, layout, count_);
       if (apart_) {
         losses_ = arena.allocate(DType::float32, {2, network.batch()});
       } else {
@@ -77,11 +75,12 @@ class HeldOut {
     bind(sizing);
     arena_.emplace(device_.staging("held-out images", sizing.peak()));
     bind(*arena_);
-    std::memcpy(images_.data, real.images.data(), images_.bytes());
-    std::memcpy(labels_.data, real.labels.data(), labels_.bytes());
+    std::vector<std::int64_t> indices;  // spaced evenly through the split
+    for (std::int64_t i = 0; i < count_; ++i) indices.push_back(i * data.count(Split::heldout) / count_);
+    fill_batch(data, Split::heldout, indices, samples_);
     if (!apart_) return;
-    device_arena_.emplace(device_.arena("held-out batch", held_out_device_bytes(s, network.batch())));
-    on_device_.bind(*device_arena_, s, network.batch());
+    device_arena_.emplace(device_.arena("held-out batch", held_out_device_bytes(layout, network.batch())));
+    on_device_.bind(*device_arena_, layout, network.batch());
   }
 
   std::int64_t count() const { return count_; }
@@ -102,13 +101,16 @@ class HeldOut {
     Sums sums;
     for (std::int64_t begin = 0; begin < count_; begin += network_.batch()) {
       const std::int64_t n = std::min(network_.batch(), count_ - begin);
-      const auto first_sample = static_cast<std::uint32_t>(begin);
       const Tensor sigma = (apart_ ? on_device_.sigma : sigma_).rows(0, n);
-      ops.draw_sigma(sigma, apart_ ? on_device_.interval : &interval, {seed_, Purpose::heldout_sigma, stream},
-                     settings.state, first_sample);
+      network_.block(b).draw_levels(ops, sigma,
+                                    {apart_ ? on_device_.interval : &interval,
+                                     {seed_, Purpose::heldout_sigma, stream},
+                                     settings.state,
+                                     static_cast<std::uint32_t>(begin),
+                                     count_});
       const blocks::SampleLosses losses = network_.block(b).evaluate(ops, batch(begin, n), sigma, settings);
       const float* loss = on_host(losses.loss, 0);
-      const float* mse = on_host(losses.mse, 1);
+      const float* mse = on_host(losses.unweighted, 1);
       for (std::int64_t i = 0; i < n; ++i) {
         sums.loss += loss[i];
         sums.mse += mse[i];
@@ -120,13 +122,12 @@ class HeldOut {
  private:
   /// Images [begin, begin + n) where the device computes with them.
   blocks::Batch batch(std::int64_t begin, std::int64_t n) {
-    const auto first_sample = static_cast<std::uint32_t>(begin);
-    const Tensor images = images_.rows(begin, begin + n), labels = labels_.rows(begin, begin + n);
-    if (!apart_) return {images, labels, first_sample};
-    const Batch& there = on_device_.input;
-    device_.upload(there.images.data, images.data, images.bytes());
-    device_.upload(there.labels.data, labels.data, labels.bytes());
-    return {there.images.rows(0, n), there.labels.rows(0, n), first_sample};
+    const blocks::Batch here = samples_.rows({begin, begin + n});
+    if (!apart_) return here;
+    blocks::Batch there = on_device_.input.rows({0, n});
+    there.first_sample = here.first_sample;
+    upload(device_, there, here);
+    return there;
   }
 
   /// The numbers of `losses`, which the device computed, for the host to read; `row` of losses_ holds them.
@@ -146,7 +147,8 @@ class HeldOut {
   std::uint64_t seed_;
   std::int64_t count_ = 0;
   std::optional<Arena> arena_, device_arena_;
-  Tensor images_, labels_, sigma_, losses_;
+  blocks::Batch samples_;
+  Tensor sigma_, losses_;
   DeviceBatch on_device_;
 };
 
@@ -174,9 +176,9 @@ blocks::NoiseSchedule compared_partition(const Config& config) {
   return {settings, config.blocks.count};
 }
 
-std::size_t held_out_device_bytes(const ImageShape& shape, std::int64_t batch) {
+std::size_t held_out_device_bytes(const blocks::SampleLayout& layout, std::int64_t batch) {
   Arena sizing = Arena::measuring("held-out batch");
-  DeviceBatch().bind(sizing, shape, batch);
+  DeviceBatch().bind(sizing, layout, batch);
   return sizing.peak();
 }
 

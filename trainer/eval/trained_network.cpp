@@ -190,19 +190,22 @@ std::size_t TrainedNetwork::activation_bytes(std::int64_t batch) {
 
 void TrainedNetwork::price_memory(const std::vector<blocks::BlockPlace>& places, int sharing, int ranks_beside) {
   Arena weights = Arena::measuring("weights");
-  std::vector<blocks::Denoiser*> all;
+  // What losses are compared by, whatever weight the run trained with.
+  Config measured = config_;
+  measured.objective.weighting = Weighting::edm;
+  std::vector<blocks::Block*> all;
   for (const blocks::BlockPlace& place : places) {
-    networks_.push_back(make_network(config_, data_.shape, place));
+    networks_.push_back(make_block(measured, data_.layout(), place));
     all.push_back(networks_.back().get());
     most_elements_ = std::max(most_elements_, all.back()->parameter_elements());
     weights.allocate(ops().dtype(), {all.back()->parameter_elements()});
   }
   weight_bytes_ = weights.peak();
   network_.emplace(noise_schedule(config_), std::move(all));
-  batch_ = evaluation_batch(config_, *device_, block(0).tokens_per_sample());
+  batch_ = evaluation_batch(config_, *device_, block(0).targets_per_sample());
   const auto planned = [&](std::int64_t batch) {
     const std::size_t images =
-        std::max(ImageGenerator::device_bytes(image_shape(), batch), held_out_device_bytes(image_shape(), batch));
+        std::max(ImageGenerator::device_bytes(image_shape(), batch), held_out_device_bytes(data_.layout(), batch));
     return weight_bytes_ + activation_bytes(batch) + images;
   };
   require_device_memory(*device_, sharing, batch_, planned);
@@ -217,9 +220,7 @@ void TrainedNetwork::take_memory() {
   activations_.emplace(device_->arena("activations", activation_bytes(batch_)));
 }
 
-void TrainedNetwork::bind_activations(Arena& arena, std::int64_t batch) {
-  network_->bind(arena, ops().dtype(), batch, image_shape().size());
-}
+void TrainedNetwork::bind_activations(Arena& arena, std::int64_t batch) { network_->bind(arena, ops().dtype(), batch); }
 
 void TrainedNetwork::load_blocks(const std::vector<blocks::BlockPlace>& places, const std::vector<std::string>& files) {
   for (const auto& network : networks_) {
@@ -349,7 +350,7 @@ ImageDataset TrainedNetwork::open_data() const {
   }
   const std::string digest = dataset_digest(*data);
   data->require_unchanged();
-  if (digest != data_.digest || !(data->shape() == image_shape()) || data->classes() != data_.shape.classes) {
+  if (digest != data_.digest || !(data->shape() == image_shape()) || data->classes() != data_.classes) {
     throw InputError(
         fmt::format("data.path: '{}' holds other data than '{}' was trained on ({}); found digest {}, expected {}",
                     config_.data.path, folder_, data_.path, digest.substr(0, 12), data_.digest.substr(0, 12)));

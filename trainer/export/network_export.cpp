@@ -11,6 +11,7 @@
 #include "kernels/error.hpp"
 #include "trainer/export/loader_source.hpp"
 #include "trainer/export/reference_batch.hpp"
+#include "trainer/plan/network.hpp"
 #include "trainer/support/version.hpp"
 #include "trainer/support/whole_file.hpp"
 
@@ -41,7 +42,7 @@ const char* name_of(Partition p) {
 }
 
 /// Width of the noise features, which no key of the config chooses.
-std::int64_t noise_features(const blocks::Denoiser& block) {
+std::int64_t noise_features(const blocks::Block& block) {
   for (const blocks::Parameter& p : block.parameters()) {
     if (p.name.ends_with(".noise_embedding.input.weight")) return p.shape.at(1);
   }
@@ -86,17 +87,17 @@ const FileKind& loader_kind() {
 
 Metadata network_metadata(const TrainedNetwork& network) {
   const Config& config = network.config();
-  const DataShape& data = network.data().shape;
+  const ImageShape& image = network.data().shape;
   std::vector<int> layers;
   for (int b = 0; b < network.blocks(); ++b) layers.push_back(network.block(b).place().layers);
   return {{"format", format_name},
           {"format_version", format_version},
           {"blocktrain", version()},
           {"architecture", "dit"},
-          {"image_channels", fmt::format("{}", data.channels)},
-          {"image_height", fmt::format("{}", data.height)},
-          {"image_width", fmt::format("{}", data.width)},
-          {"classes", fmt::format("{}", data.classes)},
+          {"image_channels", fmt::format("{}", image.channels)},
+          {"image_height", fmt::format("{}", image.height)},
+          {"image_width", fmt::format("{}", image.width)},
+          {"classes", fmt::format("{}", network.data().classes)},
           {"patch", fmt::format("{}", config.model.patch)},
           {"width", fmt::format("{}", config.model.width)},
           {"heads", fmt::format("{}", config.model.heads)},

@@ -62,7 +62,7 @@ void ReferenceBatch::allocate(Arena& arena, const ImageShape& shape, std::int64_
   };
   for (Tensor* t : {&z_, &estimate_, &guided_}) *t = images(levels);
   for (Tensor* t : {&noise_, &image_}) *t = images(generated);
-  sampler_.bind(arena, DType::float32, generated, shape.channels, shape.height, shape.width);
+  sampler_.bind(arena, DType::float32, generated, {shape.channels, shape.height, shape.width});
   sigma_ = arena.allocate(DType::float64, {levels});
   label_ = arena.allocate(DType::int32, {levels});
   sample_label_ = arena.allocate(DType::int32, {generated});
@@ -77,7 +77,7 @@ void ReferenceBatch::draw_inputs(TrainedNetwork& network, const std::vector<doub
   for (std::int64_t i = 0; i < z_.dim(0); ++i) {
     const Tensor z = z_.rows(i, i + 1);
     ops.axpby(z, std::hypot(network.data().deviation, sigma_.as<double>()[i]), z, 0, z);
-    label_.as<std::int32_t>()[i] = label_of(i, network.data().shape.classes);
+    label_.as<std::int32_t>()[i] = label_of(i, network.data().classes);
   }
 }
 
@@ -85,8 +85,9 @@ void ReferenceBatch::denoise(TrainedNetwork& network) {
   for (std::int64_t i = 0; i < z_.dim(0); ++i) {
     const auto row = [i](const Tensor& t) { return t.rows(i, i + 1); };
     const double sigma = sigma_.as<double>()[i];
-    network.network().denoise(network.ops(), row(estimate_), row(z_), sigma, row(label_));
-    network.network().denoise(network.ops(), row(guided_), row(z_), sigma, row(label_), guidance());
+    const blocks::Batch conditions = labels_alone(row(label_));
+    network.network().denoise(network.ops(), row(estimate_), row(z_), sigma, conditions);
+    network.network().denoise(network.ops(), row(guided_), row(z_), sigma, conditions, guidance());
   }
   network.ops().synchronize();
 }
@@ -96,7 +97,7 @@ void ReferenceBatch::sample(TrainedNetwork& network) {
   for (std::int64_t i = 0; i < generated; ++i) {
     // The last one of no class.
     sample_label_.as<std::int32_t>()[i] =
-        i + 1 == generated ? -1 : static_cast<std::int32_t>(i % network.data().shape.classes);
+        i + 1 == generated ? -1 : static_cast<std::int32_t>(i % network.data().classes);
   }
   const std::vector<double> levels = network.network().schedule().sampling_edges(steps());
   std::copy(levels.begin(), levels.end(), sample_levels_.as<double>());
@@ -105,10 +106,10 @@ void ReferenceBatch::sample(TrainedNetwork& network) {
   blocks::SamplerSettings settings;
   settings.seed = noise_key.seed;
   settings.target_deviation = network.data().deviation;
-  const auto by_network = [&](const Tensor& d, const Tensor& z, double sigma, const Tensor& label) {
-    network.network().denoise(ops, d, z, sigma, label);
+  const auto by_network = [&](const Tensor& d, const Tensor& z, double sigma, const blocks::Batch& conditions) {
+    network.network().denoise(ops, d, z, sigma, conditions);
   };
-  const Tensor made = sampler_.run(ops, by_network, levels, sample_label_, settings, 0);
+  const Tensor made = sampler_.run(ops, by_network, levels, labels_alone(sample_label_), generated, settings);
   ops.synchronize();
   std::memcpy(image_.data, made.data, made.bytes());
 }

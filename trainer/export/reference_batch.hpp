@@ -6,7 +6,7 @@
 #include <optional>
 #include <vector>
 
-#include "blocks/sampler.hpp"
+#include "blocks/noise/sampler.hpp"
 #include "kernels/arena.hpp"
 #include "kernels/tensor.hpp"
 #include "trainer/eval/trained_network.hpp"

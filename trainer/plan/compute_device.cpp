@@ -72,8 +72,8 @@ std::unique_ptr<kernels::Device> make_device(const comm::Communicator& world, co
   return kernels::make_cuda_device(index, computed_in(config), true, config.parallel.cuda_graphs);
 }
 
-void require_device_memory(comm::Communicator& world, const Config& config, const DataShape& data, const Plan& plan,
-                           kernels::Device& device) {
+void require_device_memory(comm::Communicator& world, const Config& config, const blocks::SampleLayout& data,
+                           const Plan& plan, kernels::Device& device) {
   const kernels::DeviceFacts& facts = device.facts();
   if (facts.kind != "cuda") return;  // as on all ranks
   std::optional<StepProbe> probe;

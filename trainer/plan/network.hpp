@@ -5,20 +5,13 @@
 #include <memory>
 #include <vector>
 
-#include "blocks/denoiser.hpp"
-#include "blocks/dit.hpp"
-#include "blocks/noise_schedule.hpp"
-#include "blocks/sampler.hpp"
+#include "blocks/batch.hpp"
+#include "blocks/block.hpp"
+#include "blocks/noise/sampler.hpp"
+#include "blocks/noise/schedule.hpp"
 #include "trainer/config/config.hpp"
 
 namespace blocktrain::trainer {
-
-/// What a network has to know of its data.
-struct DataShape {
-  std::int64_t channels = 1, height = 1, width = 1;
-  std::int64_t classes = 1;
-  bool operator==(const DataShape&) const = default;
-};
 
 /// Whether the config asks for a GPU; `auto` has been resolved by then (see trainer/plan/compute_device.hpp).
 inline bool on_gpu(const Config& config) { return config.parallel.device == DeviceChoice::cuda; }
@@ -45,9 +38,10 @@ std::vector<kernels::SigmaInterval> training_intervals(const Config& config);
 /// Seed for weights and noise of a trained block: block_seed(), or of an end-to-end network `seed`.
 std::uint64_t trained_block_seed(const Config& config, int block);
 
-/// The network of one block. Throws InputError when data and model do not fit, naming the keys.
-std::unique_ptr<blocks::Denoiser> make_network(const Config& config, const DataShape& data,
-                                               const blocks::BlockPlace& place);
+/// One block: its network and what it is trained for. Throws InputError when data and model do not fit, naming the
+/// keys.
+std::unique_ptr<blocks::Block> make_block(const Config& config, const blocks::SampleLayout& data,
+                                          const blocks::BlockPlace& place);
 
 /// The enums of blocks/ for those of the config.
 blocks::SamplerKind sampler_kind(SamplerKind kind);

@@ -6,7 +6,6 @@
 
 #include "kernels/ops.hpp"
 #include "trainer/config/config.hpp"
-#include "trainer/data/batch.hpp"
 #include "trainer/plan/rank_memory.hpp"
 #include "trainer/tasks/images/image_dataset.hpp"
 
@@ -24,14 +23,15 @@ struct HeldoutLoss {
 class Heldout {
  public:
   /// Takes the memory: one micro-batch of images and a noise level each. On a measuring arena that is all.
-  static void bind(RankArenas& arenas, bool gpu, const DataShape& data, std::int64_t micro_batch, Heldout& out);
+  static void bind(RankArenas& arenas, bool gpu, const blocks::SampleLayout& data, std::int64_t micro_batch,
+                   Heldout& out);
 
   /// Loss of `block` by its weights of now, or their average where it keeps one. Allocates nothing.
   HeldoutLoss measure(kernels::Device& device, const ImageDataset& data, const Config& config, OwnedBlock& block) const;
 
  private:
-  Batch batch_;                ///< in host memory
-  Batch input_;                ///< where it is computed with
+  blocks::Batch batch_;        ///< in host memory
+  blocks::Batch input_;        ///< where it is computed with
   kernels::Tensor sigma_;      ///< of the device, like the state below
   kernels::StepState* state_;  ///< of step 0: the same draws every time
   kernels::Tensor losses_;     ///< [2, micro_batch] in host memory

@@ -16,6 +16,7 @@
 #include "trainer/run_folder/run_lock.hpp"
 #include "trainer/support/share.hpp"
 #include "trainer/support/units.hpp"
+#include "trainer/tasks/images/image_layout.hpp"
 
 namespace blocktrain::trainer {
 namespace {
@@ -30,7 +31,7 @@ Config small_config() {
   return c;
 }
 
-const DataShape digits{1, 8, 8, 10};
+const blocks::SampleLayout digits = image_layout({1, 8, 8}, 10);
 
 BOOST_AUTO_TEST_CASE(learning_rate_warms_up_and_decays) {
   OptimizerConfig o;

@@ -10,8 +10,10 @@
 
 #include "kernels/arena.hpp"
 #include "tests/trainer/tasks/images/support.hpp"
+#include "trainer/data/batch.hpp"
 #include "trainer/data/batch_loader.hpp"
 #include "trainer/tasks/images/dataset_statistics.hpp"
+#include "trainer/tasks/images/image_layout.hpp"
 
 namespace blocktrain::trainer {
 using namespace test;
@@ -130,7 +132,7 @@ BOOST_AUTO_TEST_CASE(a_loader_ends_with_the_file_that_was_written_to) {
 
 BOOST_AUTO_TEST_CASE(direct_access_and_labels_are_looked_after) {
   kernels::Arena arena = kernels::Arena::host("batch", 1 << 20);
-  const Batch batch = bind_batch(arena, data->shape(), 1);
+  const blocks::Batch batch = blocks::bind_batch(arena, image_layout(data->shape(), data->classes()), 1);
   const std::vector<std::int64_t> first{0};
   fill_batch(*data, Split::train, first, batch);
   overwrite(file(labels_name), {250}, 8);
