@@ -1,4 +1,4 @@
-#include "blocks/noise_schedule.hpp"
+#include "blocks/noise/schedule.hpp"
 
 #include <algorithm>
 #include <boost/math/special_functions/erf.hpp>

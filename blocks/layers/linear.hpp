@@ -1,26 +1,13 @@
 #pragma once
-/// A linear layer's parameters, bound to a flat vector: y = x weight^T + bias.
+/// A linear layer: y = x weight^T + bias.
 
+#include <cstdint>
 #include <string>
-#include <vector>
 
 #include "blocks/parameters.hpp"
 #include "kernels/ops.hpp"
 
 namespace blocktrain::blocks {
-
-/// What stands behind a parameter of a layer: its index in the block's list, its value and its gradient.
-struct BoundParameter {
-  int index = -1;
-  kernels::Tensor value, gradient;
-
-  void bind_value(const kernels::Tensor& flat, const std::vector<Parameter>& list) {
-    value = view_of(flat, list[static_cast<std::size_t>(index)]);
-  }
-  void bind_gradient(const kernels::Tensor& flat, const std::vector<Parameter>& list) {
-    gradient = view_of(flat, list[static_cast<std::size_t>(index)]);
-  }
-};
 
 class Linear {
  public:
@@ -32,9 +19,6 @@ class Linear {
 
   /// Registers NAME.weight [outputs, inputs] and NAME.bias [outputs] (zeros).
   Linear(ParameterLayout& layout, const std::string& name, std::int64_t outputs, std::int64_t inputs, Start start);
-
-  void bind_parameters(const kernels::Tensor& flat, const std::vector<Parameter>& list);
-  void bind_gradient(const kernels::Tensor& flat, const std::vector<Parameter>& list);
 
   /// y[R,outputs] from x[R,inputs]; both of any rank with as many rows.
   void forward(kernels::Ops& ops, const kernels::Tensor& y, const kernels::Tensor& x) const;

@@ -1,4 +1,4 @@
-#include "blocks/sampler.hpp"
+#include "blocks/noise/sampler.hpp"
 
 #include <cmath>
 #include <utility>
@@ -31,8 +31,6 @@ void ancestral_step(Ops& ops, const Tensor& z, const Tensor& d, const Tensor& no
   ops.axpby(z, 1, z, next * std::sqrt(1 - kept), noise);
 }
 
-Tensor flat_rows(const Tensor& t) { return t.reshaped({t.dim(0), t.row_size()}); }
-
 }  // namespace
 
 void euler_step(Ops& ops, const Tensor& z, const Tensor& d, double sigma, double next) {
@@ -40,25 +38,23 @@ void euler_step(Ops& ops, const Tensor& z, const Tensor& d, double sigma, double
   ops.axpby(z, kept, z, 1 - kept, d);
 }
 
-void Sampler::bind(kernels::Arena& arena, kernels::DType dtype, std::int64_t samples, std::int64_t channels,
-                   std::int64_t height, std::int64_t width) {
-  for (Tensor* t : {&z_, &d_, &extra_, &other_})
-    *t = arena.allocate(kernels::precise(dtype), {samples, channels, height, width});
+void Sampler::bind(kernels::Arena& arena, kernels::DType dtype, std::int64_t samples,
+                   const std::vector<std::int64_t>& shape) {
+  for (Tensor* t : {&z_, &d_, &extra_, &other_}) *t = allocate_samples(arena, kernels::precise(dtype), samples, shape);
 }
 
-Tensor Sampler::run(Ops& ops, const DenoiseFunction& denoise, const std::vector<double>& edges, const Tensor& label,
-                    const SamplerSettings& settings, std::uint32_t first_sample) {
-  const std::int64_t samples = label.dim(0);
+Tensor Sampler::run(Ops& ops, const DenoiseFunction& denoise, const std::vector<double>& edges, const Batch& conditions,
+                    std::int64_t samples, const SamplerSettings& settings) {
   BLOCKTRAIN_EXPECTS(!z_.empty() && samples <= z_.dim(0) && edges.size() >= 2);
   const Tensor z = z_.rows(0, samples), d = d_.rows(0, samples);
   const Tensor extra = extra_.rows(0, samples), other = other_.rows(0, samples);
 
-  ops.random_normal(flat_rows(z), RandomKey{settings.seed, Purpose::sampling, 0}, 0, first_sample);
+  ops.random_normal(sample_rows(z), RandomKey{settings.seed, Purpose::sampling, 0}, 0, conditions.first_sample);
   ops.axpby(z, std::hypot(settings.target_deviation, edges.front()), z, 0, z);
 
   for (std::size_t step = 0; step + 2 < edges.size(); ++step) {
     const double sigma = edges[step], next = edges[step + 1];
-    denoise(d, z, sigma, label);
+    denoise(d, z, sigma, conditions);
     switch (settings.kind) {
       case SamplerKind::euler:
         euler_step(ops, z, d, sigma, next);
@@ -66,18 +62,18 @@ Tensor Sampler::run(Ops& ops, const DenoiseFunction& denoise, const std::vector<
       case SamplerKind::heun:
         ops.copy(extra, z);
         euler_step(ops, extra, d, sigma, next);
-        denoise(other, extra, next, label);
+        denoise(other, extra, next, conditions);
         heun_step(ops, z, d, extra, other, sigma, next);
         break;
       case SamplerKind::ancestral:
-        ops.random_normal(flat_rows(extra), RandomKey{settings.seed, Purpose::ancestral, 0},
-                          static_cast<std::uint32_t>(step), first_sample);
+        ops.random_normal(sample_rows(extra), RandomKey{settings.seed, Purpose::ancestral, 0},
+                          static_cast<std::uint32_t>(step), conditions.first_sample);
         ancestral_step(ops, z, d, extra, sigma, next);
         break;
     }
   }
   // No step follows the last estimate: stepping on to sigma_min would only put noise back.
-  denoise(d, z, edges[edges.size() - 2], label);
+  denoise(d, z, edges[edges.size() - 2], conditions);
   return d;
 }
 

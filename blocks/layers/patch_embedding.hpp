@@ -1,41 +1,49 @@
 #pragma once
 /// From a noisy image to tokens: patches of c_in(sigma) z times a matrix, plus fixed positions (method: section 1,
-/// preconditioning). The place where other inputs of a block will stand beside it: token embeddings, target tables,
-/// relayed features.
+/// preconditioning).
 
+#include <cstdint>
+#include <string>
 #include <vector>
 
-#include "blocks/dit_scratch.hpp"
-#include "blocks/linear.hpp"
+#include "blocks/layers/layer_scratch.hpp"
+#include "blocks/layers/linear.hpp"
 
 namespace blocktrain::blocks {
 
+/// How images are cut into patches, each of which is a token.
+struct PatchGrid {
+  std::int64_t rows = 1, columns = 1;  ///< of patches in an image
+  std::int64_t elements = 1;           ///< numbers in a patch, of all its channels
+  int side = 1;                        ///< of a patch, in pixels
+  std::int64_t tokens() const { return rows * columns; }
+};
+
 class PatchEmbedding {
  public:
-  /// Registers PREFIX.patch_embedding.
-  PatchEmbedding(ParameterLayout& layout, const DitConfig& config, const std::string& prefix);
+  /// Registers PREFIX.patch_embedding, for tokens of `width` numbers.
+  PatchEmbedding(ParameterLayout& layout, const PatchGrid& grid, std::int64_t width, double sigma_data,
+                 const std::string& prefix);
 
-  void bind_parameters(const kernels::Tensor& flat, const std::vector<Parameter>& list);
-  void bind_gradient(const kernels::Tensor& flat, const std::vector<Parameter>& list);
   /// Takes and fills the positions [T,C]. Bound before anything of another size, so that blocks that take turns on one
   /// arena find the same positions in the same place.
-  static kernels::Tensor bind_positions(kernels::Arena& arena, kernels::DType dtype, const DitConfig& config);
+  kernels::Tensor bind_positions(kernels::Arena& arena, kernels::DType dtype) const;
 
   /// x[n,T,C] from z[n,channels,height,width] and sigma[n]. Uses scratch.wide.
   void forward(kernels::Ops& ops, const kernels::Tensor& x, const kernels::Tensor& z, const kernels::Tensor& sigma,
-               const kernels::Tensor& positions, const DitScratch& scratch) const;
+               const kernels::Tensor& positions, const LayerScratch& scratch) const;
   /// Writes the parameters' gradients, from dx[n,T,C]; the patches are cut again. Uses scratch.wide.
   void backward(kernels::Ops& ops, const kernels::Tensor& dx, const kernels::Tensor& z, const kernels::Tensor& sigma,
-                const DitScratch& scratch, kernels::GradientWrite write) const;
+                const LayerScratch& scratch, kernels::GradientWrite write) const;
 
   double flops_per_token() const { return linear_.flops_per_row(); }
 
  private:
   kernels::Tensor cut(kernels::Ops& ops, const kernels::Tensor& z, const kernels::Tensor& sigma,
-                      const DitScratch& scratch) const;
+                      const LayerScratch& scratch) const;
 
-  std::int64_t tokens_, patch_elements_;
-  int patch_;
+  PatchGrid grid_;
+  std::int64_t width_;
   double sigma_data_;
   Linear linear_;
 };

@@ -1,20 +1,16 @@
 #pragma once
 /// Architecture `dit`: images denoised by a diffusion transformer (Peebles & Xie 2023) under EDM's preconditioning
-/// (method: section 2, dit). A block holds its layers and private embeddings and output; see dit_embedding.hpp,
-/// dit_condition.hpp, dit_layer.hpp and dit_output.hpp for the parts.
+/// (method: section 2, dit). A sample is an image, which is the target, and a label; F has the shape of the image.
 
 #include <cstdint>
 #include <memory>
 
-#include "blocks/denoiser.hpp"
+#include "blocks/activation_checkpointing.hpp"
+#include "blocks/batch.hpp"
+#include "blocks/network.hpp"
+#include "blocks/parameters.hpp"
 
 namespace blocktrain::blocks {
-
-/// What a layer keeps from forward to backward. Gradients are the same numbers with either.
-enum class ActivationCheckpointing : std::uint8_t {
-  none,   ///< all that its backward pass reads
-  layer,  ///< its input: the rest is computed again just before its backward pass, in memory that layers share
-};
 
 struct DitConfig {
   std::int64_t channels = 1, height = 28, width_px = 28;  ///< of an image
@@ -44,7 +40,15 @@ struct DitConfig {
 /// by its heads and by 4 (positions), noise_features even, label_dropout in [0, 1], sigma_data above 0.
 void check(const DitConfig& config);
 
-/// One block, or with place.count == 1 and all layers the end-to-end network. Throws InputError as check() does.
-std::unique_ptr<Denoiser> make_dit(const DitConfig& config, const BlockPlace& place);
+/// What `config` says of a sample: "image" float32 [channels, height, width], "label" int32.
+SampleLayout dit_layout(const DitConfig& config);
+/// `config` for the images and classes of `layout`. Throws InputError when there are none, or they cannot be cut into
+/// patches.
+DitConfig dit_for(DitConfig config, const SampleLayout& layout);
+
+/// The network of one block, or with place.count == 1 and all layers the end-to-end network, for samples of `layout`.
+/// Throws InputError as check() and dit_for() do.
+std::unique_ptr<Network> make_dit(const DitConfig& config, const SampleLayout& layout, const BlockPlace& place,
+                                  ParameterLayout& parameters);
 
 }  // namespace blocktrain::blocks

@@ -1,40 +1,42 @@
 #pragma once
 /// What a block is conditioned on: c = MLP(features of c_noise(sigma)) + table[label] (method: section 1, noise
-/// conditioning), of which layers see SiLU(c). Private to a block. The seam for what other architectures condition on.
+/// conditioning), of which layers see SiLU(c). Private to a block.
 
+#include <cstdint>
 #include <string>
-#include <vector>
 
-#include "blocks/dit.hpp"
-#include "blocks/linear.hpp"
+#include "blocks/layers/linear.hpp"
 #include "kernels/arena.hpp"
 
 namespace blocktrain::blocks {
 
+struct ConditionShape {
+  std::int64_t width = 4;     ///< C, of a token
+  std::int64_t features = 2;  ///< of the noise level
+  std::int64_t classes = 1;   ///< labels that the table has a row for, beside one for "none"
+};
+
 /// Tensors of N samples, kept from forward to backward.
 struct ConditionActivations {
   kernels::Tensor index;      ///< int32 [N] row of the class table
-  kernels::Tensor features;   ///< [N,noise_features]
+  kernels::Tensor features;   ///< [N,features]
   kernels::Tensor hidden;     ///< [N,C] before its SiLU
   kernels::Tensor activated;  ///< [N,C] after it
   kernels::Tensor sum;        ///< c [N,C]
   kernels::Tensor out;        ///< SiLU(c) [N,C]
   kernels::Tensor gradient;   ///< [N,C] of SiLU(c): layers add into it; empty for inference
 
-  static ConditionActivations allocate(kernels::Arena& arena, kernels::DType dtype, const DitConfig& config,
+  static ConditionActivations allocate(kernels::Arena& arena, kernels::DType dtype, const ConditionShape& shape,
                                        std::int64_t samples, bool for_training);
   /// The same for the first `samples` samples.
   ConditionActivations first(std::int64_t samples) const;
 };
 
-class Condition {
+class NoiseCondition {
  public:
   /// Registers PREFIX.noise_embedding.{input,output} and PREFIX.class_embedding.table [classes + 1, C], the last row
   /// for "none".
-  Condition(ParameterLayout& layout, const DitConfig& config, const std::string& prefix);
-
-  void bind_parameters(const kernels::Tensor& flat, const std::vector<Parameter>& list);
-  void bind_gradient(const kernels::Tensor& flat, const std::vector<Parameter>& list);
+  NoiseCondition(ParameterLayout& layout, const ConditionShape& shape, const std::string& prefix);
 
   /// Row of the class table that stands for "none".
   std::int32_t none() const { return none_; }

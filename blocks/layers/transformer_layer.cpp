@@ -1,4 +1,4 @@
-#include "blocks/dit_layer.hpp"
+#include "blocks/layers/transformer_layer.hpp"
 
 namespace blocktrain::blocks {
 
@@ -6,47 +6,46 @@ using kernels::GradientWrite;
 using kernels::Ops;
 using kernels::Tensor;
 
-DitLayerActivations DitLayerActivations::allocate(kernels::Arena& arena, kernels::DType dtype, const DitConfig& config,
-                                                  std::int64_t samples) {
-  const std::int64_t tokens = config.tokens(), width = config.width;
+LayerActivations LayerActivations::allocate(kernels::Arena& arena, kernels::DType dtype, const LayerShape& shape,
+                                            std::int64_t samples, bool with_cheap) {
+  const std::int64_t tokens = shape.tokens, width = shape.width;
   const auto rows_of = [&](std::int64_t columns) { return arena.allocate(dtype, {samples, tokens, columns}); };
-  DitLayerActivations a;
+  LayerActivations a;
   a.modulation = arena.allocate(dtype, {samples, 6 * width});
   a.qkv = rows_of(3 * width);
   a.attention = rows_of(width);
-  a.log_sum_exp = arena.allocate(kernels::precise(dtype), {samples, config.heads, tokens});
+  a.log_sum_exp = arena.allocate(kernels::precise(dtype), {samples, shape.heads, tokens});
   a.projection = rows_of(width);
-  a.hidden = rows_of(config.mlp_ratio * width);
+  a.hidden = rows_of(shape.hidden);
   a.output = rows_of(width);
-  if (!config.keeps_cheap || config.checkpointing != ActivationCheckpointing::none) return a;
+  if (!with_cheap) return a;
   for (NormActivations* norm : {&a.attention_norm, &a.mlp_norm}) {
     norm->out = rows_of(width);
     norm->mean = arena.allocate(kernels::precise(dtype), {samples, tokens});
     norm->rstd = arena.allocate(kernels::precise(dtype), {samples, tokens});
   }
   a.x1 = rows_of(width);
-  a.gelu = rows_of(config.mlp_ratio * width);
+  a.gelu = rows_of(shape.hidden);
   return a;
 }
 
-DitLayerActivations DitLayerActivations::transient(const DitConfig& config, const Tensor& input,
-                                                   const Tensor& attention, const Tensor& log_sum_exp,
-                                                   const DitScratch& scratch) {
-  const std::int64_t samples = input.dim(0), tokens = input.dim(1), width = config.width;
-  DitLayerActivations a;
+LayerActivations LayerActivations::transient(const LayerShape& shape, const Tensor& input, const Tensor& attention,
+                                             const Tensor& log_sum_exp, const LayerScratch& scratch) {
+  const std::int64_t samples = input.dim(0), tokens = input.dim(1);
+  LayerActivations a;
   a.input = input;
   a.modulation = scratch.modulation;
-  a.qkv = scratch.wide_as(samples, tokens, 3 * width);
+  a.qkv = scratch.wide_as(samples, tokens, 3 * shape.width);
   a.attention = attention;
   a.log_sum_exp = log_sum_exp;
   a.projection = scratch.narrow;
-  a.hidden = scratch.wide_as(samples, tokens, config.mlp_ratio * width);
+  a.hidden = scratch.wide_as(samples, tokens, shape.hidden);
   a.output = scratch.narrow;
   a.gelu = a.hidden;
   return a;
 }
 
-DitLayerActivations DitLayerActivations::rows(std::int64_t begin, std::int64_t end, const Tensor& in) const {
+LayerActivations LayerActivations::rows(std::int64_t begin, std::int64_t end, const Tensor& in) const {
   BLOCKTRAIN_EXPECTS(in.dim(0) == end - begin);
   const auto part = [=](const Tensor& t) { return t.empty() ? Tensor() : t.rows(begin, end); };
   const auto norm = [&](const NormActivations& n) { return NormActivations{part(n.out), part(n.mean), part(n.rstd)}; };
@@ -69,55 +68,47 @@ namespace {
 std::string layer_name(int index, const char* part) { return "layers." + std::to_string(index) + "." + part; }
 
 /// Where a modulated norm goes.
-NormActivations kept_or_scratch(const NormActivations& kept, const DitScratch& scratch) {
+NormActivations kept_or_scratch(const NormActivations& kept, const LayerScratch& scratch) {
   return kept.out.empty() ? NormActivations{scratch.narrow, scratch.mean, scratch.rstd} : kept;
 }
 
 }  // namespace
 
-DitLayer::DitLayer(ParameterLayout& layout, const DitConfig& config, int index)
-    : width_(config.width),
-      hidden_(config.mlp_ratio * config.width),
-      heads_(config.heads),
-      keeps_cheap_(config.keeps_cheap),
+TransformerLayer::TransformerLayer(ParameterLayout& layout, const LayerShape& shape, int index)
+    : width_(shape.width),
+      hidden_(shape.hidden),
+      heads_(shape.heads),
+      keeps_cheap_(shape.keeps_cheap),
       modulation_(layout, layer_name(index, "modulation"), 6 * width_, width_, Linear::Start::zeros),
       qkv_(layout, layer_name(index, "attention.qkv"), 3 * width_, width_, Linear::Start::xavier),
       projection_(layout, layer_name(index, "attention.projection"), width_, width_, Linear::Start::xavier),
       mlp_input_(layout, layer_name(index, "mlp.input"), hidden_, width_, Linear::Start::xavier),
       mlp_output_(layout, layer_name(index, "mlp.output"), width_, hidden_, Linear::Start::xavier) {}
 
-void DitLayer::bind_parameters(const Tensor& flat, const std::vector<Parameter>& list) {
-  for (Linear* l : {&modulation_, &qkv_, &projection_, &mlp_input_, &mlp_output_}) l->bind_parameters(flat, list);
-}
-
-void DitLayer::bind_gradient(const Tensor& flat, const std::vector<Parameter>& list) {
-  for (Linear* l : {&modulation_, &qkv_, &projection_, &mlp_input_, &mlp_output_}) l->bind_gradient(flat, list);
-}
-
-Tensor DitLayer::part(const Tensor& modulation, int i) const {
+Tensor TransformerLayer::part(const Tensor& modulation, int i) const {
   return modulation.columns(i * width_, (i + 1) * width_);
 }
 
-Tensor DitLayer::gelu_of(const DitLayerActivations& kept, const DitScratch& scratch) const {
+Tensor TransformerLayer::gelu_of(const LayerActivations& kept, const LayerScratch& scratch) const {
   return kept.gelu.empty() ? scratch.wide_as(kept.input.dim(0), kept.input.dim(1), hidden_) : kept.gelu;
 }
 
-void DitLayer::forward(Ops& ops, const Tensor& next, const DitLayerActivations& kept, const Tensor& conditioning,
-                       const DitScratch& scratch) const {
+void TransformerLayer::forward(Ops& ops, const Tensor& next, const LayerActivations& kept, const Tensor& conditioning,
+                               const LayerScratch& scratch) const {
   const Tensor& x1 = kept.x1.empty() ? scratch.flow : kept.x1;
   branches(ops, kept, x1, conditioning, scratch);
   ops.gated_residual_forward(next, x1, kept.output, part(kept.modulation, 5));
 }
 
-void DitLayer::forward_again(Ops& ops, const DitLayerActivations& kept, const Tensor& conditioning,
-                             const DitScratch& scratch) const {
+void TransformerLayer::forward_again(Ops& ops, const LayerActivations& kept, const Tensor& conditioning,
+                                     const LayerScratch& scratch) const {
   BLOCKTRAIN_EXPECTS(kept.x1.empty());
   // The gradient lies in scratch.flow now. x1 is read no more once the MLP's output takes its place.
   branches(ops, kept, kept.output, conditioning, scratch);
 }
 
-void DitLayer::branches(Ops& ops, const DitLayerActivations& kept, const Tensor& x1, const Tensor& conditioning,
-                        const DitScratch& scratch) const {
+void TransformerLayer::branches(Ops& ops, const LayerActivations& kept, const Tensor& x1, const Tensor& conditioning,
+                                const LayerScratch& scratch) const {
   const Tensor& m = kept.modulation;
   modulation_.forward(ops, m, conditioning);
 
@@ -136,16 +127,16 @@ void DitLayer::branches(Ops& ops, const DitLayerActivations& kept, const Tensor&
   mlp_output_.forward(ops, kept.output, gelu);
 }
 
-void DitLayer::backward(Ops& ops, const Tensor& dconditioning, const DitLayerActivations& kept,
-                        const Tensor& conditioning, const DitScratch& scratch, GradientWrite write) const {
+void TransformerLayer::backward(Ops& ops, const Tensor& dconditioning, const LayerActivations& kept,
+                                const Tensor& conditioning, const LayerScratch& scratch, GradientWrite write) const {
   backward_mlp(ops, kept, scratch, write);
   backward_attention(ops, kept, scratch, write);
   modulation_.backward_parameters(ops, scratch.modulation, conditioning, write);
   modulation_.backward_input(ops, dconditioning, scratch.modulation, true);
 }
 
-void DitLayer::backward_mlp(Ops& ops, const DitLayerActivations& kept, const DitScratch& scratch,
-                            GradientWrite write) const {
+void TransformerLayer::backward_mlp(Ops& ops, const LayerActivations& kept, const LayerScratch& scratch,
+                                    GradientWrite write) const {
   const Tensor &m = kept.modulation, &dm = scratch.modulation, &flow = scratch.flow;
 
   const Tensor& doutput = kept.output;
@@ -168,8 +159,8 @@ void DitLayer::backward_mlp(Ops& ops, const DitLayerActivations& kept, const Dit
   ops.norm_modulate_backward(flow, part(dm, 3), part(dm, 4), norm.out, x1, norm.mean, norm.rstd, part(m, 4));
 }
 
-void DitLayer::backward_attention(Ops& ops, const DitLayerActivations& kept, const DitScratch& scratch,
-                                  GradientWrite write) const {
+void TransformerLayer::backward_attention(Ops& ops, const LayerActivations& kept, const LayerScratch& scratch,
+                                          GradientWrite write) const {
   const Tensor &m = kept.modulation, &dm = scratch.modulation, &flow = scratch.flow;
   const std::int64_t samples = flow.dim(0), tokens = flow.dim(1);
 
@@ -192,8 +183,12 @@ void DitLayer::backward_attention(Ops& ops, const DitLayerActivations& kept, con
   ops.norm_modulate_backward(flow, part(dm, 0), part(dm, 1), norm.out, kept.input, norm.mean, norm.rstd, part(m, 1));
 }
 
-double DitLayer::flops_per_token() const {
+double TransformerLayer::flops_per_token() const {
   return qkv_.flops_per_row() + projection_.flops_per_row() + mlp_input_.flops_per_row() + mlp_output_.flops_per_row();
+}
+
+double TransformerLayer::attention_flops(std::int64_t tokens) const {
+  return 4 * static_cast<double>(tokens) * static_cast<double>(tokens) * static_cast<double>(width_);
 }
 
 }  // namespace blocktrain::blocks
