@@ -19,6 +19,7 @@
 #include "trainer/support/output.hpp"
 #include "trainer/support/stop_signal.hpp"
 #include "trainer/support/threads.hpp"
+#include "trainer/tasks/images/image_layout.hpp"
 
 namespace blocktrain::trainer {
 namespace {
@@ -204,7 +205,7 @@ std::string refusal(int ranks, const std::vector<MemoryBound>& bounds) {
   config.model.width = 32;
   config.model.heads = 2;
   config.blocks.count = 4;
-  const DataShape digits{1, 8, 8, 10};
+  const blocks::SampleLayout digits = image_layout({1, 8, 8}, 10);
   std::string said;
   std::mutex one_speaks;
   comm::run_local_world(ranks, [&](comm::Communicator& world) {
