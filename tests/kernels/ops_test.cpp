@@ -231,6 +231,31 @@ const std::vector<Call> calls{
        ops.cross_entropy(loss, dlogits, logits, label, 1, rows);
      },
      {{4, Wrong::more_rows}, {4, Wrong::wider}}},
+    {"normalise_rows",
+     [](Ops& ops, Wrong& w) {
+       const Tensor out = w({2, 3}), norm = w({2}), table = w({2, 3});
+       ops.normalise_rows(out, norm, table);
+     }},
+    {"normalise_rows_backward",
+     [](Ops& ops, Wrong& w) {
+       const Tensor dtable = w({2, 3}), dout = w({2, 3}), out = w({2, 3}), norm = w({2});
+       ops.normalise_rows_backward(dtable, dout, out, norm);
+     }},
+    {"scale_by_level",
+     [](Ops& ops, Wrong& w) {
+       const Tensor out = w({2, 3}), x = w({2, 3}), sigma = w({2});
+       ops.scale_by_level(out, x, sigma, LevelFactor::input, 0.5, true);
+     }},
+    {"softmax",
+     [](Ops& ops, Wrong& w) {
+       const Tensor p = w({2, 3}), logits = w({2, 3});
+       ops.softmax(p, logits);
+     }},
+    {"dropout",
+     [](Ops& ops, Wrong& w) {
+       const Tensor out = w({2, 3}), x = w({2, 3});
+       ops.dropout(out, x, 0.5, {}, &state, 0);
+     }},
     {"adamw",
      [](Ops& ops, Wrong& w) {
        const Tensor p = w({4}), m = w({4}), v = w({4}), g = w({4});
@@ -287,6 +312,16 @@ BOOST_AUTO_TEST_CASE(what_is_written_may_not_be_what_is_read) {
   BOOST_CHECK_THROW(ops->add_rows(a, a), std::logic_error);
   const Tensor sums(more, DType::float32, {1, 1, 4});
   BOOST_CHECK_THROW(ops->attention_forward(a, sums, a, b, b, {}), std::logic_error);
+}
+
+BOOST_AUTO_TEST_CASE(shares_of_dropout_are_below_one) {
+  const std::unique_ptr<Ops> ops = make_cpu_ops(1);
+  float numbers[4] = {};
+  const Tensor x(numbers, DType::float32, {2, 2});
+  BOOST_CHECK_NO_THROW(ops->dropout(x, x, 0.0, {}, &state, 0));
+  BOOST_CHECK_THROW(ops->dropout(x, x, 1.0, {}, &state, 0), std::logic_error);
+  BOOST_CHECK_THROW(ops->dropout(x, x, -0.1, {}, &state, 0), std::logic_error);
+  BOOST_CHECK_THROW(ops->dropout(x, x, 0.5, {}, nullptr, 0), std::logic_error);
 }
 
 BOOST_AUTO_TEST_CASE(numbers_that_make_no_sense_are_refused) {
