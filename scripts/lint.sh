@@ -11,7 +11,8 @@ usage: scripts/lint.sh [--check]
 Formats all C++ and CUDA sources by clang-format 14 (.clang-format).
 
   --check      changes nothing: says what is not formatted, what shellcheck finds in the scripts, and which text
-               files have trailing blanks or Windows line ends; notes files of more than 400 lines
+               files have trailing blanks or Windows line ends, and what breaks the order of the folders
+               (scripts/check-layers.sh); notes files of more than 400 lines
   -h, --help   this text
 
 Exit codes: 0 nothing found, 1 something found, 2 a tool is missing or wrong arguments.
@@ -53,5 +54,6 @@ if git grep -nIE '[[:blank:]]+$|'$'\r' -- . ':!tests/fixtures' ':!tests/fuzz/cor
   echo "above: trailing blanks or Windows line ends"
   found=1
 fi
+scripts/check-layers.sh || found=1
 sources | xargs -0 wc -l | awk '$2 != "total" && $1 > 400 { print "note: " $2 " has " $1 " lines" }'
 exit "$found"

@@ -12,10 +12,10 @@
 #include <vector>
 
 #include "kernels/error.hpp"
-#include "trainer/data/batch.hpp"
 #include "trainer/tasks/images/data_probe.hpp"
 #include "trainer/tasks/images/dataset_statistics.hpp"
 #include "trainer/tasks/images/image_dataset.hpp"
+#include "trainer/tasks/images/image_samples.hpp"
 
 namespace bt = blocktrain::trainer;
 

@@ -75,6 +75,16 @@ BOOST_AUTO_TEST_CASE(callers_have_teams_of_their_own) {
   BOOST_TEST(threads_of_process() == before, "workers outlive their caller");
 }
 
+BOOST_AUTO_TEST_CASE(a_team_has_as_many_threads_as_were_asked_for) {
+  const std::ptrdiff_t before = threads_of_process();
+  std::thread([before] {  // a caller of its own, which is one of the team
+    for (const int threads : {1, 3, 2, 5}) {
+      BOOST_TEST(each_once(threads, 100));
+      BOOST_TEST(threads_of_process() == before + std::max(threads, threads == 2 ? 3 : 0));  // a team never shrinks
+    }
+  }).join();
+}
+
 BOOST_AUTO_TEST_CASE(a_loop_inside_a_piece_runs_on_its_thread) {
   std::atomic<int> wrong{0};
   parallel_for(3, 12, [&](std::int64_t) {

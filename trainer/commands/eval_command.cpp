@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <optional>
@@ -13,38 +12,28 @@
 #include "kernels/error.hpp"
 #include "trainer/commands/commands.hpp"
 #include "trainer/commands/under_mpi.hpp"
+#include "trainer/eval/eval_progress.hpp"
+#include "trainer/eval/eval_report.hpp"
+#include "trainer/eval/twin.hpp"
 #include "trainer/ledger/ledger.hpp"
 #include "trainer/run_folder/run_folder.hpp"
 #include "trainer/support/output.hpp"
 #include "trainer/support/terminal.hpp"
 #include "trainer/support/whole_file.hpp"
-#include "trainer/tasks/images/eval_file.hpp"
-#include "trainer/tasks/images/eval_table.hpp"
-#include "trainer/tasks/images/evaluation.hpp"
-#include "trainer/tasks/images/lapack.hpp"
+#include "trainer/tasks/tasks.hpp"
 
 namespace blocktrain::trainer {
 namespace {
 
 /// Adds the result to the ledger, unless a training holds it or it needs recovery.
-void note_in_ledger(const EvalResult& result) {
-  const std::string folder = result.run.folder, ledger = ledger_path(folder);
+void note_in_ledger(const std::string& folder, const EvalRow& row) {
+  const std::string ledger = ledger_path(folder);
   std::error_code error;
   // One that was emptied: with this row at its beginning it would be no ledger.
   if (!std::filesystem::exists(ledger, error) || std::filesystem::file_size(ledger, error) == 0) return;
   const auto no_row = [](const std::string& why) { complain("no row was added to the ledger: " + why); };
   if (const std::string holder = RunPaths{folder}.lock_holder(); std::filesystem::exists(holder, error)) {
     return no_row(holder + " says that a training is going on");
-  }
-  EvalRow row;
-  row.step = *std::min_element(result.run.steps.begin(), result.run.steps.end());
-  row.samples = result.run.denoising.images;
-  row.seconds = result.seconds;
-  row.metrics = {{"heldout_loss", result.run.denoising.loss}, {"heldout_unweighted", result.run.denoising.mse}};
-  for (const GenerationResult& g : result.run.generation) {
-    row.metrics.emplace_back(fmt::format("agreement_{}_steps", g.steps), g.agreement);
-    row.metrics.emplace_back(fmt::format("frechet_pixels_training_{}_steps", g.steps), g.frechet.pixels_training);
-    row.metrics.emplace_back(fmt::format("frechet_features_training_{}_steps", g.steps), g.frechet.features_training);
   }
   try {
     LedgerWriter writer(folder);
@@ -66,7 +55,7 @@ void require_result_writable(const EvalArguments& arguments, const std::string& 
 
 int evaluate(comm::Communicator& world, const EvalArguments& arguments) {
   EvaluationRanks ranks(world, evaluation_timeout(world, arguments.run, arguments.overrides));
-  TrainedNetwork run(ranks, arguments.run, arguments.overrides);
+  TrainedNetwork run(task_of, ranks, arguments.run, arguments.overrides);
   const std::string path = arguments.out.empty() ? RunPaths{arguments.run}.eval() : arguments.out;
   ranks.together([&] {
     if (!ranks.leads()) return;
@@ -76,7 +65,7 @@ int evaluate(comm::Communicator& world, const EvalArguments& arguments) {
   std::optional<TrainedNetwork> twin;
   if (!arguments.twin.empty()) {
     // What is measured is the run's; only where and how fast is the twin's business too.
-    twin.emplace(ranks, arguments.twin, arguments.overrides);
+    twin.emplace(task_of, ranks, arguments.twin, arguments.overrides);
     ranks.together([&] {
       if (!ranks.leads()) return;
       print_warnings(*twin);
@@ -85,16 +74,16 @@ int evaluate(comm::Communicator& world, const EvalArguments& arguments) {
   }
   if (ranks.leads() && !run.threads_text().empty()) show(stderr, "computing on {}\n", run.threads_text());
   EvalProgress progress(ranks.leads() ? stderr : nullptr, ranks.leads() && watched_terminal(STDERR_FILENO));
-  const EvalResult result = evaluate_run(run, twin ? &*twin : nullptr, progress);
+  const EvalReport report = run.task().evaluate(run, twin ? &*twin : nullptr, progress);
   ranks.finish();
 
   ranks.together([&] {
     if (!ranks.leads()) return;
     WholeFile file(path, "--out", eval_file_kind());
-    file.write(to_json(result));
+    file.write(report.json);
     file.commit();
-    note_in_ledger(result);
-    show("{}\n{}\n", to_table(result), path);
+    note_in_ledger(run.folder(), report.row);
+    show("{}\n{}\n", report.table, path);
   });
   return 0;
 }
@@ -102,7 +91,7 @@ int evaluate(comm::Communicator& world, const EvalArguments& arguments) {
 }  // namespace
 
 int eval_command(const EvalArguments& arguments) {
-  lapack();  // it is set up through the environment, which MPI's threads read
+  prepare_tasks();  // what is set up through the environment, which MPI's threads read
   if (comm::launched_by_mpirun()) {
     return under_mpi([&](comm::Communicator& world) { return evaluate(world, arguments); });
   }

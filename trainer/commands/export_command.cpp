@@ -9,6 +9,7 @@
 #include "trainer/export/network_export.hpp"
 #include "trainer/support/output.hpp"
 #include "trainer/support/units.hpp"
+#include "trainer/tasks/tasks.hpp"
 
 namespace blocktrain::trainer {
 
@@ -16,7 +17,7 @@ int export_command(const ExportArguments& arguments) {
   const std::string out = arguments.out.empty() ? arguments.run + "/export" : arguments.out;
   // On the CPU in float32, whatever the run computed on: what the outputs of others are compared with is the truth that
   // the float32 weights of the file say, and the same to the bit with a GPU and without.
-  TrainedNetwork network(arguments.run, {"parallel.device=cpu"});
+  TrainedNetwork network(task_of, arguments.run, {"parallel.device=cpu"});
   require_export_folder(out);
   print_warnings(network);
   const ExportedFolder written = export_network(network, out, arguments.weights_only);

@@ -8,13 +8,12 @@
 
 #include "kernels/gpu_scratch.hpp"
 #include "trainer/commands/commands.hpp"
-#include "trainer/data/data_facts.hpp"
 #include "trainer/plan/compute_device.hpp"
 #include "trainer/plan/plan.hpp"
 #include "trainer/support/output.hpp"
+#include "trainer/support/text.hpp"
 #include "trainer/support/units.hpp"
-#include "trainer/tasks/images/data_probe.hpp"
-#include "trainer/tasks/images/dataset_files.hpp"
+#include "trainer/tasks/tasks.hpp"
 #include "trainer/worker/step_probe.hpp"
 
 namespace blocktrain::trainer {
@@ -26,12 +25,6 @@ std::size_t scratch(const Plan& plan, const RankPlan& rank) {
 }
 
 using nlohmann::ordered_json;
-
-std::string list(const std::vector<int>& numbers) {
-  std::string s;
-  for (const int n : numbers) s += (s.empty() ? "" : ", ") + std::to_string(n);
-  return s;
-}
 
 /// A plan with and without activation checkpointing.
 struct Choice {
@@ -51,51 +44,9 @@ ordered_json to_json(const CudaRuntime& cuda) {
   return j;
 }
 
-/// The data that are planned for.
-struct PlannedData {
-  DataProbe probe;
-  std::string absent;  ///< why the config's word is taken for them; empty where they are there
-  ImageShape shape() const { return {probe.shape.channels, probe.shape.height, probe.shape.width}; }
-  blocks::SampleLayout layout() const { return image_layout(shape(), probe.shape.classes); }
-};
-
-PlannedData look_at_data(const Config& config) {
-  PlannedData data;
-  try {
-    data.probe = probe_data(config.data.path, config.data.format);
-  } catch (const DataAbsent& e) {
-    const std::string why = e.what();
-    const DataConfig& d = config.data;
-    if (d.shape.empty() || d.classes == 0) {
-      throw InputError(why + ". With data.shape and data.classes in the config, plan does without the data; found " +
-                       (!d.shape.empty() ? "data.shape alone"
-                        : d.classes != 0 ? "data.classes alone"
-                                         : "neither"));
-    }
-    data.absent = why.substr(0, why.find("; "));
-    data.probe.shape = {d.shape[0], d.shape[1], d.shape[2], d.classes};
-    return data;
-  }
-  require_declared(config, data.shape(), data.probe.shape.classes);
-  return data;
-}
-
-ordered_json to_json(const PlannedData& data) {
-  const DataProbe& p = data.probe;
-  const bool there = data.absent.empty();
+ordered_json to_json(const DataOutline& data, const Plan& plan, const Choice& choice, const CudaRuntime& cuda) {
   ordered_json j;
-  j["shape"] = {p.shape.channels, p.shape.height, p.shape.width};
-  j["classes"] = p.shape.classes;
-  j["training_images"] = there ? ordered_json(p.training_images) : ordered_json();
-  j["heldout_images"] = there ? ordered_json(p.heldout_images) : ordered_json();
-  j["absent"] = text_or_null(data.absent);
-  j["notes"] = p.notes;
-  return j;
-}
-
-ordered_json to_json(const PlannedData& data, const Plan& plan, const Choice& choice, const CudaRuntime& cuda) {
-  ordered_json j;
-  j["data"] = to_json(data);
+  j["data"] = ordered_json::parse(data.json);
   j["training"] = plan.training == TrainingMode::end_to_end ? "end_to_end" : "block_local";
   j["world"] = plan.world;
   j["rebalances"] = plan.rebalances;
@@ -179,24 +130,10 @@ void print_cuda_runtime(const CudaRuntime& cuda) {
   }
 }
 
-void print_data(const PlannedData& data, bool local) {
-  const DataProbe& p = data.probe;
-  const std::string what =
-      fmt::format("{}x{}x{}, {} classes", p.shape.channels, p.shape.height, p.shape.width, p.shape.classes);
-  const char* how = local ? "block-local" : "end to end";
-  if (!data.absent.empty()) {
-    fmt::print("{} on images of {}, as data.shape and data.classes say:\n{}\n", how, what, data.absent);
-    return;
-  }
-  fmt::print("{} on {} images of {} ({} held out{})\n", how, p.training_images, what, p.heldout_images,
-             p.heldout_is_cut ? ": the last 5% of the training images" : "");
-  if (p.contents_unread) fmt::print("By the sizes of the data's files; what is in them is checked by train.\n");
-}
-
-void print_table(const Config& config, const PlannedData& data, const Plan& plan, const Choice& choice,
+void print_table(const Config& config, const DataOutline& data, const Plan& plan, const Choice& choice,
                  const Plan& twin, const Plan& twin_alone, const CudaRuntime& cuda) {
   const bool local = plan.training == TrainingMode::block_local;
-  print_data(data, local);
+  fmt::print("{} {}\n", local ? "block-local" : "end to end", data.text);
   fmt::print(
       "dit: {} layers of width {}, {} heads, patch {}; {} parameters; batch {} in passes of {}; {} steps per block\n\n",
       config.model.layers, config.model.width, config.model.heads, config.model.patch,
@@ -206,14 +143,14 @@ void print_table(const Config& config, const PlannedData& data, const Plan& plan
   for (const BlockPlan& b : plan.blocks) {
     fmt::print("{:>5}  {:<7}  {:<11}  {:<8.4g} .. {:<8.4g} {:<8.4g} .. {:<8.4g} {:>10}  {:>10}\n", b.place.index,
                fmt::format("{}..{}", b.place.first_layer, b.place.first_layer + b.place.layers - 1),
-               list(plan.placement.ranks_of_block[static_cast<std::size_t>(b.place.index)]), b.owned.lo, b.owned.hi,
+               join(plan.placement.ranks_of_block[static_cast<std::size_t>(b.place.index)]), b.owned.lo, b.owned.hi,
                b.trained.lo, b.trained.hi, count(static_cast<double>(b.parameters)),
                count(b.flops.training * static_cast<double>(plan.batch)));
   }
   fmt::print("\n rank  blocks       samples    state     gradient  activations  batches   total      sent per step\n");
   for (std::size_t r = 0; r < plan.ranks.size(); ++r) {
     const RankPlan& p = plan.ranks[r];
-    fmt::print("{:>5}  {:<11}  {:<9}  {:<8}  {:<8}  {:<11}  {:<8}  {:<9}  {}\n", r, list(p.blocks),
+    fmt::print("{:>5}  {:<11}  {:<9}  {:<8}  {:<8}  {:<11}  {:<8}  {:<9}  {}\n", r, join(p.blocks),
                fmt::format("{}..{}", p.shard.begin, p.shard.end - 1), bytes(static_cast<double>(p.bytes.state)),
                bytes(static_cast<double>(p.bytes.gradient)), bytes(static_cast<double>(p.bytes.activations)),
                bytes(static_cast<double>(p.bytes.batch)), bytes(static_cast<double>(p.bytes.total())),
@@ -262,9 +199,9 @@ int plan_command(const PlanArguments& arguments) {
   if (arguments.world < 0)
     throw InputError("--world: found " + std::to_string(arguments.world) + "; accepted: 1 or more ranks");
   config.parallel.device = device_here(config);
-  const PlannedData data = look_at_data(config);
-  const blocks::SampleLayout layout = data.layout();
-  for (const std::string& note : data.probe.notes) complain("warning: " + note);
+  const DataOutline data = task_of(config).outline(config);
+  const blocks::SampleLayout& layout = data.layout;
+  for (const std::string& note : data.notes) complain("warning: " + note);
   const Plan plan = make_plan(config, layout, arguments.world);
   const auto with = [&](ActivationCheckpointing checkpointing) {
     return checkpointing == plan.checkpointing ? plan : plan_with(checkpointing, config, layout, plan.world);

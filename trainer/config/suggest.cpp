@@ -33,7 +33,7 @@ std::string_view nearest(std::string_view word, std::span<const std::string_view
   std::size_t best_distance = 0;
   for (const std::string_view candidate : candidates) {
     const std::size_t distance = edit_distance(word, candidate);
-    // A third of the letters may differ: more would suggest words that only look alike by chance.
+    // A third of the characters may differ: more would suggest words that only look alike by chance.
     if (distance > std::max<std::size_t>(1, candidate.size() / 3)) continue;
     if (best.empty() || distance < best_distance) best = candidate, best_distance = distance;
   }

@@ -29,7 +29,6 @@
 #include "trainer/ledger/run_ledger.hpp"
 #include "trainer/plan/plan.hpp"
 #include "trainer/run_folder/run_folder.hpp"
-#include "trainer/train/train.hpp"
 
 namespace blocktrain::trainer {
 
@@ -39,6 +38,7 @@ struct CoordinatorSettings {
   RunPaths paths;
   Experiment experiment;  ///< with the identity that the run got when it was started
   DataFacts data;
+  std::string data_text;  ///< what they are, for people
   comm::HostMap hosts;
   std::vector<HostFacts> host_facts;
   std::vector<RankPlace> places;  ///< by rank: whose energy is whose

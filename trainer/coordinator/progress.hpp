@@ -12,6 +12,8 @@
 
 namespace blocktrain::trainer {
 
+enum class ProgressStyle : std::uint8_t { live, plain, none };
+
 /// Latest known state of a block.
 struct BlockProgress {
   std::int64_t step = 0, steps = 0;  ///< updates made, updates asked for

@@ -6,6 +6,7 @@
 
 #include "trainer/ledger/totals.hpp"
 #include "trainer/support/output.hpp"
+#include "trainer/support/text.hpp"
 #include "trainer/support/units.hpp"
 
 namespace blocktrain::trainer {
@@ -32,21 +33,21 @@ std::string joules_text(const LedgerTotals& totals, const StepCost& kept, double
 
 }  // namespace
 
-void print_start(const Config& config, const Plan& plan, const DataFacts& data, const std::vector<HostFacts>& hosts,
-                 const std::string& transport, const ResumePlan& resume, const std::string& note) {
+void print_start(const Config& config, const Plan& plan, const std::string& data_text,
+                 const std::vector<HostFacts>& hosts, const std::string& transport, const ResumePlan& resume,
+                 const std::string& note) {
   const bool local = plan.training == TrainingMode::block_local;
   show("{}: {} {} on {} {} ({} transport), {} compute {} each ({})\n", config.log.directory, plan.blocks.size(),
        local ? (plan.blocks.size() == 1 ? "block" : "blocks") : "network end to end", plan.world,
        plan.world == 1 ? "rank" : "ranks", transport, hosts.front().threads,
        hosts.front().threads == 1 ? "thread" : "threads", hosts.front().threads_reason);
-  show("data: {} ({} images of {}x{}x{}, {} classes, {} held out)\n", data.path, data.training_images,
-       data.shape.channels, data.shape.height, data.shape.width, data.classes, data.heldout_images);
+  show("data: {} ({})\n", config.data.path, data_text);
   show("network: dit, {} layers of width {}, {} parameters; {} steps of batch {} per block\n", config.model.layers,
        config.model.width, count(static_cast<double>(plan.parameters())), config.budget.steps, plan.batch);
   if (resume.found) {
-    std::string steps;
-    for (const ResumePoint& p : resume.blocks) steps += (steps.empty() ? "" : ", ") + std::to_string(p.step);
-    show("resumed at step {} (by block){}\n", steps, note.empty() ? "" : "; " + note);
+    std::vector<std::int64_t> steps;
+    for (const ResumePoint& p : resume.blocks) steps.push_back(p.step);
+    show("resumed at step {} (by block){}\n", join(steps), note.empty() ? "" : "; " + note);
   }
 }
 
@@ -65,12 +66,12 @@ void print_end(const Config& config, const Plan& plan, const DataFacts& data, co
   show("  bytes of replicas     {}\n", bytes(static_cast<double>(kept.bytes_sent[1])));
   const auto mine = static_cast<double>(largest_rank(plan));
   if (plan.training == TrainingMode::block_local) {
-    const auto one = static_cast<double>(largest_rank(end_to_end_twin(config, data.layout(), 1)));
+    const auto one = static_cast<double>(largest_rank(end_to_end_twin(config, data.layout, 1)));
     show("  memory per rank       {} in arenas; end to end takes {} on one rank ({:.2f}x)", bytes(mine), bytes(one),
          mine / one);
     const int world = static_cast<int>(std::min<std::int64_t>(plan.world, plan.batch));
     if (world > 1) {
-      const auto many = static_cast<double>(largest_rank(end_to_end_twin(config, data.layout(), world)));
+      const auto many = static_cast<double>(largest_rank(end_to_end_twin(config, data.layout, world)));
       show(", {} on each of {} ({:.2f}x)", bytes(many), world, mine / many);
     }
     show("\n");

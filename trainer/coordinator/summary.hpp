@@ -13,9 +13,11 @@
 
 namespace blocktrain::trainer {
 
-/// Who trains what on which machine; in a resumed run where each block goes on and what recovery found (`note`).
-void print_start(const Config& config, const Plan& plan, const DataFacts& data, const std::vector<HostFacts>& hosts,
-                 const std::string& transport, const ResumePlan& resume, const std::string& note);
+/// Who trains what on which machine, and on what (`data_text`); in a resumed run where each block goes on and what
+/// recovery found (`note`).
+void print_start(const Config& config, const Plan& plan, const std::string& data_text,
+                 const std::vector<HostFacts>& hosts, const std::string& transport, const ResumePlan& resume,
+                 const std::string& note);
 
 /// What the run cost by its ledger, beside end to end, and where everything lies.
 void print_end(const Config& config, const Plan& plan, const DataFacts& data, const RunPaths& paths,

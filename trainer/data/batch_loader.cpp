@@ -1,8 +1,6 @@
 #include "trainer/data/batch_loader.hpp"
 
 #include "kernels/error.hpp"
-#include "trainer/data/batch.hpp"
-#include "trainer/tasks/images/image_layout.hpp"
 
 namespace blocktrain::trainer {
 
@@ -10,7 +8,7 @@ std::vector<blocks::Batch> bind_loader_batches(kernels::Arena& arena, const bloc
                                                const BatchLoaderOptions& options) {
   BLOCKTRAIN_EXPECTS(options.depth >= 1);
   BLOCKTRAIN_EXPECTS(0 <= options.begin && options.begin < options.end && options.end <= options.batch);
-  BLOCKTRAIN_EXPECTS(options.batch <= most_images);
+  BLOCKTRAIN_EXPECTS(options.batch <= most_samples);
   std::vector<blocks::Batch> ring;
   for (int i = 0; i <= options.depth; ++i) {
     ring.push_back(blocks::bind_batch(arena, layout, options.end - options.begin));
@@ -19,21 +17,17 @@ std::vector<blocks::Batch> bind_loader_batches(kernels::Arena& arena, const bloc
   return ring;
 }
 
-BatchLoader::BatchLoader(const ImageDataset& data, const SampleOrder& order, const BatchLoaderOptions& options,
+BatchLoader::BatchLoader(const Samples& data, const SampleOrder& order, const BatchLoaderOptions& options,
                          kernels::Arena& arena) {
   BLOCKTRAIN_EXPECTS(order.count() == data.count(Split::train));
-  std::vector<blocks::Batch> ring = bind_loader_batches(arena, image_layout(data.shape(), data.classes()), options);
+  std::vector<blocks::Batch> ring = bind_loader_batches(arena, data.layout(), options);
   if (arena.measures_only()) return;
-  const auto fill = [&data, order, options](blocks::Batch& batch) {
-    for (std::int64_t i = options.begin; i < options.end; ++i) {
-      const std::uint64_t position =
-          std::uint64_t{batch.step} * static_cast<std::uint64_t>(options.batch) + static_cast<std::uint64_t>(i);
-      const std::int64_t index = order.index(position);
-      const bool flip = options.flip && is_flipped(options.seed, batch.step, static_cast<std::uint32_t>(i));
-      fill_row(data, Split::train, index, flip, batch, i - options.begin);
-    }
-    // After it was read: no step is made of what was not there in the beginning.
-    data.require_unchanged();
+  std::vector<std::int64_t> indices(static_cast<std::size_t>(options.end - options.begin));
+  const auto fill = [&data, order, options, indices](blocks::Batch& batch) mutable {
+    const std::uint64_t first = std::uint64_t{batch.step} * static_cast<std::uint64_t>(options.batch) +
+                                static_cast<std::uint64_t>(options.begin);
+    for (std::size_t row = 0; row < indices.size(); ++row) indices[row] = order.index(first + row);
+    data.fill(batch, Split::train, indices, options.seed);
     if (!options.warn) return;
     for (const std::string& note : data.touched()) options.warn(note);
   };

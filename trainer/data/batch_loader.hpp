@@ -6,21 +6,19 @@
 #include <functional>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "blocks/batch.hpp"
 #include "kernels/arena.hpp"
 #include "trainer/data/prefetcher.hpp"
 #include "trainer/data/sample_order.hpp"
-#include "trainer/tasks/images/image_dataset.hpp"
+#include "trainer/data/samples.hpp"
 
 namespace blocktrain::trainer {
 
 struct BatchLoaderOptions {
-  std::int64_t batch = 1;           ///< images of the global batch (data.batch)
+  std::int64_t batch = 1;           ///< samples of the global batch (data.batch)
   std::int64_t begin = 0, end = 1;  ///< samples [begin, end) of it are made: a replica's share
-  bool flip = false;                ///< mirror a keyed half of the images left to right
-  std::uint64_t seed = 0;           ///< of the flips
+  std::uint64_t seed = 0;           ///< of what is changed in the samples (Samples::fill)
   std::uint32_t first_step = 0;
   int depth = 2;                                                   ///< batches kept ready beside the one in use
   std::chrono::milliseconds deadline = std::chrono::seconds(300);  ///< of next()
@@ -29,7 +27,7 @@ struct BatchLoaderOptions {
 };
 
 /// Batches of the training split, made ahead by a background thread. The batch of a step is a pure function of the data
-/// set, the order, the options and the step: sample i of the global batch is image order.index(step * batch + i), so
+/// set, the order, the options and the step: sample i of the global batch is order.index(step * batch + i), so
 /// a run goes on from any step, and replicas together see exactly what one rank would see.
 ///
 /// One thread may call next(), release() and seek(). A rank that trains several blocks in turn gives each its own
@@ -38,8 +36,7 @@ class BatchLoader {
  public:
   /// Binds depth + 1 batches from `arena`. On a measuring arena nothing starts, and next() must not be called.
   /// `data` has to outlive the loader, `arena` its batches. order.count() is the size of the training split.
-  BatchLoader(const ImageDataset& data, const SampleOrder& order, const BatchLoaderOptions& options,
-              kernels::Arena& arena);
+  BatchLoader(const Samples& data, const SampleOrder& order, const BatchLoaderOptions& options, kernels::Arena& arena);
 
   /// The next step's batch; valid until the next call of next() or release(). Allocates nothing. Throws RunError past
   /// the deadline, and whatever ended the background thread: a data file that was changed while it is in use, too.

@@ -8,36 +8,22 @@
 #include <cstdint>
 #include <string>
 
-#include "trainer/config/config.hpp"
-#include "trainer/tasks/images/image_dataset.hpp"
-#include "trainer/tasks/images/image_layout.hpp"
+#include "blocks/batch.hpp"
 
 namespace blocktrain::trainer {
 
 struct DataFacts {
   std::string path;    ///< data.path as it was given
-  std::string digest;  ///< dataset_digest()
-  ImageShape shape;
-  std::int64_t classes = 1;
-  std::int64_t training_images = 0, heldout_images = 0;
-  double deviation = 0;  ///< data_deviation()
-
-  /// What networks need to know of it.
-  blocks::SampleLayout layout() const { return image_layout(shape, classes); }
+  std::string digest;  ///< tells one data set from another
+  blocks::SampleLayout layout;
+  std::int64_t training_samples = 0, heldout_samples = 0;
+  double deviation = 0;  ///< per component of the training samples as the network sees them (method: section 1, sd_y)
 };
-
-DataFacts data_facts(const Config& config, const ImageDataset& data);
 
 std::string to_json(const DataFacts& facts);
 /// Reads RUN/data.json. Throws InputError naming the file when it is missing or damaged.
 DataFacts load_data_facts(const std::string& path);
 /// The same for text in memory; `name` stands for the file in messages.
 DataFacts parse_data_facts(const std::string& text, const std::string& name);
-
-/// Throws InputError that names both where the config declares (data.shape, data.classes) what the data are not.
-void require_declared(const Config& config, const ImageShape& found, std::int64_t classes);
-
-/// Opens data.path as data.format says. Throws InputError as ImageDataset::open() and require_declared() do.
-ImageDataset open_data(const Config& config);
 
 }  // namespace blocktrain::trainer

@@ -5,8 +5,8 @@
 #include <cstring>
 #include <optional>
 
+#include "blocks/batch.hpp"
 #include "kernels/error.hpp"
-#include "trainer/data/batch.hpp"
 #include "trainer/data/upload_batch.hpp"
 #include "trainer/plan/network.hpp"
 
@@ -19,7 +19,7 @@ using kernels::Purpose;
 using kernels::Tensor;
 
 constexpr int grid_levels = 16;
-constexpr int draws_per_image = 4;
+constexpr int draws_per_sample = 4;
 /// Steps that key the noise: levels count from 0, draws from here.
 constexpr std::uint32_t first_draw = 1U << 20;
 
@@ -55,14 +55,15 @@ struct DeviceBatch {
   }
 };
 
-/// Held-out images in host memory, and the evaluation of one block on them. Where the device shares that memory, they
+/// Held-out samples in host memory, and the evaluation of one block on them. Where the device shares that memory, they
 /// are computed with where they are; else batch by batch in a place of their own.
-class HeldOut {
+class HeldoutSamples {
  public:
-  HeldOut(TrainedNetwork& network, const ImageDataset& data, std::int64_t count, std::uint64_t seed)
+  HeldoutSamples(TrainedNetwork& network, const Samples& data, std::int64_t count, std::uint64_t seed)
       : network_(network), device_(network.device()), apart_(!device_.shares_host_memory()), seed_(seed) {
-    count_ = std::min(count, data.count(Split::heldout));
-    const blocks::SampleLayout layout = network.data().layout();
+    const std::int64_t all = data.count(Split::heldout);
+    count_ = std::min(count, all);
+    const blocks::SampleLayout& layout = network.data().layout;
     const auto bind = [&](Arena& arena) {
       samples_ = blocks::bind_batch(arena, layout, count_);
       if (apart_) {
@@ -71,13 +72,14 @@ class HeldOut {
         sigma_ = arena.allocate(DType::float32, {network.batch()});
       }
     };
-    Arena sizing = Arena::measuring("held-out images");
+    Arena sizing = Arena::measuring("held-out samples");
     bind(sizing);
-    arena_.emplace(device_.staging("held-out images", sizing.peak()));
+    arena_.emplace(device_.staging("held-out samples", sizing.peak()));
     bind(*arena_);
-    std::vector<std::int64_t> indices;  // spaced evenly through the split
-    for (std::int64_t i = 0; i < count_; ++i) indices.push_back(i * data.count(Split::heldout) / count_);
-    fill_batch(data, Split::heldout, indices, samples_);
+    // Spread over the whole split.
+    std::vector<std::int64_t> indices;
+    for (std::int64_t i = 0; i < count_; ++i) indices.push_back(i * all / count_);
+    data.fill(samples_, Split::heldout, indices, std::nullopt);
     if (!apart_) return;
     device_arena_.emplace(device_.arena("held-out batch", held_out_device_bytes(layout, network.batch())));
     on_device_.bind(*device_arena_, layout, network.batch());
@@ -85,7 +87,7 @@ class HeldOut {
 
   std::int64_t count() const { return count_; }
 
-  /// Sums over all images of the losses of block `b`, sigma drawn from `interval` by the numbers of `stream`, noise by
+  /// Sums over all samples of the losses of block `b`, sigma drawn from `interval` by the numbers of `stream`, noise by
   /// those of `step`.
   Sums evaluate(int b, const kernels::SigmaInterval& interval, std::uint32_t stream, std::uint32_t step) {
     kernels::Ops& ops = device_.ops();
@@ -120,7 +122,7 @@ class HeldOut {
   }
 
  private:
-  /// Images [begin, begin + n) where the device computes with them.
+  /// Samples [begin, begin + n) where the device computes with them.
   blocks::Batch batch(std::int64_t begin, std::int64_t n) {
     const blocks::Batch here = samples_.rows({begin, begin + n});
     if (!apart_) return here;
@@ -182,16 +184,16 @@ std::size_t held_out_device_bytes(const blocks::SampleLayout& layout, std::int64
   return sizing.peak();
 }
 
-DenoisingLosses measure_denoising(TrainedNetwork& network, const ImageDataset& data, const Config& config,
-                                  std::int64_t images, const ReportProgress& report) {
+DenoisingLosses measure_denoising(TrainedNetwork& network, const Samples& data, const Config& config,
+                                  std::int64_t samples, const ReportProgress& report) {
   const blocks::NoiseSchedule partition = compared_partition(config);
   BLOCKTRAIN_EXPECTS(network.blocks() == 1 || network.blocks() == partition.count());
-  HeldOut heldout(network, data, images, config.seed);
+  HeldoutSamples heldout(network, data, samples, config.seed);
   const auto owner = [&](int b) { return network.blocks() == 1 ? 0 : b; };
 
   DenoisingLosses out;
-  out.images = heldout.count();
-  out.draws_per_image = draws_per_image;
+  out.samples = heldout.count();
+  out.draws_per_sample = draws_per_sample;
   out.levels = levels_of(partition);
   const auto levels = static_cast<std::int64_t>(out.levels.size());
   // One piece per level, then one per draw of an interval.
@@ -202,11 +204,11 @@ DenoisingLosses measure_denoising(TrainedNetwork& network, const ImageDataset& d
                                        static_cast<std::uint32_t>(number)));
     }
     const auto draw = static_cast<std::uint32_t>(number - levels);
-    const int b = static_cast<int>(draw) / draws_per_image;
+    const int b = static_cast<int>(draw) / draws_per_sample;
     return to_bytes(heldout.evaluate(owner(b), training_interval(config, partition, b), static_cast<std::uint32_t>(b),
                                      first_draw + draw));
   };
-  const auto results = network.ranks().run(levels + partition.count() * draws_per_image, piece, report);
+  const auto results = network.ranks().run(levels + partition.count() * draws_per_sample, piece, report);
   if (results.empty()) return out;  // rank 0 has them
 
   const auto n = static_cast<double>(heldout.count());
@@ -218,10 +220,10 @@ DenoisingLosses measure_denoising(TrainedNetwork& network, const ImageDataset& d
   }
   for (int b = 0; b < partition.count(); ++b) {
     IntervalLoss interval{b, partition.owned(b).lo, partition.owned(b).hi, 0, 0};
-    for (int draw = 0; draw < draws_per_image; ++draw) {
+    for (int draw = 0; draw < draws_per_sample; ++draw) {
       const Sums sums = to_sums(*result++);
-      interval.loss += sums.loss / (n * draws_per_image);
-      interval.mse += sums.mse / (n * draws_per_image);
+      interval.loss += sums.loss / (n * draws_per_sample);
+      interval.mse += sums.mse / (n * draws_per_sample);
     }
     out.loss += interval.loss / partition.count();
     out.mse += interval.mse / partition.count();

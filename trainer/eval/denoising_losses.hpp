@@ -1,5 +1,5 @@
 #pragma once
-/// How well a network denoises held-out images, noise level by noise level. Images, levels and noise are the same for
+/// How well a network denoises held-out samples, noise level by noise level. Samples, levels and noise are the same for
 /// every network that is measured with the same seed, so two networks compare number by number.
 
 #include <cstddef>
@@ -9,7 +9,6 @@
 #include "blocks/noise/schedule.hpp"
 #include "trainer/eval/report_progress.hpp"
 #include "trainer/eval/trained_network.hpp"
-#include "trainer/tasks/images/image_dataset.hpp"
 
 namespace blocktrain::trainer {
 
@@ -29,7 +28,7 @@ struct IntervalLoss {
 };
 
 struct DenoisingLosses {
-  std::int64_t images = 0, draws_per_image = 0;
+  std::int64_t samples = 0, draws_per_sample = 0;
   std::vector<LevelLoss> levels;  ///< from the highest sigma
   std::vector<IntervalLoss> intervals;
   double loss = 0, mse = 0;  ///< means over the intervals
@@ -39,14 +38,14 @@ struct DenoisingLosses {
 /// it is compared with.
 blocks::NoiseSchedule compared_partition(const Config& config);
 
-/// What measure_denoising takes of a device with memory of its own, besides the network: one batch. The images stay on
+/// What measure_denoising takes of a device with memory of its own, besides the network: one batch. The samples stay on
 /// the host.
 std::size_t held_out_device_bytes(const blocks::SampleLayout& layout, std::int64_t batch);
 
-/// Measures `network`, of one block or as many as `partition`, on `images` held-out images (all, when there are
+/// Measures `network`, of one block or as many as `partition`, on `samples` held-out samples (all, when there are
 /// fewer). The network's ranks share the levels and draws, and all call together; rank 0 gets the losses, for the
 /// others they stay 0. Throws as EvaluationRanks::run().
-DenoisingLosses measure_denoising(TrainedNetwork& network, const ImageDataset& data, const Config& config,
-                                  std::int64_t images, const ReportProgress& report = {});
+DenoisingLosses measure_denoising(TrainedNetwork& network, const Samples& data, const Config& config,
+                                  std::int64_t samples, const ReportProgress& report = {});
 
 }  // namespace blocktrain::trainer

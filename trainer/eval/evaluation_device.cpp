@@ -28,7 +28,7 @@ std::unique_ptr<kernels::Device> make_evaluation_device(EvaluationRanks& ranks, 
 
 std::int64_t evaluation_batch(const Config& config, const kernels::Device& device, std::int64_t tokens) {
   if (config.eval.batch > 0) return config.eval.batch;
-  // Small enough for a laptop at 32x32 pixels, large enough for the matrix products.
+  // Small enough for a laptop, large enough for the matrix products.
   if (device.shares_host_memory()) return 128;
   // A GPU wants rows enough to be busy and to hide its launches; beyond these it gains nothing. The number does not
   // depend on the memory that happens to be free, for libraries may round otherwise at another number of rows.
@@ -42,7 +42,7 @@ void require_device_memory(const kernels::Device& device, int sharing, std::int6
   if (facts.kind != "cuda") return;
   // Now, when all ranks have made their devices.
   const std::size_t free = device.free_bytes().value_or(facts.free_bytes);
-  const auto needed = [&](std::int64_t images) { return static_cast<std::size_t>(sharing) * planned(images); };
+  const auto needed = [&](std::int64_t samples) { return static_cast<std::size_t>(sharing) * planned(samples); };
   if (needed(batch) <= free) return;
   std::int64_t fits = batch / 2;
   while (fits >= 1 && needed(fits) > free) fits /= 2;
@@ -61,8 +61,8 @@ void require_host_memory(const std::vector<MemoryBound>& bounds, int sharing, st
                          const std::function<std::size_t(std::int64_t)>& planned) {
   for (const MemoryBound& bound : bounds) {
     const std::int64_t ranks = bound.of_process ? 1 : sharing;
-    const auto needed = [&](std::int64_t images) {
-      return ranks * (static_cast<std::int64_t>(planned(images)) + bound.beside_plan);
+    const auto needed = [&](std::int64_t samples) {
+      return ranks * (static_cast<std::int64_t>(planned(samples)) + bound.beside_plan);
     };
     if (needed(batch) <= bound.available) continue;
     std::int64_t fits = batch / 2;

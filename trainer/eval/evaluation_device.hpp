@@ -1,5 +1,5 @@
 #pragma once
-/// What a rank computes on in `eval` and `generate`, by parallel.device, and how many images it takes at a time.
+/// What a rank computes on in `eval` and `generate`, by parallel.device, and how many samples it takes at a time.
 
 #include <cstddef>
 #include <cstdint>
@@ -22,12 +22,12 @@ namespace blocktrain::trainer {
 std::unique_ptr<kernels::Device> make_evaluation_device(EvaluationRanks& ranks, const Config& config,
                                                         ThreadChoice& threads);
 
-/// Images at a time of a network that cuts an image into `tokens`: eval.batch, or what suits the device.
+/// Samples at a time of a network that cuts a sample into `tokens`: eval.batch, or what suits the device.
 std::int64_t evaluation_batch(const Config& config, const kernels::Device& device, std::int64_t tokens);
 
-/// Throws InputError, naming eval.batch and a value that would do, where the planned bytes of `batch` images at a time
+/// Throws InputError, naming eval.batch and a value that would do, where the planned bytes of `batch` samples at a time
 /// on each of the `sharing` ranks that compute there are more than a GPU has free. `planned` prices any number of
-/// images on one rank. Nothing on a CPU.
+/// samples on one rank. Nothing on a CPU.
 void require_device_memory(const kernels::Device& device, int sharing, std::int64_t batch,
                            const std::function<std::size_t(std::int64_t)>& planned);
 

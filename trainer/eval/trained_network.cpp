@@ -13,7 +13,6 @@
 #include "comm/staged/staged_communicator.hpp"
 #include "kernels/error.hpp"
 #include "trainer/checkpoint/resume.hpp"
-#include "trainer/eval/denoising_losses.hpp"
 #include "trainer/eval/evaluation_device.hpp"
 #include "trainer/exchange/rank_devices.hpp"
 #include "trainer/plan/network.hpp"
@@ -22,8 +21,7 @@
 #include "trainer/support/exit_status.hpp"
 #include "trainer/support/output.hpp"
 #include "trainer/support/share.hpp"
-#include "trainer/tasks/images/dataset_statistics.hpp"
-#include "trainer/tasks/images/image_generator.hpp"
+#include "trainer/support/text.hpp"
 
 namespace blocktrain::trainer {
 namespace {
@@ -31,12 +29,6 @@ namespace {
 using kernels::Arena;
 using kernels::DType;
 using kernels::Tensor;
-
-std::string join(const auto& values) {
-  std::string text;
-  for (const auto& v : values) text += (text.empty() ? "" : ", ") + fmt::format("{}", v);
-  return text;
-}
 
 Config load_config_of(const std::string& folder, const std::vector<std::string>& overrides) {
   const Config trained = load_run_config(folder);
@@ -55,14 +47,15 @@ Config load_config_of(const std::string& folder, const std::vector<std::string>&
   return config;
 }
 
-DataFacts load_facts(const std::string& folder, const Config& config, std::vector<std::string>& warnings) {
+DataFacts load_facts(const Task& task, const std::string& folder, const Config& config,
+                     std::vector<std::string>& warnings) {
   const std::string path = RunPaths{folder}.data();
   DataFacts facts = facts_of_run(
-      RunPaths{folder}, [&config] { return data_facts(config, open_data(config)); }, warnings);
+      RunPaths{folder}, [&] { return task.open(config)->facts(); }, warnings);
   constexpr std::int64_t most_elements = std::int64_t{1} << 26;
-  if (facts.shape.channels * facts.shape.height > most_elements / facts.shape.width) {
-    throw InputError(fmt::format("{}: images of {}x{}x{} numbers are more than blocktrain takes", path,
-                                 facts.shape.channels, facts.shape.height, facts.shape.width));
+  for (const blocks::Field& field : facts.layout.fields) {
+    if (field.size() <= most_elements) continue;
+    throw InputError(fmt::format("{}: samples of {} numbers are more than blocktrain takes", path, field.size()));
   }
   if (!std::isfinite(facts.deviation) || facts.deviation < 0) {
     throw InputError(path + ": found deviation " + std::to_string(facts.deviation) + "; accepted: 0 or more");
@@ -82,20 +75,21 @@ std::chrono::milliseconds evaluation_timeout(comm::Communicator& world, const st
   return std::chrono::milliseconds(milliseconds.front());
 }
 
-TrainedNetwork::TrainedNetwork(const std::string& folder, const std::vector<std::string>& overrides,
-                               std::unique_ptr<kernels::Device> device)
-    : TrainedNetwork(std::make_unique<EvaluationRanks>(), folder, overrides, std::move(device)) {}
-
-TrainedNetwork::TrainedNetwork(std::unique_ptr<EvaluationRanks> alone, const std::string& folder,
+TrainedNetwork::TrainedNetwork(ChooseTask choose_task, const std::string& folder,
                                const std::vector<std::string>& overrides, std::unique_ptr<kernels::Device> device)
-    : TrainedNetwork(*alone, folder, overrides, std::move(device)) {
+    : TrainedNetwork(choose_task, std::make_unique<EvaluationRanks>(), folder, overrides, std::move(device)) {}
+
+TrainedNetwork::TrainedNetwork(ChooseTask choose_task, std::unique_ptr<EvaluationRanks> alone,
+                               const std::string& folder, const std::vector<std::string>& overrides,
+                               std::unique_ptr<kernels::Device> device)
+    : TrainedNetwork(choose_task, *alone, folder, overrides, std::move(device)) {
   alone_ = std::move(alone);
 }
 
-TrainedNetwork::TrainedNetwork(EvaluationRanks& ranks, const std::string& folder,
+TrainedNetwork::TrainedNetwork(ChooseTask choose_task, EvaluationRanks& ranks, const std::string& folder,
                                const std::vector<std::string>& overrides, std::unique_ptr<kernels::Device> device)
     : ranks_(&ranks), folder_(folder) {
-  load_run(overrides);
+  load_run(choose_task, overrides);
   const std::vector<blocks::BlockPlace> places = block_places(config_);
   const std::vector<std::string> files = choose_checkpoints(static_cast<int>(places.size()));
 
@@ -124,12 +118,13 @@ TrainedNetwork::TrainedNetwork(EvaluationRanks& ranks, const std::string& folder
   bind_activations(*activations_, batch_);
 }
 
-void TrainedNetwork::load_run(const std::vector<std::string>& overrides) {
+void TrainedNetwork::load_run(ChooseTask choose_task, const std::vector<std::string>& overrides) {
   std::string yaml, facts;
   ranks_->together([&] {
     if (!ranks_->leads()) return;
     config_ = load_config_of(folder_, overrides);
-    data_ = load_facts(folder_, config_, warnings_);
+    task_ = &choose_task(config_);
+    data_ = load_facts(*task_, folder_, config_, warnings_);
     yaml = to_yaml(config_);
     facts = to_json(data_);
   });
@@ -138,6 +133,7 @@ void TrainedNetwork::load_run(const std::vector<std::string>& overrides) {
   share(ranks_->world(), facts);
   if (ranks_->leads()) return;
   config_ = load_config_text(yaml, "config of rank 0", {});
+  task_ = &choose_task(config_);
   data_ = parse_data_facts(facts, "data of rank 0");
 }
 
@@ -155,9 +151,9 @@ std::vector<std::string> TrainedNetwork::choose_checkpoints(int blocks) {
                       folder_, config_.checkpoint.every_steps, RunPaths{folder_}.config()));
     }
     experiment_ = found.experiment;
-    std::string missing;
+    std::vector<int> missing;
     for (const ResumePoint& p : found.blocks) {
-      if (!p.file) missing += (missing.empty() ? "" : ", ") + std::to_string(p.block);
+      if (!p.file) missing.push_back(p.block);
       steps_.push_back(p.step);
       files.push_back(p.file ? p.file->name : std::string());
     }
@@ -166,7 +162,7 @@ std::vector<std::string> TrainedNetwork::choose_checkpoints(int blocks) {
       for (const std::string& w : found.warnings) why += "\n  " + w;
       throw InputError(
           fmt::format("'{}': no usable checkpoint of block {}; train it with `blocktrain train {} --resume`{}", folder_,
-                      missing, RunPaths{folder_}.config(), why));
+                      join(missing), RunPaths{folder_}.config(), why));
     }
     warnings_.insert(warnings_.end(), found.warnings.begin(), found.warnings.end());
   });
@@ -195,7 +191,7 @@ void TrainedNetwork::price_memory(const std::vector<blocks::BlockPlace>& places,
   measured.objective.weighting = Weighting::edm;
   std::vector<blocks::Block*> all;
   for (const blocks::BlockPlace& place : places) {
-    networks_.push_back(make_block(measured, data_.layout(), place));
+    networks_.push_back(make_block(measured, data_.layout, place));
     all.push_back(networks_.back().get());
     most_elements_ = std::max(most_elements_, all.back()->parameter_elements());
     weights.allocate(ops().dtype(), {all.back()->parameter_elements()});
@@ -204,9 +200,7 @@ void TrainedNetwork::price_memory(const std::vector<blocks::BlockPlace>& places,
   network_.emplace(noise_schedule(config_), std::move(all));
   batch_ = evaluation_batch(config_, *device_, block(0).targets_per_sample());
   const auto planned = [&](std::int64_t batch) {
-    const std::size_t images =
-        std::max(ImageGenerator::device_bytes(image_shape(), batch), held_out_device_bytes(data_.layout(), batch));
-    return weight_bytes_ + activation_bytes(batch) + images;
+    return weight_bytes_ + activation_bytes(batch) + task_->device_bytes(data_.layout, batch);
   };
   require_device_memory(*device_, sharing, batch_, planned);
   if (device_->shares_host_memory()) {
@@ -340,22 +334,21 @@ std::string TrainedNetwork::summary() const {
   return fmt::format("{} at {}{}", what, steps, weights_are_averages() ? ", averaged weights" : "");
 }
 
-ImageDataset TrainedNetwork::open_data() const {
-  std::optional<ImageDataset> data;
+std::unique_ptr<Samples> TrainedNetwork::open_data() const {
+  std::unique_ptr<Samples> data;
   try {
-    data.emplace(trainer::open_data(config_));
+    data = task_->open(config_);
   } catch (const InputError& e) {
     throw InputError(std::string(e.what()) + "\n  The run was trained on '" + data_.path +
                      "'; when that lies elsewhere now, say where with --set data.path=FOLDER");
   }
-  const std::string digest = dataset_digest(*data);
-  data->require_unchanged();
-  if (digest != data_.digest || !(data->shape() == image_shape()) || data->classes() != data_.classes) {
+  const DataFacts found = data->facts();
+  if (found.digest != data_.digest || !(found.layout == data_.layout)) {
     throw InputError(
         fmt::format("data.path: '{}' holds other data than '{}' was trained on ({}); found digest {}, expected {}",
-                    config_.data.path, folder_, data_.path, digest.substr(0, 12), data_.digest.substr(0, 12)));
+                    config_.data.path, folder_, data_.path, found.digest.substr(0, 12), data_.digest.substr(0, 12)));
   }
-  return std::move(*data);
+  return data;
 }
 
 void print_warnings(const TrainedNetwork& network) {

@@ -23,7 +23,7 @@
 #include "trainer/data/data_facts.hpp"
 #include "trainer/eval/evaluation_ranks.hpp"
 #include "trainer/support/threads.hpp"
-#include "trainer/tasks/images/image_dataset.hpp"
+#include "trainer/tasks/task.hpp"
 
 namespace blocktrain::trainer {
 
@@ -34,23 +34,25 @@ std::chrono::milliseconds evaluation_timeout(comm::Communicator& world, const st
 
 class TrainedNetwork {
  public:
-  /// Loads the run in `folder`, for one process alone. `overrides` may change eval.*, parallel.* and data.path, which
-  /// say nothing about the weights. It computes on `device`, or, when that is null, where parallel.device says
-  /// (make_evaluation_device). Throws InputError when `folder` is no run, an override is of another key, a file is
-  /// damaged, a block has no checkpoint that is whole, or the device cannot be had or has too little memory.
-  TrainedNetwork(const std::string& folder, const std::vector<std::string>& overrides,
+  /// Loads the run in `folder`, whose task `choose_task` knows, for one process alone. `overrides` may change eval.*,
+  /// parallel.* and data.path, which say nothing about the weights. It computes on `device`, or, when that is null,
+  /// where parallel.device says (make_evaluation_device). Throws InputError when `folder` is no run, an override is of
+  /// another key, a file is damaged, a block has no checkpoint that is whole, or the device cannot be had or has too
+  /// little memory.
+  TrainedNetwork(ChooseTask choose_task, const std::string& folder, const std::vector<std::string>& overrides,
                  std::unique_ptr<kernels::Device> device = nullptr);
   /// The same on all of `ranks`, which outlive this and call together; `folder`'s config and the choice of checkpoints
   /// are rank 0's. Errors are thrown as by all_or_none().
-  TrainedNetwork(EvaluationRanks& ranks, const std::string& folder, const std::vector<std::string>& overrides,
-                 std::unique_ptr<kernels::Device> device = nullptr);
+  TrainedNetwork(ChooseTask choose_task, EvaluationRanks& ranks, const std::string& folder,
+                 const std::vector<std::string>& overrides, std::unique_ptr<kernels::Device> device = nullptr);
 
   /// Who shares what is done with the network.
   EvaluationRanks& ranks() { return *ranks_; }
   const std::string& folder() const { return folder_; }
   const Config& config() const { return config_; }
   const DataFacts& data() const { return data_; }
-  const ImageShape& image_shape() const { return data_.shape; }
+  /// What it was trained for.
+  const Task& task() const { return *task_; }
   /// The identity that the run got when it was started.
   const std::string& experiment() const { return experiment_; }
 
@@ -83,13 +85,13 @@ class TrainedNetwork {
   std::int64_t batch() const { return batch_; }
 
   /// The data set of the run. Throws InputError when it cannot be read or is not the one the run was trained on.
-  ImageDataset open_data() const;
+  std::unique_ptr<Samples> open_data() const;
 
  private:
-  TrainedNetwork(std::unique_ptr<EvaluationRanks> alone, const std::string& folder,
+  TrainedNetwork(ChooseTask choose_task, std::unique_ptr<EvaluationRanks> alone, const std::string& folder,
                  const std::vector<std::string>& overrides, std::unique_ptr<kernels::Device> device);
   /// Config and facts of the data, read by rank 0.
-  void load_run(const std::vector<std::string>& overrides);
+  void load_run(ChooseTask choose_task, const std::vector<std::string>& overrides);
   /// The checkpoint files by block, found by rank 0; steps_ too.
   std::vector<std::string> choose_checkpoints(int blocks);
   /// Makes the networks and sees whether there is memory enough for them and for batches, on a device that `sharing`
@@ -115,6 +117,7 @@ class TrainedNetwork {
   EvaluationRanks* ranks_;
   std::string folder_;
   Config config_;
+  const Task* task_ = nullptr;
   DataFacts data_;
   std::string experiment_;
   std::int64_t batch_ = 0;

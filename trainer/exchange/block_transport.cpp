@@ -7,11 +7,6 @@
 namespace blocktrain::trainer {
 namespace {
 
-/// A block passes in pieces of this size, so that its move takes little memory.
-constexpr std::size_t block_buffer_bytes = std::size_t{1} << 20;
-/// Enough for a schedule in a few pieces.
-constexpr std::size_t schedule_buffer_bytes = 4096;
-
 std::vector<comm::StateBuffer> parts_of(const BlockState& state) {
   std::vector<comm::StateBuffer> parts;
   for (const kernels::Tensor& t : {state.parameters, state.first_moment, state.second_moment, state.average}) {
@@ -21,11 +16,6 @@ std::vector<comm::StateBuffer> parts_of(const BlockState& state) {
 }
 
 }  // namespace
-
-kernels::Tensor BlockTransport::bind(RankArenas& arenas, bool on_gpu, bool rebalances, int world) {
-  if (world == 1 || (!on_gpu && !rebalances)) return {};
-  return arenas.batch.allocate_bytes(rebalances ? block_buffer_bytes : schedule_buffer_bytes);
-}
 
 BlockTransport::BlockTransport(const DeviceGroup& world, const kernels::Tensor& buffer, kernels::Device& device,
                                const OwnedBlock& block, bool rebalances)

@@ -12,12 +12,8 @@ namespace blocktrain::trainer {
 
 class BlockTransport {
  public:
-  /// Takes the host memory that what moves passes through, for as many ranks as the plan has; on a measuring arena that
-  /// is all.
-  static kernels::Tensor bind(RankArenas& arenas, bool on_gpu, bool rebalances, int world);
-
   /// Sends rank 0's schedule to where ops read it, on all ranks; where blocks may move it stays connected. `world`: all
-  /// ranks. `buffer`: what bind() gave. All ranks call together. Throws as connect_devices().
+  /// ranks. `buffer`: of bind_transport_buffer(). All ranks call together. Throws as connect_devices().
   BlockTransport(const DeviceGroup& world, const kernels::Tensor& buffer, kernels::Device& device,
                  const OwnedBlock& block, bool rebalances);
 

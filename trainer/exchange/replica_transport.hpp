@@ -4,10 +4,19 @@
 
 #include <memory>
 
+#include "comm/communicator.hpp"
+#include "comm/device_communicator.hpp"
+#include "kernels/tensor.hpp"
 #include "trainer/exchange/rank_devices.hpp"
-#include "trainer/worker/block_step.hpp"
 
 namespace blocktrain::trainer {
+
+/// The group that shares a block's batch: ranks with memory of the host, or of devices. Both null: nobody does.
+struct Replicas {
+  comm::Communicator* host = nullptr;
+  comm::DeviceCommunicator* device = nullptr;
+  bool none() const { return host == nullptr && device == nullptr; }
+};
 
 class ReplicaTransport {
  public:

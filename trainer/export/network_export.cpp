@@ -12,6 +12,7 @@
 #include "trainer/export/loader_source.hpp"
 #include "trainer/export/reference_batch.hpp"
 #include "trainer/plan/network.hpp"
+#include "trainer/support/text.hpp"
 #include "trainer/support/version.hpp"
 #include "trainer/support/whole_file.hpp"
 
@@ -22,12 +23,6 @@ namespace fs = std::filesystem;
 
 constexpr const char* format_name = "blocktrain-dit";
 constexpr const char* format_version = "1";
-
-std::string list(const auto& values) {
-  std::string text;
-  for (const auto& v : values) text += (text.empty() ? "" : ",") + fmt::format("{}", v);
-  return text;
-}
 
 const char* name_of(Partition p) {
   switch (p) {
@@ -87,33 +82,33 @@ const FileKind& loader_kind() {
 
 Metadata network_metadata(const TrainedNetwork& network) {
   const Config& config = network.config();
-  const ImageShape& image = network.data().shape;
+  const std::vector<std::int64_t>& sides = network.data().layout.fields.front().shape;
   std::vector<int> layers;
   for (int b = 0; b < network.blocks(); ++b) layers.push_back(network.block(b).place().layers);
   return {{"format", format_name},
           {"format_version", format_version},
           {"blocktrain", version()},
           {"architecture", "dit"},
-          {"image_channels", fmt::format("{}", image.channels)},
-          {"image_height", fmt::format("{}", image.height)},
-          {"image_width", fmt::format("{}", image.width)},
-          {"classes", fmt::format("{}", network.data().classes)},
+          {"image_channels", fmt::format("{}", sides[0])},
+          {"image_height", fmt::format("{}", sides[1])},
+          {"image_width", fmt::format("{}", sides[2])},
+          {"classes", fmt::format("{}", network.data().layout.classes)},
           {"patch", fmt::format("{}", config.model.patch)},
           {"width", fmt::format("{}", config.model.width)},
           {"heads", fmt::format("{}", config.model.heads)},
           {"mlp_ratio", fmt::format("{}", config.model.mlp_ratio)},
           {"noise_features", fmt::format("{}", noise_features(network.block(0)))},
-          {"layers_per_block", list(layers)},
+          {"layers_per_block", join(layers, ",")},
           {"training", config.blocks.training == TrainingMode::end_to_end ? "end_to_end" : "block_local"},
           {"partition", name_of(config.noise.partition)},
           {"p_mean", fmt::format("{}", config.noise.p_mean)},
           {"p_std", fmt::format("{}", config.noise.p_std)},
-          {"sigma_edges", list(noise_schedule(config).edges())},
+          {"sigma_edges", join(noise_schedule(config).edges(), ",")},
           {"sigma_data", fmt::format("{}", config.noise.sigma_data)},
           {"target_deviation", fmt::format("{}", network.data().deviation)},
           {"experiment", network.experiment()},
           {"weights", network.weights_are_averages() ? "average" : "last"},
-          {"steps", list(network.steps())}};
+          {"steps", join(network.steps(), ",")}};
 }
 
 void require_export_folder(const std::string& folder) {

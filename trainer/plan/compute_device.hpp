@@ -8,7 +8,7 @@
 #include "comm/host.hpp"
 #include "kernels/device.hpp"
 #include "trainer/config/config.hpp"
-#include "trainer/plan/plan.hpp"
+#include "trainer/plan/network.hpp"
 
 namespace blocktrain::trainer {
 
@@ -25,11 +25,5 @@ DeviceChoice resolve_device(comm::Communicator& world, const Config& config);
 /// The device of this rank: of the GPUs that it sees, the ranks of its host take turns. parallel.device is resolved.
 std::unique_ptr<kernels::Device> make_device(const comm::Communicator& world, const comm::HostMap& hosts,
                                              const Config& config, int threads);
-
-/// Throws InputError, on all ranks, where the ranks that share a GPU plan more than it has free behind what CUDA and
-/// its libraries take. A StepProbe on every rank has them load that first; where it fails, they count as far as they
-/// are loaded. Nothing on a CPU. All ranks call together.
-void require_device_memory(comm::Communicator& world, const Config& config, const blocks::SampleLayout& data,
-                           const Plan& plan, kernels::Device& device);
 
 }  // namespace blocktrain::trainer

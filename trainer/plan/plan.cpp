@@ -6,22 +6,21 @@
 #include "kernels/error.hpp"
 #include "kernels/gpu_scratch.hpp"
 #include "trainer/data/batch_loader.hpp"
-#include "trainer/exchange/block_transport.hpp"
-#include "trainer/worker/heldout.hpp"
+#include "trainer/plan/heldout_memory.hpp"
 
 namespace blocktrain::trainer {
 namespace {
 
-/// Images per pass when data.micro_batch is 0: as many as keep the widest activation of a layer (the MLP's hidden one)
+/// Samples per pass when data.micro_batch is 0: as many as keep the widest activation of a layer (the MLP's hidden one)
 /// near the caches of a core. More makes no product faster, but takes memory. Shapes alone decide, never the machine
 /// or the number of ranks, for the size of a pass is part of the bits of a result. A GPU takes the whole batch: it is
 /// the faster the more it has to do.
-std::int64_t automatic_micro_batch(const Config& config, std::int64_t tokens_per_image) {
+std::int64_t automatic_micro_batch(const Config& config, std::int64_t tokens_per_sample) {
   if (on_gpu(config)) return config.data.batch;
   constexpr std::int64_t cache_bytes = 12 << 20;
-  const std::int64_t bytes_per_image = tokens_per_image * config.model.width * config.model.mlp_ratio * 4;
+  const std::int64_t bytes_per_sample = tokens_per_sample * config.model.width * config.model.mlp_ratio * 4;
   const std::int64_t most =
-      std::clamp<std::int64_t>(cache_bytes / std::max<std::int64_t>(bytes_per_image, 1), 1, config.data.batch);
+      std::clamp<std::int64_t>(cache_bytes / std::max<std::int64_t>(bytes_per_sample, 1), 1, config.data.batch);
   // Passes of equal size: a small last one would waste what the others gain.
   const std::int64_t passes = (config.data.batch + most - 1) / most;
   return (config.data.batch + passes - 1) / passes;
@@ -38,12 +37,9 @@ ArenaBytes rank_bytes(const Config& config, const blocks::SampleLayout& data, co
   loader.batch = config.data.batch;
   loader.begin = 0;
   loader.end = samples;
-  if (config.eval.every_steps > 0) {
-    Heldout heldout;
-    Heldout::bind(arenas, on_gpu(config), data, micro_batch, heldout);
-  }
+  if (config.eval.every_steps > 0) HeldoutMemory::bind(arenas, on_gpu(config), data, micro_batch);
   bind_loader_batches(arenas.batch, data, loader);
-  BlockTransport::bind(arenas, plan.on_gpu, plan.rebalances, plan.world);
+  bind_transport_buffer(arenas, plan.on_gpu, plan.rebalances, plan.world);
   return arenas.peak();
 }
 

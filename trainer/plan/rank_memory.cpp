@@ -157,6 +157,13 @@ void bind_instead(RankArenas& arenas, const Config& config, const blocks::Sample
   bind_states(arenas, config, owned, micro_batch);
 }
 
+kernels::Tensor bind_transport_buffer(RankArenas& arenas, bool on_gpu, bool rebalances, int world) {
+  // A block passes in pieces, so that its move takes little memory; a schedule in a few.
+  constexpr std::size_t for_blocks = std::size_t{1} << 20, for_schedule = 4096;
+  if (world == 1 || (!on_gpu && !rebalances)) return {};
+  return arenas.batch.allocate_bytes(rebalances ? for_blocks : for_schedule);
+}
+
 void write_schedule(kernels::Device& device, const OwnedBlock& block,
                     std::span<const kernels::SigmaInterval> intervals) {
   BLOCKTRAIN_EXPECTS(static_cast<int>(intervals.size()) == block.network->place().count);

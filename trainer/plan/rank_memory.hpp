@@ -55,8 +55,8 @@ inline constexpr std::size_t most_steps_under_way = 2;
 /// Where the host and the device hand each other the numbers of the steps under way, in staging memory.
 struct StepRoom {
   std::array<kernels::StepState, most_steps_under_way> asked, done;
-  /// Of the wish to stop that travels with the gradient: this replica's, and the sum of all.
-  std::array<float, most_steps_under_way> wish, wishes;
+  /// Of the request to stop that travels with the gradient: this replica's, and the sum of all.
+  std::array<float, most_steps_under_way> stop_request, stop_requests;
 };
 
 /// A block on the rank that trains it, bound to its memory.
@@ -96,6 +96,10 @@ std::vector<OwnedBlock> bind_blocks(RankArenas& arenas, const Config& config, co
 /// what they shared besides it follows them. Of its own state nothing is written yet. Precondition: rank_can_take().
 void bind_instead(RankArenas& arenas, const Config& config, const blocks::SampleLayout& data,
                   const blocks::BlockPlace& place, std::int64_t micro_batch, std::vector<OwnedBlock>& owned);
+
+/// Takes the host memory through which the noise schedule passes between `world` ranks at the start, and blocks where
+/// the plan `rebalances` (trainer/exchange/block_transport.hpp). Empty where nothing passes through host memory.
+kernels::Tensor bind_transport_buffer(RankArenas& arenas, bool on_gpu, bool rebalances, int world);
 
 /// Writes the schedule that the rank of `block` reads: training_intervals().
 void write_schedule(kernels::Device& device, const OwnedBlock& block,

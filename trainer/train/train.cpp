@@ -24,16 +24,20 @@
 #include "trainer/exchange/replica_transport.hpp"
 #include "trainer/ledger/totals.hpp"
 #include "trainer/plan/compute_device.hpp"
+#include "trainer/plan/heldout_memory.hpp"
 #include "trainer/plan/memory_check.hpp"
 #include "trainer/run_folder/run_folder.hpp"
 #include "trainer/run_folder/run_lock.hpp"
 #include "trainer/run_folder/run_remains.hpp"
 #include "trainer/support/exit_status.hpp"
+#include "trainer/support/file_system.hpp"
 #include "trainer/support/output.hpp"
 #include "trainer/support/share.hpp"
 #include "trainer/support/stop_signal.hpp"
 #include "trainer/support/threads.hpp"
 #include "trainer/support/units.hpp"
+#include "trainer/tasks/tasks.hpp"
+#include "trainer/worker/device_memory_check.hpp"
 #include "trainer/worker/device_runtime.hpp"
 
 namespace blocktrain::trainer {
@@ -124,9 +128,8 @@ std::unique_ptr<RunLock> open_run_folder(comm::Communicator& world, const RunPat
     }
     create_run_folder(paths, config, to_json(data));
     token = paths.root + "/" + seen_by_all_prefix + std::to_string(getpid());
-    const int file = open(token.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0666);
-    if (file < 0) throw InputError("log.directory: cannot write in '" + paths.root + "': " + std::strerror(errno));
-    close(file);
+    const FileDescriptor file(::open(token.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0666));
+    if (!file.open()) throw InputError("log.directory: cannot write in '" + paths.root + "': " + std::strerror(errno));
   });
   share(world, token);
   std::exception_ptr failure;
@@ -189,13 +192,14 @@ int train(comm::Communicator& world, const TrainRequest& request) {
   const RunPaths paths{config.log.directory};
 
   // 2. The data and the plan.
-  std::optional<ImageDataset> data;
+  const Task& task = task_of(config);
+  std::unique_ptr<Samples> data;
   DataFacts facts;
   Plan plan;
   all_or_none(world, [&] {
-    data.emplace(open_data(config));
-    facts = data_facts(config, *data);
-    plan = make_plan(config, facts.layout(), world.size());
+    data = task.open(config);
+    facts = data->facts();
+    plan = make_plan(config, facts.layout, world.size());
   });
   require_same_data(world, facts);
   const auto warn = [&world](const std::string& text) {
@@ -206,7 +210,7 @@ int train(comm::Communicator& world, const TrainRequest& request) {
   const comm::HostMap hosts = comm::map_hosts(world);
   const ThreadChoice threads = choose_threads(world, hosts, config.parallel.threads);
   const int ranks_in_process = std::string(world.transport()) == "mpi" ? 1 : world.size();
-  require_memory(world, hosts, config, facts.layout(), plan, memory_bounds(threads.threads, ranks_in_process));
+  require_memory(world, hosts, config, facts.layout, plan, memory_bounds(threads.threads, ranks_in_process));
 
   // 3. The RUN folder, and where each block goes on.
   ResumePlan resume;
@@ -228,17 +232,17 @@ int train(comm::Communicator& world, const TrainRequest& request) {
   const int host = hosts.host_of_rank[static_cast<std::size_t>(world.rank())];
   std::unique_ptr<kernels::Device> device;
   all_or_none(world, [&] { device = make_device(world, hosts, config, threads.threads); });
-  require_device_memory(world, config, facts.layout(), plan, *device);
+  require_device_memory(world, config, facts.layout, plan, *device);
   std::optional<RankArenas> arenas;
   std::vector<OwnedBlock> owned;
   std::unique_ptr<BatchLoader> loader;
   kernels::Tensor transport_buffer;
-  Heldout heldout;
+  HeldoutMemory heldout;
   all_or_none(world, [&] {
     arenas.emplace(RankArenas::take(*device, mine.bytes));
     std::vector<blocks::BlockPlace> places;
     for (const int b : mine.blocks) places.push_back(plan.blocks[static_cast<std::size_t>(b)].place);
-    owned = bind_blocks(*arenas, config, facts.layout(), places,
+    owned = bind_blocks(*arenas, config, facts.layout, places,
                         std::min(plan.micro_batch, static_cast<std::int64_t>(mine.shard.size())),
                         static_cast<std::int64_t>(mine.shard.size()), mine.replicas);
     for (OwnedBlock& b : owned) {
@@ -246,21 +250,20 @@ int train(comm::Communicator& world, const TrainRequest& request) {
       fill_state(b, config, paths.root, experiment.identity, start_files[i], start_steps[i]);
     }
     if (config.eval.every_steps > 0) {
-      Heldout::bind(*arenas, on_gpu(config), facts.layout(),
-                    std::min(plan.micro_batch, static_cast<std::int64_t>(mine.shard.size())), heldout);
+      heldout = HeldoutMemory::bind(*arenas, on_gpu(config), facts.layout,
+                                    std::min(plan.micro_batch, static_cast<std::int64_t>(mine.shard.size())));
     }
     BatchLoaderOptions options;
     options.batch = plan.batch;
     options.begin = static_cast<std::int64_t>(mine.shard.begin);
     options.end = static_cast<std::int64_t>(mine.shard.end);
-    options.flip = config.data.flip;
     options.seed = config.seed;
     options.first_step = static_cast<std::uint32_t>(owned.front().state.step);
     options.deadline = timeout;
     options.warn = warn;  // of the data of its host; other ranks' are the same
     loader = std::make_unique<BatchLoader>(*data, SampleOrder(config.seed, data->count(Split::train)), options,
                                            arenas->batch);
-    transport_buffer = BlockTransport::bind(*arenas, on_gpu(config), plan.rebalances, world.size());
+    transport_buffer = bind_transport_buffer(*arenas, on_gpu(config), plan.rebalances, world.size());
   });
 
   // 5. Who shares a machine, and who shares a block's batch.
@@ -291,8 +294,8 @@ int train(comm::Communicator& world, const TrainRequest& request) {
   all_or_none(world, [&] {
     if (world.rank() != 0) return;
     coordinator = std::make_unique<Coordinator>(
-        world, CoordinatorSettings{config, plan, paths, experiment, facts, hosts, host_facts, boards.places,
-                                   device_name, resume, request.progress});
+        world, CoordinatorSettings{config, plan, paths, experiment, facts, task.description(facts), hosts, host_facts,
+                                   boards.places, device_name, resume, request.progress});
     // Behind the manifest, which has the keys of this config now: a manifest without keys is known by the config.yaml
     // of before.
     if (folder_state == RunFolderState::resumable) create_run_folder(paths, config, to_json(facts));
@@ -330,7 +333,7 @@ int train(comm::Communicator& world, const TrainRequest& request) {
         reporter->block_ended(b.block, b.state.step, done ? BlockEnd::done : BlockEnd::stopped, "");
       }
     } else {
-      Worker worker({config, plan, world, replicas.get(), *device, *arenas, owned, *transport, facts.layout(), *loader,
+      Worker worker({config, plan, world, replicas.get(), *device, *arenas, owned, *transport, facts.layout, *loader,
                      *data, config.eval.every_steps > 0 ? &heldout : nullptr, *reporter, host, request.after_step});
       worker.run();
     }

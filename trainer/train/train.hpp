@@ -6,11 +6,10 @@
 
 #include "comm/communicator.hpp"
 #include "trainer/config/config.hpp"
+#include "trainer/coordinator/progress.hpp"
 #include "trainer/worker/worker.hpp"
 
 namespace blocktrain::trainer {
-
-enum class ProgressStyle : std::uint8_t { live, plain, none };
 
 struct TrainRequest {
   std::string config_path;  ///< read by rank 0 alone

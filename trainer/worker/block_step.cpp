@@ -41,19 +41,19 @@ void update(kernels::Ops& ops, const blocks::Block& block, const BlockState& sta
     ops.exponential_average(state.average, state.parameters, o.average_decay, state.step_state);
 }
 
-/// Sums the gradient over the replicas. The wish to stop travels with it, so that all replicas stop after the same
-/// step; `wishes` gets how many wish to, when the device has come so far.
+/// Sums the gradient over the replicas. The request to stop travels with it, so that all replicas stop after the same
+/// step; `stop_requests` gets how many ask for it, when the device has come so far.
 void sum_over_replicas(kernels::Device& device, const Tensor& gradient, std::int64_t elements, const Replicas& replicas,
-                       const float* wish, float* wishes) {
+                       const float* stop_request, float* stop_requests) {
   float* const values = gradient.as<float>();
   const std::span<float> all(values, static_cast<std::size_t>(gradient.size()));
-  device.upload(values + elements, wish, sizeof(*wish));
+  device.upload(values + elements, stop_request, sizeof(*stop_request));
   if (replicas.device != nullptr) {
     replicas.device->all_reduce_sum(all, comm::TrafficPurpose::replica, device.stream());
   } else {
     replicas.host->all_reduce(all, comm::TrafficPurpose::replica);
   }
-  device.download_async(wishes, values + elements, sizeof(*wishes));
+  device.download_async(stop_requests, values + elements, sizeof(*stop_requests));
 }
 
 /// Whether the host cannot ask for a step while the one before it runs.
@@ -113,7 +113,7 @@ void BlockStepper::begin(OwnedBlock& block, const blocks::Batch& batch, const Bl
 
   // What follows asks for the same ops in every step, so that a device can capture it in a graph.
   auto accumulate = [&] {
-    // Of what travels behind it all but a wish is nothing.
+    // Of what travels behind it all but that request is nothing.
     if (!replicas_.none()) ops.fill(gradient.rows(flat.size(), gradient.size()), 0);
     for (std::int64_t begin = 0; begin < samples; begin += settings.micro_batch) {
       const std::int64_t end = std::min(begin + settings.micro_batch, samples);
@@ -131,9 +131,9 @@ void BlockStepper::begin(OwnedBlock& block, const blocks::Batch& batch, const Bl
   if (!replicas_.none()) {
     device_.launch(first, accumulate);
     StepRoom& room = *block.step_room;
-    room.wish[place] = ask_to_stop ? 1.0f : 0.0f;
-    sum_over_replicas(device_, gradient, network.parameter_elements(), replicas_, &room.wish[place],
-                      &room.wishes[place]);
+    room.stop_request[place] = ask_to_stop ? 1.0f : 0.0f;
+    sum_over_replicas(device_, gradient, network.parameter_elements(), replicas_, &room.stop_request[place],
+                      &room.stop_requests[place]);
     device_.launch(second, apply);
   } else {
     auto all = [&] {
@@ -166,7 +166,7 @@ StepOutcome BlockStepper::finish(OwnedBlock& block) {
   const Asked& asked = asked_[oldest_];
   await(asked);
   const kernels::StepState& state = block.step_room->done[oldest_];
-  const bool stop = replicas_.none() ? asked.stop : block.step_room->wishes[oldest_] > 0;
+  const bool stop = replicas_.none() ? asked.stop : block.step_room->stop_requests[oldest_] > 0;
   oldest_ = (oldest_ + 1) % most_steps_under_way;
   --under_way_;
   StepOutcome outcome;

@@ -12,10 +12,9 @@
 #include <memory>
 #include <string>
 
-#include "comm/communicator.hpp"
-#include "comm/device_communicator.hpp"
 #include "kernels/device.hpp"
 #include "trainer/config/config.hpp"
+#include "trainer/exchange/replica_transport.hpp"
 #include "trainer/plan/rank_memory.hpp"
 
 namespace blocktrain::trainer {
@@ -38,13 +37,6 @@ struct BlockStepSettings {
   std::int64_t micro_batch = 1;
 };
 
-/// The group that shares a block's batch: ranks with memory of the host, or of devices. Both null: nobody does.
-struct Replicas {
-  comm::Communicator* host = nullptr;
-  comm::DeviceCommunicator* device = nullptr;
-  bool none() const { return host == nullptr && device == nullptr; }
-};
-
 /// Takes the steps of a rank's blocks. A block is to be in a slot of the device (BlockSlots::enter), bound for
 /// micro-batches of micro_batch samples, and its steps are to be finished before another block's are begun.
 class BlockStepper {
@@ -54,7 +46,7 @@ class BlockStepper {
 
   /// Steps that may be under way at a time: one where the host computes, or has a part in summing over replicas.
   int most_under_way() const { return most_under_way_; }
-  /// Whether a wish to stop is known to all replicas only once the step it was made with is finished. Until then all
+  /// Whether a request to stop is known to all replicas only once the step it was made with is finished. Until then all
   /// have to ask for the same steps.
   bool agrees_on_stops() const { return !replicas_.none(); }
   int under_way() const { return under_way_; }

@@ -2,12 +2,11 @@
 /// The held-out loss of a block while it trains (eval.every_steps): no other block is needed for it.
 
 #include <cstdint>
-#include <vector>
 
-#include "kernels/ops.hpp"
+#include "kernels/device.hpp"
 #include "trainer/config/config.hpp"
-#include "trainer/plan/rank_memory.hpp"
-#include "trainer/tasks/images/image_dataset.hpp"
+#include "trainer/data/samples.hpp"
+#include "trainer/plan/heldout_memory.hpp"
 
 namespace blocktrain::trainer {
 
@@ -17,24 +16,10 @@ struct HeldoutLoss {
   std::int64_t samples = 0;
 };
 
-/// Images and noise levels of held-out losses, in the arenas of batches and input. The same images, levels and noise
-/// every time, so that the figures of a run can be compared: the first eval.images held-out images, sigma drawn
-/// from the interval of training by numbers of its own (Purpose::heldout_sigma).
-class Heldout {
- public:
-  /// Takes the memory: one micro-batch of images and a noise level each. On a measuring arena that is all.
-  static void bind(RankArenas& arenas, bool gpu, const blocks::SampleLayout& data, std::int64_t micro_batch,
-                   Heldout& out);
-
-  /// Loss of `block` by its weights of now, or their average where it keeps one. Allocates nothing.
-  HeldoutLoss measure(kernels::Device& device, const ImageDataset& data, const Config& config, OwnedBlock& block) const;
-
- private:
-  blocks::Batch batch_;        ///< in host memory
-  blocks::Batch input_;        ///< where it is computed with
-  kernels::Tensor sigma_;      ///< of the device, like the state below
-  kernels::StepState* state_;  ///< of step 0: the same draws every time
-  kernels::Tensor losses_;     ///< [2, micro_batch] in host memory
-};
+/// Loss of `block` by its weights of now, or their average where it keeps one. The same samples, levels and noise every
+/// time, so that the figures of a run can be compared: the first eval.images held-out samples, sigma drawn from the
+/// interval of training by numbers of its own (Purpose::heldout_sigma). Allocates nothing.
+HeldoutLoss measure_heldout(kernels::Device& device, const Samples& data, const Config& config, OwnedBlock& block,
+                            HeldoutMemory& memory);
 
 }  // namespace blocktrain::trainer

@@ -25,7 +25,7 @@ Config probe_config(Config c) {
   return c;
 }
 
-BatchLoaderOptions one_image() {
+BatchLoaderOptions one_sample() {
   BatchLoaderOptions o;
   o.batch = 1;
   o.begin = 0;
@@ -40,7 +40,7 @@ StepProbe::StepProbe(kernels::Device& device, const Config& config, const blocks
       plan_(make_plan(config_, data, 1)),
       arenas_(RankArenas::take(device, plan_.ranks.front().bytes)) {
   owned_ = bind_blocks(arenas_, config_, data, {plan_.blocks.front().place}, 1, 1, 1);
-  batch_ = bind_loader_batches(arenas_.batch, data, one_image()).front();
+  batch_ = bind_loader_batches(arenas_.batch, data, one_sample()).front();
   write_schedule(device, owned_.front(), training_intervals(config_));
   slots_.emplace(device, owned_);
   stepper_.emplace(device, Replicas{});

@@ -15,7 +15,7 @@
 
 namespace blocktrain::trainer {
 
-/// Two training steps of one block of one layer on one image of the run's shape, in its precision and with its size of
+/// Two training steps of one block of one layer on one sample of the run's shape, in its precision and with its size of
 /// an attention head; the second is launched as a graph. What they loaded is there while this lives, and kernels and
 /// libraries after.
 ///
@@ -43,7 +43,7 @@ class StepProbe {
 };
 
 /// What CUDA, its libraries and graphs take of a GPU in each process, besides arenas and the ops' scratch. What cuDNN's
-/// attention took for the probe's one image counts in it.
+/// attention took for the probe's one sample counts in it.
 struct CudaRuntime {
   DeviceRuntime memory;
   std::string device;  ///< the GPU it was measured on; empty: on none

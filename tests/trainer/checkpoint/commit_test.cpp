@@ -47,6 +47,14 @@ BOOST_AUTO_TEST_CASE(a_commit_says_what_it_wrote) {
   BOOST_TEST(files_aside(checkpoints_folder(run.path())) == 0);
 }
 
+BOOST_AUTO_TEST_CASE(ranks_write_aside_under_names_of_their_own) {
+  std::string target;
+  BOOST_TEST(DurableFile::aside_name("a", 3) != DurableFile::aside_name("a", 4));
+  BOOST_TEST(DurableFile::aside_name("a", -1) == DurableFile::aside_name("a", 0));  // without ranks
+  BOOST_TEST(DurableFile::is_aside_name(DurableFile::aside_name("a", 3), target));
+  BOOST_TEST(target == "a");
+}
+
 BOOST_AUTO_TEST_CASE(digests_are_sha256) {
   BOOST_TEST(sha256_hex(std::string_view("abc")) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
   BOOST_TEST(sha256_hex(std::string_view()) == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");

@@ -7,9 +7,9 @@
 #include "kernels/arena.hpp"
 #include "tests/support/counting_new.hpp"
 #include "tests/trainer/tasks/images/support.hpp"
-#include "trainer/data/batch.hpp"
 #include "trainer/data/batch_loader.hpp"
 #include "trainer/tasks/images/image_layout.hpp"
+#include "trainer/tasks/images/image_samples.hpp"
 #include "trainer/tasks/images/pixels.hpp"
 
 namespace blocktrain::trainer {
@@ -35,21 +35,23 @@ Copy copy_of(const blocks::Batch& b) {
 }
 
 struct Digits {
-  ImageDataset data = ImageDataset::open(fixture_folder());
+  ImageSamples samples{ImageDataset::open(fixture_folder()), "digits", true};
+  ImageSamples unflipped{ImageDataset::open(fixture_folder()), "digits", false};
+  const ImageDataset& data = samples.dataset();
   SampleOrder order{7, data.count(Split::train)};
 
   BatchLoaderOptions options(std::uint32_t first_step = 0) const {
     BatchLoaderOptions o;
     o.batch = o.end = 16;
-    o.flip = true;
     o.seed = 7;
     o.first_step = first_step;
     return o;
   }
   /// Steps [first, first + count) from a fresh loader.
-  std::vector<Copy> run(const BatchLoaderOptions& o, int count) const {
+  std::vector<Copy> run(const BatchLoaderOptions& o, int count) const { return run(o, count, samples); }
+  std::vector<Copy> run(const BatchLoaderOptions& o, int count, const Samples& from) const {
     kernels::Arena arena = kernels::Arena::host("batches", 1 << 20);
-    BatchLoader loader(data, order, o, arena);
+    BatchLoader loader(from, order, o, arena);
     std::vector<Copy> batches;
     for (int i = 0; i < count; ++i) batches.push_back(copy_of(loader.next()));
     return batches;
@@ -64,10 +66,10 @@ BOOST_FIXTURE_TEST_SUITE(batches, Digits)
 
 BOOST_AUTO_TEST_CASE(direct_access) {
   kernels::Arena arena = kernels::Arena::host("batches", 1 << 20);
-  const blocks::Batch batch = blocks::bind_batch(arena, image_layout(data.shape(), data.classes()), 3);
+  const blocks::Batch batch = blocks::bind_batch(arena, samples.layout(), 3);
   BOOST_TEST(batch.fields[image_field].rank == 4);
   const std::vector<std::int64_t> indices{19, 0, 7};
-  fill_batch(data, Split::heldout, indices, batch);
+  samples.fill(batch, Split::heldout, indices, std::nullopt);
   for (std::size_t r = 0; r < 3; ++r) {
     BOOST_TEST(batch.fields[label_field].as<std::int32_t>()[r] == data.label(Split::heldout, indices[r]));
     for (std::size_t e = 0; e < 64; ++e) {
@@ -75,14 +77,15 @@ BOOST_AUTO_TEST_CASE(direct_access) {
                  pixel_values[data.image(Split::heldout, indices[r])[e]]);
     }
   }
-  BOOST_CHECK_THROW(fill_batch(data, Split::heldout, std::vector<std::int64_t>{0, 1, 20}, batch), std::logic_error);
-  BOOST_CHECK_THROW(fill_batch(data, Split::heldout, std::vector<std::int64_t>{0, 1}, batch), std::logic_error);
+  BOOST_CHECK_THROW(samples.fill(batch, Split::heldout, std::vector<std::int64_t>{0, 1, 20}, std::nullopt),
+                    std::logic_error);
+  BOOST_CHECK_THROW(samples.fill(batch, Split::heldout, std::vector<std::int64_t>{0, 1}, std::nullopt),
+                    std::logic_error);
 }
 
 BOOST_AUTO_TEST_CASE(a_batch_is_what_the_order_says) {
-  BatchLoaderOptions o = options();
-  o.flip = false;
-  const std::vector<Copy> steps = run(o, 9);  // 144 samples: over two epochs of 60, and across their ends
+  const std::vector<Copy> steps =
+      run(options(), 9, unflipped);  // 144 samples: over two epochs of 60, and across their ends
   for (std::size_t s = 0; s < steps.size(); ++s) {
     BOOST_TEST(steps[s].step == s);
     for (std::size_t i = 0; i < 16; ++i) {
@@ -98,9 +101,7 @@ BOOST_AUTO_TEST_CASE(a_batch_is_what_the_order_says) {
 }
 
 BOOST_AUTO_TEST_CASE(flips_mirror_a_keyed_half) {
-  BatchLoaderOptions plain = options();
-  plain.flip = false;
-  const auto straight = run(plain, 40);
+  const auto straight = run(options(), 40, unflipped);
   const auto flipped = run(options(), 40);
   int mirrored = 0;
   for (std::size_t s = 0; s < 40; ++s) {
@@ -163,7 +164,7 @@ BOOST_AUTO_TEST_CASE(shards_are_rows_of_the_whole) {
 BOOST_AUTO_TEST_CASE(any_jumps_give_the_batches_of_their_steps) {
   const auto whole = run(options(), 64);
   kernels::Arena arena = kernels::Arena::host("batches", 1 << 20);
-  BatchLoader loader(data, order, options(), arena);
+  BatchLoader loader(samples, order, options(), arena);
   std::uint32_t state = 12345;
   const auto random = [&](std::uint32_t below) {
     state = state * 1664525u + 1013904223u;
@@ -184,21 +185,21 @@ BOOST_AUTO_TEST_CASE(any_jumps_give_the_batches_of_their_steps) {
 
 BOOST_AUTO_TEST_CASE(bytes_are_planned) {
   kernels::Arena measure = kernels::Arena::measuring("batches");
-  BatchLoader unbound(data, order, options(), measure);
+  BatchLoader unbound(samples, order, options(), measure);
   BOOST_CHECK_THROW(unbound.next(), std::logic_error);
   kernels::Arena priced = kernels::Arena::measuring("batches");
-  bind_loader_batches(priced, image_layout(data.shape(), data.classes()), options());
+  bind_loader_batches(priced, samples.layout(), options());
   BOOST_TEST(priced.peak() == measure.peak());
   BOOST_TEST(measure.peak() >= 3u * 16 * (64 + 1) * 4);
   kernels::Arena exact = kernels::Arena::host("batches", measure.peak());
-  BatchLoader loader(data, order, options(), exact);
+  BatchLoader loader(samples, order, options(), exact);
   BOOST_TEST(exact.peak() == measure.peak());
   BOOST_TEST(loader.next().step == 0u);
 }
 
 BOOST_AUTO_TEST_CASE(the_consumer_allocates_nothing) {
   kernels::Arena arena = kernels::Arena::host("batches", 1 << 20);
-  BatchLoader loader(data, order, options(), arena);
+  BatchLoader loader(samples, order, options(), arena);
   double sum = 0;
   const long before = allocations_of_this_thread();
   for (int i = 0; i < 200; ++i) {
@@ -216,11 +217,11 @@ BOOST_AUTO_TEST_CASE(wrong_options_are_refused) {
   kernels::Arena arena = kernels::Arena::host("batches", 1 << 20);
   BatchLoaderOptions o = options();
   o.end = 17;
-  BOOST_CHECK_THROW(BatchLoader(data, order, o, arena), std::logic_error);
+  BOOST_CHECK_THROW(BatchLoader(samples, order, o, arena), std::logic_error);
   o = options();
   o.depth = 0;
-  BOOST_CHECK_THROW(BatchLoader(data, order, o, arena), std::logic_error);
-  BOOST_CHECK_THROW(BatchLoader(data, SampleOrder(7, 61), options(), arena), std::logic_error);
+  BOOST_CHECK_THROW(BatchLoader(samples, order, o, arena), std::logic_error);
+  BOOST_CHECK_THROW(BatchLoader(samples, SampleOrder(7, 61), options(), arena), std::logic_error);
 }
 
 BOOST_AUTO_TEST_CASE(an_error_of_the_thread_comes_out_of_next) {

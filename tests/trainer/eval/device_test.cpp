@@ -13,6 +13,8 @@
 #include "trainer/tasks/images/eval_file.hpp"
 #include "trainer/tasks/images/evaluation.hpp"
 #include "trainer/tasks/images/image_generator.hpp"
+#include "trainer/tasks/images/image_samples.hpp"
+#include "trainer/tasks/tasks.hpp"
 
 namespace blocktrain::trainer {
 using namespace testing;
@@ -23,7 +25,7 @@ using Json = nlohmann::json;
 using Overrides = std::vector<std::string>;
 
 TrainedNetwork on_pretend_gpu(const std::string& run, const Overrides& overrides = {}) {
-  return {run, overrides, std::make_unique<PretendGpu>()};
+  return {task_of, run, overrides, std::make_unique<PretendGpu>()};
 }
 
 /// What depends on the network alone.
@@ -52,7 +54,7 @@ std::vector<float> images(TrainedNetwork& network, int count, const GenerationSe
 
 BOOST_AUTO_TEST_CASE(an_evaluation_on_a_device_finds_the_same) {
   EvalProgress silent(nullptr, false);
-  TrainedNetwork run(small_run(), {}), twin(small_twin(), {});
+  TrainedNetwork run(task_of, small_run(), {}), twin(task_of, small_twin(), {});
   TrainedNetwork gpu_run = on_pretend_gpu(small_run()), gpu_twin = on_pretend_gpu(small_twin());
   const EvalResult on_cpu = evaluate_run(run, &twin, silent), on_gpu = evaluate_run(gpu_run, &gpu_twin, silent);
   BOOST_TEST(results(on_cpu) == results(on_gpu));
@@ -63,7 +65,7 @@ BOOST_AUTO_TEST_CASE(an_evaluation_on_a_device_finds_the_same) {
 
 BOOST_AUTO_TEST_CASE(an_evaluation_does_not_depend_on_how_many_images_go_at_a_time) {
   EvalProgress silent(nullptr, false);
-  TrainedNetwork whole(small_run(), {}), few(small_run(), {"eval.batch=7"});
+  TrainedNetwork whole(task_of, small_run(), {}), few(task_of, small_run(), {"eval.batch=7"});
   TrainedNetwork gpu_few = on_pretend_gpu(small_run(), {"eval.batch=5"});
   BOOST_TEST(whole.batch() == 128);
   BOOST_TEST(few.batch() == 7);
@@ -73,7 +75,7 @@ BOOST_AUTO_TEST_CASE(an_evaluation_does_not_depend_on_how_many_images_go_at_a_ti
 }
 
 BOOST_AUTO_TEST_CASE(images_of_a_device_are_the_same) {
-  TrainedNetwork cpu(small_run(), {}), gpu = on_pretend_gpu(small_run(), {"eval.batch=8"});
+  TrainedNetwork cpu(task_of, small_run(), {}), gpu = on_pretend_gpu(small_run(), {"eval.batch=8"});
   for (const SamplerKind sampler : {SamplerKind::euler, SamplerKind::heun, SamplerKind::ancestral}) {
     for (const double guidance : {0.0, 1.0, 1.5}) {
       const GenerationSettings settings{5, sampler, guidance, 7};
@@ -98,19 +100,19 @@ BOOST_AUTO_TEST_CASE(more_images_go_at_a_time_on_a_device) {
 
 BOOST_AUTO_TEST_CASE(what_does_not_fit_is_refused_with_what_would) {
   const auto with_memory = [](std::size_t bytes) {
-    return TrainedNetwork(small_run(), {"eval.batch=64"}, std::make_unique<PretendGpu>(bytes));
+    return TrainedNetwork(task_of, small_run(), {"eval.batch=64"}, std::make_unique<PretendGpu>(bytes));
   };
   // As much as was planned is enough, and it is all that is taken; a byte less is refused.
   auto owned = std::make_unique<PretendGpu>();
   PretendGpu& gpu = *owned;
-  TrainedNetwork network(small_run(), {"eval.batch=64"}, std::move(owned));
+  TrainedNetwork network(task_of, small_run(), {"eval.batch=64"}, std::move(owned));
   const std::size_t without_images = gpu.device_bytes;
-  const std::size_t sampler = ImageGenerator::device_bytes(network.image_shape(), 64);
-  const std::size_t held_out = held_out_device_bytes(network.image_shape(), 64);
+  const std::size_t sampler = ImageGenerator::device_bytes(image_shape(network.data().shape), 64);
+  const std::size_t held_out = held_out_device_bytes(network.data().shape, 64);
   const std::size_t planned = without_images + std::max(sampler, held_out);
   images(network, 3, {});
   BOOST_TEST(gpu.device_bytes == without_images + sampler);
-  measure_denoising(network, network.open_data(), network.config(), 16);
+  measure_denoising(network, *network.open_data(), network.config(), 16);
   BOOST_TEST(gpu.device_bytes == without_images + sampler + held_out);
 
   BOOST_TEST(with_memory(planned).batch() == 64);
@@ -122,7 +124,7 @@ BOOST_AUTO_TEST_CASE(what_does_not_fit_is_refused_with_what_would) {
 BOOST_AUTO_TEST_CASE(a_run_of_another_precision_is_computed_in_float32_and_said_so) {
   const TemporaryFolder folder;
   const std::string run = copy_trained_in_bfloat16(folder, "run");
-  TrainedNetwork network(run, {}), same(small_run(), {});
+  TrainedNetwork network(task_of, run, {}), same(task_of, small_run(), {});
   BOOST_TEST(network.computed_on() == "the CPU in float32");
   BOOST_REQUIRE(network.warnings().size() == 1U);
   BOOST_TEST(network.warnings().front() ==
@@ -149,7 +151,7 @@ BOOST_AUTO_TEST_CASE(a_device_that_is_not_there_is_refused) {
   if (kernels::cuda_devices(nullptr) > 0) return;
   BOOST_TEST(refused("parallel.device: cuda was asked for, but", {"parallel.device=cuda"}));
   BOOST_TEST(refused("--set parallel.device=cpu", {"parallel.device=cuda"}));
-  BOOST_TEST(TrainedNetwork(small_run(), {"parallel.device=auto"}).computed_on() == "the CPU in float32");
+  BOOST_TEST(TrainedNetwork(task_of, small_run(), {"parallel.device=auto"}).computed_on() == "the CPU in float32");
 }
 
 }  // namespace blocktrain::trainer

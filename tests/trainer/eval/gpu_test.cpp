@@ -13,6 +13,7 @@
 #include "trainer/commands/commands.hpp"
 #include "trainer/eval/denoising_losses.hpp"
 #include "trainer/tasks/images/image_generator.hpp"
+#include "trainer/tasks/tasks.hpp"
 
 namespace blocktrain::trainer {
 using namespace testing;
@@ -23,8 +24,8 @@ const std::string cpu = "parallel.device=cpu", gpu = "parallel.device=cuda";
 
 /// Largest difference of a loss to that of the CPU, as a share of it.
 double largest_difference(TrainedNetwork& one, TrainedNetwork& other) {
-  const DenoisingLosses a = measure_denoising(one, one.open_data(), one.config(), 16);
-  const DenoisingLosses b = measure_denoising(other, other.open_data(), other.config(), 16);
+  const DenoisingLosses a = measure_denoising(one, *one.open_data(), one.config(), 16);
+  const DenoisingLosses b = measure_denoising(other, *other.open_data(), other.config(), 16);
   double worst = std::max(std::abs(b.loss / a.loss - 1), std::abs(b.mse / a.mse - 1));
   BOOST_REQUIRE_EQUAL(a.levels.size(), b.levels.size());
   for (std::size_t i = 0; i < a.levels.size(); ++i) {
@@ -51,7 +52,7 @@ BOOST_AUTO_TEST_SUITE(evaluation_on_a_gpu, *boost::unit_test::fixture<NeedsGpu>(
 
 BOOST_AUTO_TEST_CASE(losses_agree_with_the_cpu) {
   for (const std::string& run : {small_run(), small_twin()}) {
-    TrainedNetwork on_cpu(run, {cpu}), on_gpu(run, {gpu});
+    TrainedNetwork on_cpu(task_of, run, {cpu}), on_gpu(task_of, run, {gpu});
     BOOST_TEST(on_gpu.computed_on().find("in float32") != std::string::npos);
     BOOST_TEST(on_gpu.computed_on() != on_cpu.computed_on());
     BOOST_TEST(largest_difference(on_cpu, on_gpu) < 1e-4);
@@ -59,7 +60,8 @@ BOOST_AUTO_TEST_CASE(losses_agree_with_the_cpu) {
 }
 
 BOOST_AUTO_TEST_CASE(images_agree_with_the_cpu) {
-  TrainedNetwork on_cpu(small_run(), {cpu}), on_gpu(small_run(), {gpu}), in_parts(small_run(), {gpu, "eval.batch=7"});
+  TrainedNetwork on_cpu(task_of, small_run(), {cpu}), on_gpu(task_of, small_run(), {gpu}),
+      in_parts(task_of, small_run(), {gpu, "eval.batch=7"});
   for (const SamplerKind sampler : {SamplerKind::euler, SamplerKind::heun, SamplerKind::ancestral}) {
     const GenerationSettings settings{6, sampler, 1.5, 7};
     const std::vector<float> expected = images(on_cpu, settings), got = images(on_gpu, settings);
@@ -73,7 +75,7 @@ BOOST_AUTO_TEST_CASE(images_agree_with_the_cpu) {
 BOOST_AUTO_TEST_CASE(bfloat16_agrees_roughly_with_float32) {
   const TemporaryFolder folder;
   const std::string run = copy_trained_in_bfloat16(folder, "run");
-  TrainedNetwork on_cpu(run, {cpu}), on_gpu(run, {gpu});
+  TrainedNetwork on_cpu(task_of, run, {cpu}), on_gpu(task_of, run, {gpu});
   BOOST_TEST(on_gpu.computed_on().find("in bfloat16") != std::string::npos);
   BOOST_TEST(on_gpu.warnings().empty());
   const double difference = largest_difference(on_cpu, on_gpu);
@@ -88,15 +90,15 @@ BOOST_AUTO_TEST_CASE(ranks_that_share_a_gpu_find_the_same) {
   const GenerationSettings settings{4, SamplerKind::euler, 1, 7};
   for (const std::string& run : {small_run(), copy_trained_in_bfloat16(folder, "run")}) {
     const std::vector<std::string> overrides{gpu, "eval.batch=4"};
-    TrainedNetwork alone(run, overrides);
-    const DenoisingLosses expected = measure_denoising(alone, alone.open_data(), alone.config(), 4);
+    TrainedNetwork alone(task_of, run, overrides);
+    const DenoisingLosses expected = measure_denoising(alone, *alone.open_data(), alone.config(), 4);
     const std::vector<float> made = images(alone, settings, 10);
     DenoisingLosses losses;
     std::vector<float> together;
     comm::run_local_world(2, [&](comm::Communicator& world) {
       EvaluationRanks ranks(world, std::chrono::minutes(1));
-      TrainedNetwork network(ranks, run, overrides);
-      const DenoisingLosses mine = measure_denoising(network, network.open_data(), network.config(), 4);
+      TrainedNetwork network(task_of, ranks, run, overrides);
+      const DenoisingLosses mine = measure_denoising(network, *network.open_data(), network.config(), 4);
       std::vector<float> my_images = images(network, settings, 10);
       if (ranks.leads()) {
         losses = mine;

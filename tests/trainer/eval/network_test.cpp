@@ -11,6 +11,7 @@
 #include "trainer/checkpoint/block_file.hpp"
 #include "trainer/eval/trained_network.hpp"
 #include "trainer/tasks/images/image_generator.hpp"
+#include "trainer/tasks/tasks.hpp"
 
 namespace blocktrain::trainer {
 using namespace testing;
@@ -26,7 +27,7 @@ std::vector<std::int32_t> labels(int count) {
 }
 
 std::vector<float> generate(const std::string& run, int count, GenerationSettings settings, int threads) {
-  TrainedNetwork network(run, {"parallel.threads=" + std::to_string(threads)});
+  TrainedNetwork network(task_of, run, {"parallel.threads=" + std::to_string(threads)});
   return ImageGenerator(network).generate(labels(count), settings).images;
 }
 
@@ -41,7 +42,7 @@ void set_number(const std::string& path, const std::string& from, const std::str
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(a_finished_run_has_the_averages_of_its_newest_checkpoints) {
-  const TrainedNetwork network(small_run(), {});
+  const TrainedNetwork network(task_of, small_run(), {});
   BOOST_TEST(network.blocks() == 4);
   BOOST_TEST(network.steps() == (std::vector<std::int64_t>{60, 60, 60, 60}), boost::test_tools::per_element());
   BOOST_TEST(network.warnings().empty());
@@ -63,7 +64,7 @@ BOOST_AUTO_TEST_CASE(without_an_average_it_has_the_weights) {
   const TemporaryFolder folder;
   const std::string run = folder.path("plain");
   BOOST_REQUIRE(train_small(run, 1, {"optimizer.average_decay=0", "budget.steps=4"}) == 0);
-  const TrainedNetwork network(run, {});
+  const TrainedNetwork network(task_of, run, {});
   BOOST_TEST(network.summary() == "4 blocks at step 4");
   const std::string file = checkpoint_files(run, 2).front();
   std::vector<float> weights(static_cast<std::size_t>(network.block(2).parameter_elements()));
@@ -88,7 +89,7 @@ BOOST_AUTO_TEST_CASE(an_image_depends_on_its_key_alone) {
 }
 
 BOOST_AUTO_TEST_CASE(operations_are_those_of_one_block_per_step) {
-  TrainedNetwork local(small_run(), {}), whole(small_twin(), {});
+  TrainedNetwork local(task_of, small_run(), {}), whole(task_of, small_twin(), {});
   const auto flops = [](TrainedNetwork& n, GenerationSettings s) {
     return ImageGenerator(n).generate(labels(3), s).flops_per_image;
   };
@@ -106,7 +107,7 @@ BOOST_AUTO_TEST_CASE(a_damaged_newest_checkpoint_falls_back_and_says_so) {
   const std::vector<std::string> files = checkpoint_files(run, 1);
   BOOST_REQUIRE(files.size() == 2);
   damage(files[0]);
-  const TrainedNetwork network(run, {});
+  const TrainedNetwork network(task_of, run, {});
   BOOST_TEST(network.steps() == (std::vector<std::int64_t>{60, 30, 60, 60}), boost::test_tools::per_element());
   std::string all;
   for (const std::string& w : network.warnings()) all += w + "\n";
@@ -114,25 +115,25 @@ BOOST_AUTO_TEST_CASE(a_damaged_newest_checkpoint_falls_back_and_says_so) {
   BOOST_TEST(all.find("60, 30, 60, 60") != std::string::npos);
   BOOST_TEST(all.find("step 30 of 60") != std::string::npos);
   damage(files[1]);
-  BOOST_TEST(refuses("no usable checkpoint of block 1", [&] { TrainedNetwork(run, {}); }));
+  BOOST_TEST(refuses("no usable checkpoint of block 1", [&] { TrainedNetwork(task_of, run, {}); }));
 }
 
 BOOST_AUTO_TEST_CASE(what_is_no_run_is_refused) {
   const TemporaryFolder folder;
-  BOOST_TEST(refuses("is not a RUN folder", [&] { TrainedNetwork(folder.path("nothing"), {}); }));
+  BOOST_TEST(refuses("is not a RUN folder", [&] { TrainedNetwork(task_of, folder.path("nothing"), {}); }));
   fs::create_directory(folder.path("empty"));
-  BOOST_TEST(refuses("is not a RUN folder", [&] { TrainedNetwork(folder.path("empty"), {}); }));
+  BOOST_TEST(refuses("is not a RUN folder", [&] { TrainedNetwork(task_of, folder.path("empty"), {}); }));
 
   const std::string fresh = copy_of_run(folder, "fresh");
   fs::remove_all(fresh + "/checkpoints");
-  BOOST_TEST(refuses("has no checkpoint: let the run", [&] { TrainedNetwork(fresh, {}); }));
+  BOOST_TEST(refuses("has no checkpoint: let the run", [&] { TrainedNetwork(task_of, fresh, {}); }));
 
   const std::string without = copy_of_run(folder, "without");
   fs::remove(without + "/data.json");
-  BOOST_TEST(refuses("data.json", [&] { TrainedNetwork(without, {"data.path=/nowhere"}); }));
-  const TrainedNetwork by_the_data(without, {});
+  BOOST_TEST(refuses("data.json", [&] { TrainedNetwork(task_of, without, {"data.path=/nowhere"}); }));
+  const TrainedNetwork by_the_data(task_of, without, {});
   BOOST_TEST(by_the_data.warnings().front().find("data.json is missing") != std::string::npos);
-  BOOST_TEST((by_the_data.data().shape == TrainedNetwork(small_run(), {}).data().shape));
+  BOOST_TEST((by_the_data.data().shape == TrainedNetwork(task_of, small_run(), {}).data().shape));
 }
 
 BOOST_AUTO_TEST_CASE(facts_of_the_data_that_cannot_be_are_refused) {
@@ -142,7 +143,7 @@ BOOST_AUTO_TEST_CASE(facts_of_the_data_that_cannot_be_are_refused) {
   const auto refused = [&](const std::string& from, const std::string& to, const std::string& part) {
     std::ofstream(facts) << sound;
     set_number(facts, from, to);
-    return refuses(part, [&] { TrainedNetwork(run, {}); });
+    return refuses(part, [&] { TrainedNetwork(task_of, run, {}); });
   };
   BOOST_TEST(refused("\"height\": 8", "\"height\": 1048576", "1048576"));
   BOOST_TEST(refused("\"height\": 8", "\"height\": 7", "model.patch"));
@@ -151,10 +152,10 @@ BOOST_AUTO_TEST_CASE(facts_of_the_data_that_cannot_be_are_refused) {
 }
 
 BOOST_AUTO_TEST_CASE(only_what_says_nothing_about_the_weights_can_be_overridden) {
-  const TrainedNetwork network(small_run(), {"eval.guidance=3", "parallel.threads=2", "data.path=elsewhere"});
+  const TrainedNetwork network(task_of, small_run(), {"eval.guidance=3", "parallel.threads=2", "data.path=elsewhere"});
   BOOST_TEST(network.config().eval.guidance == 3);
   for (const char* key : {"seed=3", "model.width=32", "noise.sigma_max=40", "data.batch=3", "log.directory=x"}) {
-    BOOST_TEST(refuses("accepted: keys of eval.*", [&] { TrainedNetwork(small_run(), {key}); }));
+    BOOST_TEST(refuses("accepted: keys of eval.*", [&] { TrainedNetwork(task_of, small_run(), {key}); }));
   }
   BOOST_TEST(refuses("data.path=FOLDER", [&] { network.open_data(); }));
 }
@@ -163,8 +164,8 @@ BOOST_AUTO_TEST_CASE(other_data_than_those_of_the_training_are_refused) {
   const TemporaryFolder folder;
   const std::string source = std::string(std::getenv("BLOCKTRAIN_TEST_SOURCE_DIR")) + "/tests/fixtures/digits";
   fs::copy(source, folder.path("data"));
-  const TrainedNetwork moved(small_run(), {"data.path=" + folder.path("data")});
-  BOOST_TEST(moved.open_data().count(Split::train) == 60);
+  const TrainedNetwork moved(task_of, small_run(), {"data.path=" + folder.path("data")});
+  BOOST_TEST(moved.open_data()->count(Split::train) == 60);
   fs::copy_file(source + "/t10k-labels-idx1-ubyte.gz", folder.path("data/train-labels-idx1-ubyte.gz"),
                 fs::copy_options::overwrite_existing);
   fs::copy_file(source + "/t10k-images-idx3-ubyte.gz", folder.path("data/train-images-idx3-ubyte.gz"),

@@ -19,6 +19,7 @@
 #include "trainer/tasks/images/eval_file.hpp"
 #include "trainer/tasks/images/evaluation.hpp"
 #include "trainer/tasks/images/image_generator.hpp"
+#include "trainer/tasks/tasks.hpp"
 
 namespace blocktrain::trainer {
 using namespace testing;
@@ -110,7 +111,7 @@ std::string folder_of_rank(const TemporaryFolder& folder, int rank, int ranks) {
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(each_rank_reads_its_own_blocks_and_has_all) {
-  const TrainedNetwork whole(small_run(), on_one_thread);
+  const TrainedNetwork whole(task_of, small_run(), on_one_thread);
   for (const int ranks : {2, 3, 5}) {
     const TemporaryFolder folder;
     std::vector<std::string> folders;
@@ -118,7 +119,7 @@ BOOST_AUTO_TEST_CASE(each_rank_reads_its_own_blocks_and_has_all) {
     std::vector<char> same(static_cast<std::size_t>(ranks));
     on_ranks(ranks, [&](EvaluationRanks& shared) {
       const auto me = static_cast<std::size_t>(shared.rank());
-      const TrainedNetwork network(shared, folders[me], on_one_thread);
+      const TrainedNetwork network(task_of, shared, folders[me], on_one_thread);
       same[me] = same_weights(network, whole) && network.summary() == whole.summary();
     });
     BOOST_TEST(std::count(same.begin(), same.end(), 1) == ranks, ranks << " ranks");
@@ -130,13 +131,13 @@ BOOST_AUTO_TEST_CASE(an_evaluation_does_not_depend_on_the_number_of_ranks) {
   EvalProgress silent(nullptr, false);
   Overrides few = on_one_thread;
   few.insert(few.end(), {"eval.samples=24", "eval.steps=[4]"});
-  TrainedNetwork run(small_run(), few), twin(small_twin(), few);
+  TrainedNetwork run(task_of, small_run(), few), twin(task_of, small_twin(), few);
   const Json expected = results(evaluate_run(run, &twin, silent));
   Json found;
   std::atomic<int> empty = 0;
   on_ranks(3, [&](EvaluationRanks& shared) {
     EvalProgress no_words(nullptr, false);
-    TrainedNetwork shared_run(shared, small_run(), few), shared_twin(shared, small_twin(), few);
+    TrainedNetwork shared_run(task_of, shared, small_run(), few), shared_twin(task_of, shared, small_twin(), few);
     const EvalResult result = evaluate_run(shared_run, &shared_twin, no_words);
     if (shared.leads()) {
       found = results(result);
@@ -151,18 +152,18 @@ BOOST_AUTO_TEST_CASE(an_evaluation_does_not_depend_on_the_number_of_ranks) {
 
 BOOST_AUTO_TEST_CASE(losses_do_not_depend_on_the_number_of_ranks) {
   const auto measure = [](TrainedNetwork& network) {
-    const DenoisingLosses found = measure_denoising(network, network.open_data(), network.config(), 9);
+    const DenoisingLosses found = measure_denoising(network, *network.open_data(), network.config(), 9);
     std::vector<double> all{found.loss, found.mse};
     for (const LevelLoss& l : found.levels) all.insert(all.end(), {l.loss, l.mse});
     for (const IntervalLoss& i : found.intervals) all.insert(all.end(), {i.loss, i.mse});
     return all;
   };
-  TrainedNetwork alone(small_run(), on_one_thread);
+  TrainedNetwork alone(task_of, small_run(), on_one_thread);
   const std::vector<double> expected = measure(alone);
   for (const int ranks : {1, 2, 3, 5}) {
     std::vector<double> found;
     on_ranks(ranks, [&](EvaluationRanks& shared) {
-      TrainedNetwork network(shared, small_run(), on_one_thread);
+      TrainedNetwork network(task_of, shared, small_run(), on_one_thread);
       std::vector<double> mine = measure(network);
       if (shared.leads()) found = std::move(mine);
     });
@@ -172,13 +173,13 @@ BOOST_AUTO_TEST_CASE(losses_do_not_depend_on_the_number_of_ranks) {
 
 BOOST_AUTO_TEST_CASE(images_do_not_depend_on_the_number_of_ranks) {
   const GenerationSettings settings{5, SamplerKind::ancestral, 1.5, 7};
-  TrainedNetwork alone(small_run(), on_one_thread);
+  TrainedNetwork alone(task_of, small_run(), on_one_thread);
   const GeneratedImages expected = ImageGenerator(alone).generate(labels(40), settings);
   for (const int ranks : {1, 2, 3, 5}) {
     GeneratedImages made;
     std::int64_t last = 0;
     on_ranks(ranks, [&](EvaluationRanks& shared) {
-      TrainedNetwork network(shared, small_run(), on_one_thread);
+      TrainedNetwork network(task_of, shared, small_run(), on_one_thread);
       const auto report = [&](std::int64_t done, std::int64_t total) { last = done <= total ? done : -1; };
       GeneratedImages mine = ImageGenerator(network).generate(labels(40), settings, report);
       if (shared.leads()) made = std::move(mine);
@@ -192,7 +193,8 @@ BOOST_AUTO_TEST_CASE(images_do_not_depend_on_the_number_of_ranks) {
 BOOST_AUTO_TEST_CASE(what_is_wrong_is_said_once) {
   const TemporaryFolder folder;
   const auto refused = [](const std::string& run, const Overrides& overrides, const std::string& part) {
-    return said_once(thrown(3, [&](EvaluationRanks& shared) { TrainedNetwork(shared, run, overrides); }), part);
+    return said_once(thrown(3, [&](EvaluationRanks& shared) { TrainedNetwork(task_of, shared, run, overrides); }),
+                     part);
   };
   BOOST_TEST(refused(folder.path("nothing"), {}, "is not a RUN folder"));
   BOOST_TEST(refused(small_run(), {"seed=3"}, "accepted: keys of eval.*"));
@@ -207,7 +209,7 @@ BOOST_AUTO_TEST_CASE(what_is_wrong_is_said_once) {
   }
   const auto no_data = thrown(3, [&](EvaluationRanks& shared) {
     EvalProgress silent(nullptr, false);
-    TrainedNetwork network(shared, small_run(), {"parallel.threads=1", "data.path=/nowhere"});
+    TrainedNetwork network(task_of, shared, small_run(), {"parallel.threads=1", "data.path=/nowhere"});
     evaluate_run(network, nullptr, silent);
   });
   BOOST_TEST(said_once(no_data, "data.path=FOLDER"));
@@ -219,8 +221,9 @@ BOOST_AUTO_TEST_CASE(the_rank_that_reads_a_broken_file_is_named) {
   const std::string file = fs::path(checkpoint_files(sound, 3).front()).filename().string();
   const std::string of_rank_1 = broken + "/checkpoints/" + file;
   fs::resize_file(of_rank_1, fs::file_size(of_rank_1) / 2);
-  const auto all = thrown(
-      2, [&](EvaluationRanks& shared) { TrainedNetwork(shared, shared.leads() ? sound : broken, on_one_thread); });
+  const auto all = thrown(2, [&](EvaluationRanks& shared) {
+    TrainedNetwork(task_of, shared, shared.leads() ? sound : broken, on_one_thread);
+  });
   BOOST_TEST(said_once(all, "rank 1: "));
   BOOST_TEST(said_once(all, file));
 }

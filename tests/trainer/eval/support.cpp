@@ -12,6 +12,7 @@
 #include "trainer/config/experiment.hpp"
 #include "trainer/eval/trained_network.hpp"
 #include "trainer/run_folder/run_folder.hpp"
+#include "trainer/tasks/tasks.hpp"
 
 namespace blocktrain::trainer::testing {
 namespace {
@@ -53,7 +54,7 @@ std::string copy_of_run(const TemporaryFolder& to, const std::string& name) {
 
 std::string copy_trained_in_bfloat16(const TemporaryFolder& to, const std::string& name) {
   const std::string run = copy_of_run(to, name);
-  const TrainedNetwork network(run, {});
+  const TrainedNetwork network(task_of, run, {});
   std::string text = read_file(run + "/config.yaml");
   const std::string was = "precision: float32";
   text.replace(text.find(was), was.size(), "precision: bfloat16");

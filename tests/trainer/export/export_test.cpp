@@ -15,6 +15,7 @@
 #include "tests/trainer/train/support.hpp"
 #include "trainer/export/loader_source.hpp"
 #include "trainer/export/network_export.hpp"
+#include "trainer/tasks/tasks.hpp"
 
 namespace blocktrain::trainer {
 namespace {
@@ -132,7 +133,7 @@ BOOST_AUTO_TEST_CASE(a_run_is_exported_whole) {
       const TemporaryFolder folder;
       const std::string run = folder.path("run"), out = folder.path("deep/export");
       BOOST_REQUIRE(testing::train_small(run, 1, {"blocks.training=" + training}) == 0);
-      TrainedNetwork network(run, {"parallel.device=cpu"});
+      TrainedNetwork network(task_of, run, {"parallel.device=cpu"});
       const ExportedFolder written = export_network(network, out, false);
       BOOST_REQUIRE(written.files.size() == 3U);
       for (const ExportedFile& file : written.files) {
@@ -181,7 +182,7 @@ BOOST_AUTO_TEST_CASE(a_run_is_exported_whole) {
       BOOST_TEST(reference.values<float>("denoise.estimate").size() == sigmas.size() * 64);
 
       // Again elsewhere: the same bytes.
-      TrainedNetwork again(run, {"parallel.device=cpu"});
+      TrainedNetwork again(task_of, run, {"parallel.device=cpu"});
       export_network(again, folder.path("second"), false);
       for (const char* name : {model_file, reference_file, loader_file}) {
         BOOST_TEST((content(out + "/" + name) == content(folder.path("second/") + name)), name);
@@ -194,7 +195,7 @@ BOOST_AUTO_TEST_CASE(folders_of_others_are_left_alone) {
   const TemporaryFolder folder;
   const std::string run = folder.path("run"), out = folder.path("out");
   BOOST_REQUIRE(testing::train_small(run, 1) == 0);
-  TrainedNetwork network(run, {"parallel.device=cpu"});
+  TrainedNetwork network(task_of, run, {"parallel.device=cpu"});
 
   require_export_folder(out);  // missing
   BOOST_TEST(!fs::exists(out));

@@ -11,6 +11,7 @@
 #include "tests/trainer/export/support.hpp"
 #include "tests/trainer/train/support.hpp"
 #include "trainer/export/network_export.hpp"
+#include "trainer/tasks/tasks.hpp"
 
 namespace blocktrain::trainer {
 namespace {
@@ -58,7 +59,7 @@ BOOST_AUTO_TEST_CASE(a_trained_run_passes_its_own_check) {
   const TemporaryFolder folder;
   const std::string run = folder.path("run");
   BOOST_REQUIRE(testing::train_small(run, 1) == 0);
-  TrainedNetwork network(run, {"parallel.device=cpu"});
+  TrainedNetwork network(task_of, run, {"parallel.device=cpu"});
   export_network(network, folder.path("export"), false);
   const std::string loader = folder.path("export/") + loader_file;
   BOOST_TEST(run_program({interpreter, loader, "--check"}) == 0);
@@ -82,7 +83,7 @@ BOOST_AUTO_TEST_CASE(every_parameter_counts) {
       overrides.push_back("budget.steps=2");
       const TemporaryFolder folder;
       BOOST_REQUIRE(testing::train_small(folder.path("run"), 1, overrides) == 0);
-      TrainedNetwork network(folder.path("run"), {"parallel.device=cpu"});
+      TrainedNetwork network(task_of, folder.path("run"), {"parallel.device=cpu"});
       testing::open_every_gate(network);
       export_network(network, folder.path("export"), false);
       BOOST_TEST(run_program({interpreter, script, folder.path("export")}) == 0);

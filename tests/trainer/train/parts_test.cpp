@@ -148,7 +148,7 @@ BOOST_AUTO_TEST_CASE(messages_survive_the_way) {
   for (std::size_t n = 0; n < bytes.size(); ++n) {
     BOOST_CHECK_THROW(decode_report(std::span(bytes).first(n)), RunError);
   }
-  BOOST_TEST((decode_control(encode(Control{ControlKind::bye, 75})).code == 75));
+  BOOST_TEST((decode_control(encode(Control{ControlKind::finished, 75})).code == 75));
 }
 
 BOOST_AUTO_TEST_CASE(what_rank_0_has_all_get) {

@@ -128,7 +128,7 @@ BOOST_AUTO_TEST_CASE(a_sum_behind_the_gradient_changes_no_bit_and_lets_two_steps
   BOOST_TEST(!none.stepper->agrees_on_stops());
 }
 
-BOOST_AUTO_TEST_CASE(a_wish_to_stop_belongs_to_its_step) {
+BOOST_AUTO_TEST_CASE(a_request_to_stop_belongs_to_its_step) {
   Alone replicas(true);
   Bench bench(&replicas);
   bench.stepper->begin(bench.block(), bench.batch, bench.settings, false);

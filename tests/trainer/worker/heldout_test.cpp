@@ -11,10 +11,10 @@
 
 #include "blocks/parameters.hpp"
 #include "tests/pretended_gpu/pretend_gpu.hpp"
-#include "trainer/data/batch.hpp"
 #include "trainer/data/batch_loader.hpp"
 #include "trainer/plan/plan.hpp"
 #include "trainer/tasks/images/image_layout.hpp"
+#include "trainer/tasks/images/image_samples.hpp"
 #include "trainer/worker/block_slots.hpp"
 #include "trainer/worker/block_step.hpp"
 
@@ -43,8 +43,9 @@ Config config_of(DeviceChoice device) {
   return c;
 }
 
-ImageDataset images() {
-  return ImageDataset::open(std::string(std::getenv("BLOCKTRAIN_TEST_SOURCE_DIR")) + "/tests/fixtures/digits");
+ImageSamples images() {
+  return {ImageDataset::open(std::string(std::getenv("BLOCKTRAIN_TEST_SOURCE_DIR")) + "/tests/fixtures/digits"),
+          "digits", true};
 }
 
 /// The second of two blocks, with the memory for steps and held-out losses.
@@ -54,14 +55,14 @@ struct Bench {
   Plan plan = make_plan(config, digits, 2);
   RankArenas arenas = RankArenas::take(device, plan.ranks[1].bytes);
   std::vector<OwnedBlock> owned;
-  Heldout heldout;
+  HeldoutMemory heldout;
   blocks::Batch batch;
   std::unique_ptr<BlockSlots> slots;
-  ImageDataset data = images();
+  ImageSamples data = images();
 
   Bench(kernels::Device& on, const Config& c) : device(on), config(c) {
     owned = bind_blocks(arenas, config, digits, {plan.blocks[1].place}, plan.micro_batch, plan.batch, 1);
-    Heldout::bind(arenas, on_gpu(config), digits, plan.micro_batch, heldout);
+    heldout = HeldoutMemory::bind(arenas, on_gpu(config), digits, plan.micro_batch);
     BatchLoaderOptions loader;
     loader.batch = loader.end = plan.batch;
     batch = bind_loader_batches(arenas.batch, digits, loader).front();
@@ -76,7 +77,7 @@ struct Bench {
     slots->enter(block());
   }
   OwnedBlock& block() { return owned.front(); }
-  HeldoutLoss measure() { return heldout.measure(device, data, config, block()); }
+  HeldoutLoss measure() { return measure_heldout(device, data, config, block(), heldout); }
 
   /// The same for one image at a time by `weights`, as the header says it. On a CPU.
   HeldoutLoss by_hand(const kernels::Tensor& weights, std::int64_t count) {
@@ -91,8 +92,8 @@ struct Bench {
     block().network->bind_parameters(weights);
     HeldoutLoss sum;
     for (std::int64_t i = 0; i < count; ++i) {
-      fill_image(data, Split::heldout, i, false, image.as<float>());
-      label.as<std::int32_t>()[0] = data.label(Split::heldout, i);
+      fill_image(data.dataset(), Split::heldout, i, false, image.as<float>());
+      label.as<std::int32_t>()[0] = data.dataset().label(Split::heldout, i);
       const auto sample = static_cast<std::uint32_t>(i);
       device.ops().draw_sigma(sigma, block().interval(), {config.seed, Purpose::heldout_sigma, 1}, &first_step, sample);
       blocks::Batch one_image;

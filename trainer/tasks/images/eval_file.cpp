@@ -12,8 +12,8 @@ using Json = nlohmann::ordered_json;
 
 Json to_json(const DenoisingLosses& d) {
   Json j;
-  j["images"] = d.images;
-  j["draws_per_image"] = d.draws_per_image;
+  j["images"] = d.samples;
+  j["draws_per_image"] = d.draws_per_sample;
   j["loss"] = d.loss;
   j["mse"] = d.mse;
   for (const IntervalLoss& b : d.intervals) {
@@ -56,15 +56,6 @@ Json to_json(const NetworkResult& n) {
 
 }  // namespace
 
-const FileKind& eval_file_kind() {
-  static constexpr FileKind kind{"a result of blocktrain eval", [](const std::string& path) {
-                                   constexpr std::size_t longest = std::size_t{1} << 26;
-                                   const Json j = Json::parse(beginning_of(path, longest), nullptr, false);
-                                   return j.is_object() && j.value("format", Json()) == "blocktrain-eval";
-                                 }};
-  return kind;
-}
-
 std::string to_json(const EvalResult& r) {
   const std::chrono::duration<double> now = std::chrono::system_clock::now().time_since_epoch();
   Json j;
@@ -78,7 +69,7 @@ std::string to_json(const EvalResult& r) {
                {"digest", r.data_digest},
                {"training_images", r.training_images},
                {"heldout_images", r.heldout_images}};
-  j["settings"] = {{"images", r.run.denoising.images},
+  j["settings"] = {{"images", r.run.denoising.samples},
                    {"samples", r.samples},
                    {"sampler", sampler_name(r.sampler)},
                    {"guidance", r.guidance},

@@ -30,15 +30,11 @@
 
 #include <string>
 
-#include "trainer/support/whole_file.hpp"
 #include "trainer/tasks/images/evaluation.hpp"
 
 namespace blocktrain::trainer {
 
 inline constexpr int eval_file_version = 1;
-
-/// Files of this format, of any version.
-const FileKind& eval_file_kind();
 
 /// The text of eval.json.
 std::string to_json(const EvalResult& result);

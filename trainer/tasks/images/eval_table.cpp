@@ -20,7 +20,7 @@ void add_losses(Text& out, const EvalResult& r) {
   const DenoisingLosses& run = r.run.denoising;
   const DenoisingLosses* twin = r.twin.empty() ? nullptr : &r.twin.front().denoising;
   const char* twin_columns = twin != nullptr ? "   twin: weighted  unweighted" : "";
-  add(out, "Denoising loss of {} held-out images, by noise level\n\n", run.images);
+  add(out, "Denoising loss of {} held-out images, by noise level\n\n", run.samples);
   add(out, "     sigma  block   weighted  unweighted{}\n", twin_columns);
   for (std::size_t i = 0; i < run.levels.size(); ++i) {
     const LevelLoss& l = run.levels[i];
@@ -28,7 +28,7 @@ void add_losses(Text& out, const EvalResult& r) {
     if (twin != nullptr) add(out, "  {:>15.4f}  {:>10.3e}", twin->levels[i].loss, twin->levels[i].mse);
     add(out, "{}\n", l.edge ? "  edge" : "");
   }
-  add(out, "\nOver the interval that each block owns, {} draws per image\n\n", run.draws_per_image);
+  add(out, "\nOver the interval that each block owns, {} draws per image\n\n", run.draws_per_sample);
   add(out, " block                 sigma   weighted  unweighted{}\n", twin_columns);
   const auto row = [&](const std::string& name, const std::string& sigma, double loss, double mse, double twin_loss,
                        double twin_mse) {

@@ -16,6 +16,7 @@
 #include "trainer/tasks/images/frechet.hpp"
 #include "trainer/tasks/images/image_features.hpp"
 #include "trainer/tasks/images/image_generator.hpp"
+#include "trainer/tasks/images/image_samples.hpp"
 
 namespace blocktrain::trainer {
 namespace {
@@ -115,7 +116,7 @@ double end_to_end_flops(const Config& config, const blocks::SampleLayout& data) 
 }
 
 /// `judge` is null on all ranks but the first, which take their shares and have no results.
-NetworkResult measure_network(TrainedNetwork& network, const char* name, const Config& config, const ImageDataset& data,
+NetworkResult measure_network(TrainedNetwork& network, const char* name, const Config& config, const Samples& data,
                               Judge* judge, EvalProgress& progress) {
   NetworkResult r;
   r.folder = network.folder();
@@ -129,8 +130,8 @@ NetworkResult measure_network(TrainedNetwork& network, const char* name, const C
                                   progress.phase(fmt::format("{}: denoising held-out images", name)));
 
   std::vector<std::int32_t> labels;
-  for (int i = 0; i < config.eval.samples; ++i) labels.push_back(i % static_cast<int>(network.data().classes));
-  const double whole = end_to_end_flops(network.config(), network.data().layout());
+  for (int i = 0; i < config.eval.samples; ++i) labels.push_back(i % static_cast<int>(network.data().layout.classes));
+  const double whole = end_to_end_flops(network.config(), network.data().layout);
   ImageGenerator generator(network);
   for (const int steps : config.eval.steps) {
     GenerationResult g;
@@ -150,19 +151,19 @@ NetworkResult measure_network(TrainedNetwork& network, const char* name, const C
 }
 
 /// The data of the run, on all ranks. Throws InputError where there are too few images to compare.
-ImageDataset open_data_to_compare(TrainedNetwork& run) {
-  std::optional<ImageDataset> data;
+std::unique_ptr<Samples> open_data_to_compare(TrainedNetwork& run) {
+  std::unique_ptr<Samples> data;
   run.ranks().together([&] {
     const int samples = static_cast<int>(run.config().eval.samples);
     if (samples < 2) throw InputError(fmt::format("eval.samples: found {}; distances need 2 or more", samples));
-    data.emplace(run.open_data());
+    data = run.open_data();
     for (const Split split : {Split::train, Split::heldout}) {
       if (data->count(split) >= 2) continue;
       throw InputError(fmt::format("data.path: found {} {} images; distances between images need 2 or more",
                                    data->count(split), to_string(split)));
     }
   });
-  return std::move(*data);
+  return data;
 }
 
 }  // namespace
@@ -172,32 +173,11 @@ bool EvalResult::fewer_images_than_dimensions() const {
          std::max(pixel_dimensions, feature_dimensions);
 }
 
-void require_comparable(const TrainedNetwork& run, const TrainedNetwork& twin) {
-  const Config &a = run.config(), &b = twin.config();
-  std::string differs;
-  const auto same = [&differs](bool equal, const char* key) {
-    if (!equal) differs += (differs.empty() ? "" : ", ") + std::string(key);
-  };
-  same(run.data().digest == twin.data().digest, "the data (data.path)");
-  same(a.noise.partition == b.noise.partition, "noise.partition");
-  same(a.noise.sigma_min == b.noise.sigma_min, "noise.sigma_min");
-  same(a.noise.sigma_max == b.noise.sigma_max, "noise.sigma_max");
-  same(a.noise.p_mean == b.noise.p_mean, "noise.p_mean");
-  same(a.noise.p_std == b.noise.p_std, "noise.p_std");
-  same(a.noise.sigma_data == b.noise.sigma_data, "noise.sigma_data");
-  same(twin.blocks() == 1 || twin.blocks() == a.blocks.count, "blocks.count");
-  if (!differs.empty()) {
-    throw InputError(
-        fmt::format("--twin: '{}' does not compare with '{}': they differ in {}; accepted: a run of the same data and "
-                    "noise range, trained end to end or with as many blocks",
-                    twin.folder(), run.folder(), differs));
-  }
-}
-
 EvalResult evaluate_run(TrainedNetwork& run, TrainedNetwork* twin, EvalProgress& progress) {
   const auto start = std::chrono::steady_clock::now();
   const Config& config = run.config();
-  const ImageDataset data = open_data_to_compare(run);
+  const std::unique_ptr<Samples> samples = open_data_to_compare(run);
+  const ImageDataset& data = images_of(*samples);
   EvalResult result;
   result.ranks = run.ranks().size();
   result.data_path = config.data.path;
@@ -216,7 +196,7 @@ EvalResult evaluate_run(TrainedNetwork& run, TrainedNetwork* twin, EvalProgress&
     judge->describe(result);
   }
   const auto measure = [&](TrainedNetwork& network, const char* name) {
-    return measure_network(network, name, config, data, judge ? &*judge : nullptr, progress);
+    return measure_network(network, name, config, *samples, judge ? &*judge : nullptr, progress);
   };
   result.run = measure(run, twin != nullptr ? "run" : "network");
   if (twin != nullptr) result.twin.push_back(measure(*twin, "twin"));

@@ -65,10 +65,6 @@ struct EvalResult {
   bool fewer_images_than_dimensions() const;
 };
 
-/// Throws InputError naming the keys when losses and images of `twin` do not compare with those of `run`: other data,
-/// another noise range, or blocks with other intervals.
-void require_comparable(const TrainedNetwork& run, const TrainedNetwork& twin);
-
 /// Measures `run` and, when not null, `twin` beside it, as run's eval.* says. All ranks of the networks, the same ones,
 /// call together; rank 0 trains the judge and gets the results, what the others get lacks them. Throws InputError where
 /// the data are not those of the run or too few, RunError as EvaluationRanks::run().

@@ -6,7 +6,7 @@
 #include <numbers>
 
 #include "kernels/error.hpp"
-#include "trainer/data/batch.hpp"
+#include "trainer/tasks/images/image_samples.hpp"
 
 namespace blocktrain::trainer {
 

@@ -21,8 +21,6 @@ std::optional<DataFormat> data_format_from(std::string_view name) {
   return static_cast<DataFormat>(there - format_names.begin());
 }
 
-std::string_view to_string(Split split) { return split == Split::train ? "training" : "held-out"; }
-
 ImageDataset ImageDataset::assemble(const std::string& where, const std::set<std::string>& names, DataFormat format,
                                     const OpenFile& open_file) {
   const FolderListing folder{where, names, {}};

@@ -24,6 +24,7 @@
 
 #include "trainer/config/data_format.hpp"
 #include "trainer/data/mapped_bytes.hpp"
+#include "trainer/data/samples.hpp"
 #include "trainer/tasks/images/image_source.hpp"
 
 namespace blocktrain::trainer {
@@ -32,10 +33,6 @@ namespace blocktrain::trainer {
 std::string_view to_string(DataFormat format);
 /// The format of that name, if there is one.
 std::optional<DataFormat> data_format_from(std::string_view name);
-
-enum class Split : std::uint8_t { train, heldout };
-/// "training", "held-out".
-std::string_view to_string(Split split);
 
 class ImageDataset {
  public:

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "trainer/data/batch.hpp"
+#include "trainer/tasks/images/image_samples.hpp"
 
 namespace blocktrain::trainer {
 namespace {

@@ -6,6 +6,7 @@
 
 #include "kernels/error.hpp"
 #include "trainer/plan/network.hpp"
+#include "trainer/tasks/images/image_samples.hpp"
 
 namespace blocktrain::trainer {
 
@@ -25,14 +26,15 @@ std::size_t ImageGenerator::device_bytes(const ImageShape& shape, std::int64_t b
 }
 
 ImageGenerator::ImageGenerator(TrainedNetwork& network) : network_(network) {
-  arena_.emplace(network.device().arena("sampler", device_bytes(network.image_shape(), network.batch())));
-  work_.bind(*arena_, network.image_shape(), network.batch());
+  arena_.emplace(
+      network.device().arena("sampler", device_bytes(image_shape_of(network.data().layout), network.batch())));
+  work_.bind(*arena_, image_shape_of(network.data().layout), network.batch());
 }
 
 GeneratedImages ImageGenerator::generate(const std::vector<std::int32_t>& labels, const GenerationSettings& settings,
                                          const ReportProgress& report) {
   BLOCKTRAIN_EXPECTS(!labels.empty() && settings.steps >= 1);
-  const auto total = static_cast<std::int64_t>(labels.size()), size = network_.image_shape().size();
+  const auto total = static_cast<std::int64_t>(labels.size()), size = image_shape_of(network_.data().layout).size();
   const std::int64_t batch = network_.batch();
   // What is sent of a batch: its operations, then its images.
   const auto piece = [&](std::int64_t number) {

@@ -10,6 +10,7 @@
 #include "kernels/arena.hpp"
 #include "trainer/eval/report_progress.hpp"
 #include "trainer/eval/trained_network.hpp"
+#include "trainer/tasks/images/image_source.hpp"
 
 namespace blocktrain::trainer {
 

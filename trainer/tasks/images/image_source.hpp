@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "trainer/data/samples.hpp"
+
 namespace blocktrain::trainer {
 
 /// Shape of one image: channels, height, width; pixels lie in this order, one byte each.
@@ -47,7 +49,6 @@ inline std::vector<ImageSegment> slice(const std::vector<ImageSegment>& segments
   return part;
 }
 
-/// Most images that a data set may hold: sample numbers are 32-bit words of the random numbers' counter.
-inline constexpr std::int64_t most_images = 0x7fffffff;
+inline constexpr std::int64_t most_images = most_samples;
 
 }  // namespace blocktrain::trainer

@@ -10,10 +10,9 @@
 
 #include "kernels/arena.hpp"
 #include "tests/trainer/tasks/images/support.hpp"
-#include "trainer/data/batch.hpp"
 #include "trainer/data/batch_loader.hpp"
 #include "trainer/tasks/images/dataset_statistics.hpp"
-#include "trainer/tasks/images/image_layout.hpp"
+#include "trainer/tasks/images/image_samples.hpp"
 
 namespace blocktrain::trainer {
 using namespace test;
@@ -29,13 +28,15 @@ struct OpenData {
   OpenData() {
     write(noise(images * pixels));
     folder.write(labels_name, idx({images}, cyclic_labels(images, 3)));
-    data.emplace(ImageDataset::open(folder.path()));
+    samples.emplace(ImageDataset::open(folder.path()), folder.path(), false);
+    data = &samples->dataset();
   }
   void write(const Bytes& elements) { folder.write(images_name, idx({images, 64, 64}, elements)); }
   fs::path file(const std::string& name = images_name) const { return folder.path() / name; }
 
   TemporaryFolder folder;
-  std::optional<ImageDataset> data;
+  std::optional<ImageSamples> samples;
+  const ImageDataset* data = nullptr;
 };
 
 /// Moves the file's time of modification by whole seconds: two writes may come within one tick of its clock.
@@ -68,7 +69,7 @@ void check_run_error(const std::function<void()>& act, const fs::path& file) {
 }
 
 struct Loading {
-  explicit Loading(const ImageDataset& data, BatchLoaderOptions options = {}) {
+  explicit Loading(const Samples& data, BatchLoaderOptions options = {}) {
     options.batch = options.end = 32;
     arena.emplace(kernels::Arena::host("batches", 8 << 20));
     loader.emplace(data, SampleOrder(0, data.count(Split::train)), options, *arena);
@@ -109,7 +110,7 @@ BOOST_AUTO_TEST_CASE(a_file_cut_short_inside_its_last_page_is_named) {
 }
 
 BOOST_AUTO_TEST_CASE(a_loader_ends_with_the_file_that_was_cut_short) {
-  Loading loading(*data);
+  Loading loading(*samples);
   loading.loader->next();
   BOOST_REQUIRE(truncate(file().c_str(), 100) == 0);
   check_run_error(
@@ -120,7 +121,7 @@ BOOST_AUTO_TEST_CASE(a_loader_ends_with_the_file_that_was_cut_short) {
 }
 
 BOOST_AUTO_TEST_CASE(a_loader_ends_with_the_file_that_was_written_to) {
-  Loading loading(*data);
+  Loading loading(*samples);
   loading.loader->next();
   overwrite(file(), noise(images * pixels, 2), 16);
   check_run_error(
@@ -132,12 +133,12 @@ BOOST_AUTO_TEST_CASE(a_loader_ends_with_the_file_that_was_written_to) {
 
 BOOST_AUTO_TEST_CASE(direct_access_and_labels_are_looked_after) {
   kernels::Arena arena = kernels::Arena::host("batch", 1 << 20);
-  const blocks::Batch batch = blocks::bind_batch(arena, image_layout(data->shape(), data->classes()), 1);
+  const blocks::Batch batch = blocks::bind_batch(arena, samples->layout(), 1);
   const std::vector<std::int64_t> first{0};
-  fill_batch(*data, Split::train, first, batch);
+  samples->fill(batch, Split::train, first, std::nullopt);
   overwrite(file(labels_name), {250}, 8);
   check_run_error([&] { data->label(Split::train, 0); }, file(labels_name));
-  check_run_error([&] { fill_batch(*data, Split::train, first, batch); }, file(labels_name));
+  check_run_error([&] { samples->fill(batch, Split::train, first, std::nullopt); }, file(labels_name));
 }
 
 BOOST_AUTO_TEST_CASE(a_file_that_was_only_touched_is_told_once_and_goes_on) {
@@ -153,7 +154,7 @@ BOOST_AUTO_TEST_CASE(a_file_that_was_only_touched_is_told_once_and_goes_on) {
   {
     BatchLoaderOptions options;
     options.warn = [&](const std::string& note) { told.push_back(note); };
-    Loading loading(*data, options);
+    Loading loading(*samples, options);
     for (int i = 0; i < 5; ++i) loading.loader->next();
   }
   BOOST_TEST(told.size() == 1u);

@@ -1,0 +1,149 @@
+// What `generate` makes of a network that was trained on images: a picture of them.
+
+#include "trainer/tasks/images/image_generation.hpp"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kernels/random.hpp"
+#include "trainer/config/suggest.hpp"
+#include "trainer/support/output.hpp"
+#include "trainer/support/units.hpp"
+#include "trainer/support/version.hpp"
+#include "trainer/support/whole_file.hpp"
+#include "trainer/tasks/images/image_generator.hpp"
+#include "trainer/tasks/images/image_samples.hpp"
+#include "trainer/tasks/images/picture.hpp"
+
+namespace blocktrain::trainer {
+namespace {
+
+constexpr std::array<std::string_view, 3> sampler_names{"euler", "heun", "ancestral"};  // in the order of SamplerKind
+
+SamplerKind sampler_named(const std::string& name) {
+  for (std::size_t i = 0; i < sampler_names.size(); ++i) {
+    if (name == sampler_names[i]) return static_cast<SamplerKind>(i);
+  }
+  const std::string_view near = nearest(name, sampler_names);
+  throw InputError(fmt::format("--sampler: found '{}'; accepted: euler, heun, ancestral{}", name,
+                               near.empty() ? std::string() : fmt::format(" (did you mean {}?)", near)));
+}
+
+/// What the command line leaves open is taken from the run's config.
+GenerationSettings settings_of(const GenerateArguments& a, const Config& config) {
+  GenerationSettings s;
+  s.steps = a.steps > 0 ? a.steps : config.eval.steps.empty() ? 18 : config.eval.steps.back();
+  s.sampler = a.sampler.empty() ? config.eval.sampler : sampler_named(a.sampler);
+  s.guidance = a.guidance.value_or(config.eval.guidance);
+  s.seed = a.seed;
+  return s;
+}
+
+/// As the config refuses it for eval.guidance (trainer/config/check.cpp): what no class looks like is learnt by label
+/// dropout alone.
+void check_guidance(const GenerateArguments& a, const Config& config) {
+  if (!a.guidance || *a.guidance == 1 || config.model.label_dropout > 0) return;
+  throw InputError(fmt::format(
+      "--guidance: found {} for a run that was trained with model.label_dropout 0, so that no image was learnt without "
+      "its label; accepted: 1",
+      *a.guidance));
+}
+
+std::vector<std::int32_t> labels_of(const GenerateArguments& a, std::int64_t classes) {
+  for (const int label : a.labels) {
+    if (label < 0 || label >= classes) {
+      throw InputError(fmt::format("--labels: found {}; accepted: 0 to {}, for the run was trained on {} classes",
+                                   label, classes - 1, classes));
+    }
+  }
+  std::vector<std::int32_t> labels;
+  for (std::int64_t i = 0; i < a.count; ++i) {
+    labels.push_back(a.labels.empty() ? static_cast<std::int32_t>(i % classes)
+                                      : a.labels[static_cast<std::size_t>(i) % a.labels.size()]);
+  }
+  return labels;
+}
+
+/// Training images of the same classes: from a start keyed by the seed, those that follow of each class in turn. Grey
+/// where a class has none.
+std::vector<float> real_images(const ImageDataset& data, const std::vector<std::int32_t>& labels, std::uint64_t seed) {
+  std::vector<std::vector<std::int64_t>> of_class(static_cast<std::size_t>(data.classes()));
+  for (std::int64_t i = 0; i < data.count(Split::train); ++i) {
+    of_class[static_cast<std::size_t>(data.label(Split::train, i))].push_back(i);
+  }
+  const std::int64_t size = data.shape().size();
+  std::vector<float> images(labels.size() * static_cast<std::size_t>(size), 0.0F);
+  std::vector<std::uint64_t> next(of_class.size());
+  for (std::size_t c = 0; c < next.size(); ++c) {
+    next[c] = kernels::random_words({seed, kernels::Purpose::sampling}, 1, static_cast<std::uint32_t>(c), 0)[0];
+  }
+  for (std::size_t i = 0; i < labels.size(); ++i) {
+    const auto c = static_cast<std::size_t>(labels[i]);
+    if (of_class[c].empty()) continue;
+    fill_image(data, Split::train, of_class[c][next[c]++ % of_class[c].size()], false,
+               images.data() + static_cast<std::int64_t>(i) * size);
+  }
+  data.require_unchanged();
+  return images;
+}
+
+}  // namespace
+
+void generate_images(TrainedNetwork& network, const GenerateArguments& arguments) {
+  const std::string out = arguments.out.empty() ? arguments.run + "/samples.png" : arguments.out;
+  EvaluationRanks& ranks = network.ranks();
+  const ImageShape shape = image_shape_of(network.data().layout);
+  GenerationSettings settings;
+  std::vector<std::int32_t> labels;
+  Grid grid;
+  Picture picture;
+  ranks.together([&] {
+    if (ranks.leads()) require_writable(out, "--out", picture_kind());
+    check_guidance(arguments, network.config());
+    settings = settings_of(arguments, network.config());
+    labels = labels_of(arguments, network.data().layout.classes);
+    if (!ranks.leads()) return;
+    const std::int64_t period =
+        arguments.labels.empty() ? network.data().layout.classes : static_cast<std::int64_t>(arguments.labels.size());
+    grid = choose_grid(shape, arguments.count, period, arguments.beside_real ? 2 : 1);
+    if (arguments.scale > 0) grid.scale = arguments.scale;
+    // Drawn first, so that a picture that cannot be is refused before the work.
+    const std::vector<float> blank(labels.size() * static_cast<std::size_t>(shape.size()), 0.0F);
+    picture =
+        draw_grid(arguments.beside_real ? real_images(images_of(*network.open_data()), labels, settings.seed) : blank,
+                  shape, grid);
+    print_warnings(network);
+  });
+
+  ImageGenerator generator(network);
+  const GeneratedImages made = generator.generate(labels, settings);
+  ranks.finish();
+
+  ranks.together([&] {
+    if (!ranks.leads()) return;
+    const Picture generated = draw_grid(made.images, shape, grid);
+    picture = arguments.beside_real ? side_by_side(picture, generated) : generated;
+    const std::string how =
+        fmt::format("{} {} steps, guidance {}, seed {}", settings.steps,
+                    sampler_names[static_cast<std::size_t>(settings.sampler)], settings.guidance, settings.seed);
+    const std::vector<std::uint8_t> png = to_png(picture, {{"Software", std::string("blocktrain ") + version()},
+                                                           {"Description", network.summary() + "; " + how}});
+    WholeFile file(out, "--out", picture_kind());
+    file.write(std::as_bytes(std::span(png)));
+    file.commit();
+
+    show("{}: {} images by {}{}\n", out, arguments.count, network.summary(),
+         arguments.beside_real ? "; left: real training images, right: generated" : "");
+    show("{}; {} FLOPs and {:.3g} s per image on {}{}\n", how, count(made.flops_per_image), made.seconds_per_image,
+         network.computed_on() + (network.threads_text().empty() ? "" : ", " + network.threads_text()),
+         ranks.size() > 1 ? fmt::format(", {} ranks", ranks.size()) : std::string());
+  });
+}
+
+}  // namespace blocktrain::trainer

@@ -1,0 +1,90 @@
+#include "trainer/tasks/images/image_samples.hpp"
+
+#include "kernels/error.hpp"
+#include "kernels/random.hpp"
+#include "trainer/tasks/images/dataset_statistics.hpp"
+#include "trainer/tasks/images/pixels.hpp"
+
+namespace blocktrain::trainer {
+
+void fill_image(const ImageDataset& data, Split split, std::int64_t index, bool flip, float* out) {
+  const std::uint8_t* pixels = data.image(split, index);
+  const std::int64_t width = data.shape().width;
+  const std::int64_t size = data.shape().size();
+  if (!flip) {
+    for (std::int64_t e = 0; e < size; ++e) out[e] = pixel_values[pixels[e]];
+    return;
+  }
+  for (std::int64_t row = 0; row < size; row += width) {
+    for (std::int64_t x = 0; x < width; ++x) out[row + x] = pixel_values[pixels[row + width - 1 - x]];
+  }
+}
+
+bool is_flipped(std::uint64_t seed, std::uint32_t step, std::uint32_t sample) {
+  return kernels::uniform_open(kernels::random_words({seed, kernels::Purpose::flip}, step, sample, 0)[0]) < 0.5;
+}
+
+void ImageSamples::fill(const blocks::Batch& batch, Split split, std::span<const std::int64_t> indices,
+                        std::optional<std::uint64_t> augmented) const {
+  const kernels::Tensor &images = batch.fields[image_field], &labels = batch.fields[label_field];
+  const std::int64_t rows = images.dim(0);
+  BLOCKTRAIN_EXPECTS(static_cast<std::int64_t>(indices.size()) == rows && labels.dim(0) == rows);
+  BLOCKTRAIN_EXPECTS(images.row_size() == data_.shape().size());
+  float* image = images.as<float>();
+  std::int32_t* label = labels.as<std::int32_t>();
+  std::uint32_t sample = batch.first_sample;
+  for (const std::int64_t index : indices) {
+    const bool flip = flip_ && augmented && is_flipped(*augmented, batch.step, sample++);
+    fill_image(data_, split, index, flip, image);
+    *label++ = data_.label(split, index);
+    image += images.row_stride;
+  }
+  // After it was read: nothing is made of what was not there in the beginning.
+  data_.require_unchanged();
+}
+
+DataFacts ImageSamples::facts() const {
+  DataFacts f;
+  f.path = path_;
+  f.digest = dataset_digest(data_);
+  f.layout = layout();
+  f.training_samples = data_.count(Split::train);
+  f.heldout_samples = data_.count(Split::heldout);
+  f.deviation = data_deviation(data_);
+  data_.require_unchanged();
+  return f;
+}
+
+const ImageDataset& images_of(const Samples& samples) {
+  const auto* images = dynamic_cast<const ImageSamples*>(&samples);
+  BLOCKTRAIN_EXPECTS(images != nullptr);
+  return images->dataset();
+}
+
+void require_declared(const Config& config, const ImageShape& found, std::int64_t classes) {
+  const std::vector<int>& declared = config.data.shape;
+  if (!declared.empty() &&
+      (declared[0] != found.channels || declared[1] != found.height || declared[2] != found.width)) {
+    const auto list = [](std::int64_t channels, std::int64_t height, std::int64_t width) {
+      return "[" + std::to_string(channels) + ", " + std::to_string(height) + ", " + std::to_string(width) + "]";
+    };
+    throw InputError("data.shape: found " + list(declared[0], declared[1], declared[2]) +
+                     " (channels, height, width), but the images in '" + config.data.path + "' are " +
+                     list(found.channels, found.height, found.width) +
+                     "; accepted: their shape, or [] to go by the data");
+  }
+  if (config.data.classes != 0 && config.data.classes != classes) {
+    throw InputError("data.classes: found " + std::to_string(config.data.classes) + ", but the data in '" +
+                     config.data.path + "' have " + std::to_string(classes) +
+                     "; accepted: their number, or 0 to go by the data");
+  }
+}
+
+std::unique_ptr<ImageSamples> open_images(const Config& config) {
+  auto images = std::make_unique<ImageSamples>(ImageDataset::open(config.data.path, config.data.format),
+                                               config.data.path, config.data.flip);
+  require_declared(config, images->dataset().shape(), images->dataset().classes());
+  return images;
+}
+
+}  // namespace blocktrain::trainer

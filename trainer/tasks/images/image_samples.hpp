@@ -1,0 +1,60 @@
+#pragma once
+/// Images and their labels as a network takes them: numbers of a data set's pixels, mirrored where training asks for
+/// it.
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "trainer/config/config.hpp"
+#include "trainer/data/data_facts.hpp"
+#include "trainer/data/samples.hpp"
+#include "trainer/tasks/images/image_dataset.hpp"
+#include "trainer/tasks/images/image_layout.hpp"
+
+namespace blocktrain::trainer {
+
+/// One image as the network sees it (pixels.hpp), `out` of shape().size() floats; mirrored left to right with `flip`.
+/// Whether the file is still what it was is to be asked afterwards, ImageDataset::require_unchanged().
+void fill_image(const ImageDataset& data, Split split, std::int64_t index, bool flip, float* out);
+
+/// Whether `sample` of the global batch is mirrored at `step`: one half of them, keyed by Purpose::flip.
+bool is_flipped(std::uint64_t seed, std::uint32_t step, std::uint32_t sample);
+
+/// An image data set as samples.
+class ImageSamples : public Samples {
+ public:
+  /// `path`: where they lie, as it was given. `flip`: augmented samples are mirrored left to right where is_flipped()
+  /// says so (data.flip).
+  ImageSamples(ImageDataset data, std::string path, bool flip)
+      : data_(std::move(data)), path_(std::move(path)), flip_(flip) {}
+
+  const ImageDataset& dataset() const { return data_; }
+  DataFacts facts() const override;
+  blocks::SampleLayout layout() const override { return image_layout(data_.shape(), data_.classes()); }
+  std::int64_t count(Split split) const override { return data_.count(split); }
+  void fill(const blocks::Batch& batch, Split split, std::span<const std::int64_t> indices,
+            std::optional<std::uint64_t> augmented) const override;
+  std::vector<std::string> touched() const override { return data_.touched(); }
+  std::vector<std::string> notes() const override { return data_.notes(); }
+
+ private:
+  ImageDataset data_;
+  std::string path_;
+  bool flip_;
+};
+
+/// The data set behind samples of this task.
+const ImageDataset& images_of(const Samples& samples);
+
+/// Throws InputError that names both where the config declares (data.shape, data.classes) what the data are not.
+void require_declared(const Config& config, const ImageShape& found, std::int64_t classes);
+
+/// Opens data.path as data.format says. Throws InputError as ImageDataset::open() and require_declared() do.
+std::unique_ptr<ImageSamples> open_images(const Config& config);
+
+}  // namespace blocktrain::trainer

@@ -1,0 +1,18 @@
+#pragma once
+/// The tasks there are.
+
+#include <span>
+
+#include "trainer/tasks/task.hpp"
+
+namespace blocktrain::trainer {
+
+std::span<const Task* const> tasks();
+
+/// The one that a config trains for.
+const Task& task_of(const Config& config);
+
+/// Task::prepare() of all of them, before the first thread is started.
+void prepare_tasks();
+
+}  // namespace blocktrain::trainer
