@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "blocks/batch.hpp"
 #include "kernels/arena.hpp"
