@@ -115,7 +115,8 @@ void TransformerLayer::branches(Ops& ops, const LayerActivations& kept, const Te
   const NormActivations first = kept_or_scratch(kept.attention_norm, scratch);
   ops.norm_modulate_forward(first.out, first.mean, first.rstd, kept.input, part(m, 0), part(m, 1), norm_epsilon);
   qkv_.forward(ops, kept.qkv, first.out);
-  ops.attention_forward(kept.attention, kept.log_sum_exp, kept.qkv, heads_);
+  ops.attention_forward(kept.attention, kept.log_sum_exp, packed_part(kept.qkv, 0), packed_part(kept.qkv, 1),
+                        packed_part(kept.qkv, 2), {heads_, heads_, {}, false});
   projection_.forward(ops, kept.projection, kept.attention);
   ops.gated_residual_forward(x1, kept.input, kept.projection, part(m, 2));
 
@@ -168,7 +169,9 @@ void TransformerLayer::backward_attention(Ops& ops, const LayerActivations& kept
   projection_.backward_parameters(ops, dprojection, kept.attention, write);
   projection_.backward_input(ops, dattention, dprojection);
   const Tensor dqkv = scratch.wide_as(samples, tokens, 3 * width_);
-  ops.attention_backward(dqkv, dattention, kept.attention, kept.log_sum_exp, kept.qkv, heads_);
+  ops.attention_backward(packed_part(dqkv, 0), packed_part(dqkv, 1), packed_part(dqkv, 2), dattention, kept.attention,
+                         kept.log_sum_exp, packed_part(kept.qkv, 0), packed_part(kept.qkv, 1), packed_part(kept.qkv, 2),
+                         {heads_, heads_, {}, false}, GradientWrite::replace, GradientWrite::replace);
 
   NormActivations norm = kept.attention_norm;
   if (norm.out.empty()) {

@@ -82,16 +82,16 @@ const FileKind& loader_kind() {
 
 Metadata network_metadata(const TrainedNetwork& network) {
   const Config& config = network.config();
-  const std::vector<std::int64_t>& sides = network.data().layout.fields.front().shape;
+  const std::vector<std::int64_t>& shape = network.data().layout.field("image").shape;
   std::vector<int> layers;
   for (int b = 0; b < network.blocks(); ++b) layers.push_back(network.block(b).place().layers);
   return {{"format", format_name},
           {"format_version", format_version},
           {"blocktrain", version()},
           {"architecture", "dit"},
-          {"image_channels", fmt::format("{}", sides[0])},
-          {"image_height", fmt::format("{}", sides[1])},
-          {"image_width", fmt::format("{}", sides[2])},
+          {"image_channels", fmt::format("{}", shape[0])},
+          {"image_height", fmt::format("{}", shape[1])},
+          {"image_width", fmt::format("{}", shape[2])},
           {"classes", fmt::format("{}", network.data().layout.classes)},
           {"patch", fmt::format("{}", config.model.patch)},
           {"width", fmt::format("{}", config.model.width)},

@@ -38,7 +38,6 @@ std::int32_t label_of(std::int64_t i, std::int64_t classes) {
   return i % 3 == 1 ? -1 : static_cast<std::int32_t>((i - i / 3) % classes);
 }
 
-/// What is denoised for: the class alone.
 blocks::Batch conditions_of(const TrainedNetwork& network, const Tensor& label) {
   blocks::Batch batch;
   batch.fields[network.data().layout.index_of("label")] = label;
@@ -52,19 +51,18 @@ Tensor flat_rows(const Tensor& t) { return t.reshaped({t.dim(0), t.row_size()});
 ReferenceBatch::ReferenceBatch(TrainedNetwork& network) {
   BLOCKTRAIN_EXPECTS(network.device().shares_host_memory());
   const std::vector<double> sigmas = reference_levels(network.network().schedule());
-  const blocks::SampleLayout& layout = network.data().layout;
+  const std::vector<std::int64_t>& shape = network.data().layout.field("image").shape;
   Arena sizing = Arena::measuring("reference batch");
-  allocate(sizing, layout, static_cast<std::int64_t>(sigmas.size()));
+  allocate(sizing, shape, static_cast<std::int64_t>(sigmas.size()));
   arena_.emplace(Arena::host("reference batch", sizing.peak()));
-  allocate(*arena_, layout, static_cast<std::int64_t>(sigmas.size()));
+  allocate(*arena_, shape, static_cast<std::int64_t>(sigmas.size()));
 
   draw_inputs(network, sigmas);
   denoise(network);
   sample(network);
 }
 
-void ReferenceBatch::allocate(Arena& arena, const blocks::SampleLayout& layout, std::int64_t levels) {
-  const std::vector<std::int64_t>& shape = layout.field("image").shape;
+void ReferenceBatch::allocate(Arena& arena, const std::vector<std::int64_t>& shape, std::int64_t levels) {
   const auto images = [&](std::int64_t n) { return blocks::allocate_samples(arena, DType::float32, n, shape); };
   for (Tensor* t : {&z_, &estimate_, &guided_}) *t = images(levels);
   for (Tensor* t : {&noise_, &image_}) *t = images(generated);

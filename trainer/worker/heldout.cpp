@@ -6,6 +6,7 @@
 #include <span>
 
 #include "trainer/data/upload_batch.hpp"
+#include "trainer/plan/network.hpp"
 
 namespace blocktrain::trainer {
 
@@ -28,13 +29,15 @@ HeldoutLoss measure_heldout(kernels::Device& device, const Samples& data, const 
   for (std::int64_t begin = 0; begin < samples; begin += micro_batch) {
     const std::int64_t n = std::min(micro_batch, samples - begin);
     const blocks::Batch batch = memory.batch.rows({0, n});
-    blocks::Batch input = memory.input.rows({0, n});
-    input.first_sample = static_cast<std::uint32_t>(begin);
     const std::span<std::int64_t> indices = std::span(memory.indices).first(static_cast<std::size_t>(n));
     std::iota(indices.begin(), indices.end(), begin);
     data.fill(batch, Split::heldout, indices, std::nullopt);
+    blocks::Batch input = memory.input.rows({0, n});
+    input.first_sample = static_cast<std::uint32_t>(begin);
     const kernels::Tensor sigma = memory.sigma.rows(0, n);
-    if (!device.shares_host_memory()) upload(device, input, batch);
+    if (!device.shares_host_memory()) {
+      upload(device, input, batch);
+    }
     block.network->draw_levels(ops, sigma, {block.interval(), key, memory.state, input.first_sample, samples});
     const blocks::SampleLosses losses = block.network->evaluate(ops, input, sigma, settings);
     float* const loss = memory.losses.as<float>();

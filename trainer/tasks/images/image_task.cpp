@@ -44,9 +44,8 @@ class ImageTask : public Task {
   std::unique_ptr<Samples> open(const Config& config) const override { return open_images(config); }
 
   std::string description(const DataFacts& facts) const override {
-    const ImageShape image = image_shape_of(facts.layout);
-    return fmt::format("{} images of {}x{}x{}, {} classes, {} held out", facts.training_samples, image.channels,
-                       image.height, image.width, facts.layout.classes, facts.heldout_samples);
+    return fmt::format("{} images of {}, {} classes, {} held out", facts.training_samples,
+                       to_string(image_shape_of(facts.layout)), facts.layout.classes, facts.heldout_samples);
   }
 
   std::size_t device_bytes(const blocks::SampleLayout& layout, std::int64_t batch) const override {

@@ -12,6 +12,7 @@
 #include "tests/trainer/tasks/images/support.hpp"
 #include "trainer/data/batch_loader.hpp"
 #include "trainer/tasks/images/dataset_statistics.hpp"
+#include "trainer/tasks/images/image_layout.hpp"
 #include "trainer/tasks/images/image_samples.hpp"
 
 namespace blocktrain::trainer {
