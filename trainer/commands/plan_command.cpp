@@ -200,16 +200,16 @@ int plan_command(const PlanArguments& arguments) {
     throw InputError("--world: found " + std::to_string(arguments.world) + "; accepted: 1 or more ranks");
   config.parallel.device = device_here(config);
   const DataOutline data = task_of(config).outline(config);
-  const DataShape& shape = data.shape;
+  const blocks::SampleLayout& layout = data.layout;
   for (const std::string& note : data.notes) complain("warning: " + note);
-  const Plan plan = make_plan(config, shape, arguments.world);
+  const Plan plan = make_plan(config, layout, arguments.world);
   const auto with = [&](ActivationCheckpointing checkpointing) {
-    return checkpointing == plan.checkpointing ? plan : plan_with(checkpointing, config, shape, plan.world);
+    return checkpointing == plan.checkpointing ? plan : plan_with(checkpointing, config, layout, plan.world);
   };
   const Choice choice{with(ActivationCheckpointing::none), with(ActivationCheckpointing::layer)};
   CudaRuntime cuda;
   if (plan.on_gpu) {
-    cuda = measure_cuda_runtime(config, shape);
+    cuda = measure_cuda_runtime(config, layout);
   } else {
     cuda.reason = "this plan is for CPUs";
   }
@@ -220,8 +220,8 @@ int plan_command(const PlanArguments& arguments) {
   }
   // The twin on as many ranks as its batch can be shared by.
   const int twin_world = static_cast<int>(std::min<std::int64_t>(plan.world, plan.batch));
-  print_table(config, data, plan, choice, end_to_end_twin(config, shape, twin_world), end_to_end_twin(config, shape, 1),
-              cuda);
+  print_table(config, data, plan, choice, end_to_end_twin(config, layout, twin_world),
+              end_to_end_twin(config, layout, 1), cuda);
   return 0;
 }
 

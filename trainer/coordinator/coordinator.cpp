@@ -91,7 +91,7 @@ Coordinator::Coordinator(comm::Communicator& world, CoordinatorSettings settings
   if (plan.rebalances) {
     RebalancerSettings rebalancing;
     rebalancing.fits = [this](int rank, int block) {
-      return rank_can_take(settings_.plan, settings_.config, settings_.data.shape, rank, block);
+      return rank_can_take(settings_.plan, settings_.config, settings_.data.layout, rank, block);
     };
     rebalancing.send = [this](int rank, const Control& message) {
       world_.post(rank, tag_control, encode(message), comm::TrafficPurpose::control);

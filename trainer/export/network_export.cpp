@@ -37,7 +37,7 @@ const char* name_of(Partition p) {
 }
 
 /// Width of the noise features, which no key of the config chooses.
-std::int64_t noise_features(const blocks::Denoiser& block) {
+std::int64_t noise_features(const blocks::Block& block) {
   for (const blocks::Parameter& p : block.parameters()) {
     if (p.name.ends_with(".noise_embedding.input.weight")) return p.shape.at(1);
   }
@@ -82,17 +82,17 @@ const FileKind& loader_kind() {
 
 Metadata network_metadata(const TrainedNetwork& network) {
   const Config& config = network.config();
-  const DataShape& data = network.data().shape;
+  const std::vector<std::int64_t>& shape = network.data().layout.field("image").shape;
   std::vector<int> layers;
   for (int b = 0; b < network.blocks(); ++b) layers.push_back(network.block(b).place().layers);
   return {{"format", format_name},
           {"format_version", format_version},
           {"blocktrain", version()},
           {"architecture", "dit"},
-          {"image_channels", fmt::format("{}", data.channels)},
-          {"image_height", fmt::format("{}", data.height)},
-          {"image_width", fmt::format("{}", data.width)},
-          {"classes", fmt::format("{}", data.classes)},
+          {"image_channels", fmt::format("{}", shape[0])},
+          {"image_height", fmt::format("{}", shape[1])},
+          {"image_width", fmt::format("{}", shape[2])},
+          {"classes", fmt::format("{}", network.data().layout.classes)},
           {"patch", fmt::format("{}", config.model.patch)},
           {"width", fmt::format("{}", config.model.width)},
           {"heads", fmt::format("{}", config.model.heads)},

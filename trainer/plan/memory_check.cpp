@@ -43,8 +43,8 @@ std::int64_t planned_on(const Plan& plan, const std::vector<int>& ranks) {
 }
 
 /// What to change, in words: activation checkpointing, the largest micro-batch that fits, both, or more machines.
-std::string advice(const Config& config, const DataShape& data, const Plan& plan, const std::vector<int>& ranks,
-                   std::int64_t available) {
+std::string advice(const Config& config, const blocks::SampleLayout& data, const Plan& plan,
+                   const std::vector<int>& ranks, std::int64_t available) {
   const auto fits = [&](const Config& changed) {
     return planned_on(make_plan(changed, data, plan.world), ranks) <= available;
   };
@@ -120,8 +120,8 @@ std::vector<MemoryBound> memory_bounds(int threads, int ranks_in_process, const 
   return bounds;
 }
 
-void require_memory(comm::Communicator& world, const comm::HostMap& hosts, const Config& config, const DataShape& data,
-                    const Plan& plan, const std::vector<MemoryBound>& bounds) {
+void require_memory(comm::Communicator& world, const comm::HostMap& hosts, const Config& config,
+                    const blocks::SampleLayout& data, const Plan& plan, const std::vector<MemoryBound>& bounds) {
   std::string mine;  // a line for each: beside the plan, available, id
   for (const MemoryBound& b : bounds) mine += fmt::format("{} {} {}\n", b.beside_plan, b.available, b.id);
   const auto all = world.all_gather(std::as_bytes(std::span(mine)), comm::TrafficPurpose::control);

@@ -1,7 +1,10 @@
 #include "trainer/plan/network.hpp"
 
 #include <algorithm>
+#include <utility>
 
+#include "blocks/architectures/architectures.hpp"
+#include "blocks/objectives/objectives.hpp"
 #include "kernels/cpu/cpu_facts.hpp"
 
 namespace blocktrain::trainer {
@@ -29,6 +32,34 @@ blocks::NoiseSampling sampling(NoiseSampling s) {
       return blocks::NoiseSampling::partition;
   }
   return blocks::NoiseSampling::lognormal;
+}
+
+/// What the config says of a network of architecture `dit`, and how a device wants it computed.
+blocks::DitConfig dit_config(const Config& config, const blocks::SampleLayout& data) {
+  blocks::DitConfig d;
+  d.patch = config.model.patch;
+  d.width = config.model.width;
+  d.heads = config.model.heads;
+  d.mlp_ratio = config.model.mlp_ratio;
+  d.label_dropout = config.model.label_dropout;
+  d.sigma_data = config.noise.sigma_data;
+  d = blocks::dit_for(d, data);
+  const std::int64_t head_width = d.width / d.heads;
+  if (!on_gpu(config) && !kernels::cpu_attention_serves(d.tokens(), head_width)) {
+    throw InputError("model.width, model.heads: found heads of " + std::to_string(head_width) + " numbers for " +
+                     std::to_string(d.tokens()) + " tokens; accepted on a CPU: heads of up to " +
+                     std::to_string(kernels::cpu_attention_widest_head()) + ". Choose more heads");
+  }
+  if (config.parallel.activation_checkpointing == ActivationCheckpointing::layer)
+    d.checkpointing = blocks::ActivationCheckpointing::layer;
+  if (on_gpu(config)) {
+    d.keeps_cheap = true;
+    // A GPU is the faster the more rows it has at a time, as long as its kernels' scratch (32 MiB) holds two sums for
+    // each column of each sample.
+    constexpr std::int64_t columns = std::int64_t{4} << 20;
+    d.rows_at_once = d.tokens() * std::clamp<std::int64_t>(columns / d.width, 1, 65535);
+  }
+  return d;
 }
 
 }  // namespace
@@ -77,40 +108,17 @@ std::uint64_t trained_block_seed(const Config& config, int block) {
   return config.blocks.training == TrainingMode::end_to_end ? config.seed : block_seed(config, block);
 }
 
-std::unique_ptr<blocks::Denoiser> make_network(const Config& config, const DataShape& data,
-                                               const blocks::BlockPlace& place) {
-  if (data.height % config.model.patch != 0 || data.width % config.model.patch != 0) {
-    throw InputError("model.patch: images of " + std::to_string(data.height) + "x" + std::to_string(data.width) +
-                     " pixels cannot be cut into patches of " + std::to_string(config.model.patch) + "x" +
-                     std::to_string(config.model.patch) + "; choose a patch that divides both sides");
-  }
-  blocks::DitConfig d;
-  d.channels = data.channels;
-  d.height = data.height;
-  d.width_px = data.width;
-  d.patch = config.model.patch;
-  d.classes = data.classes;
-  d.width = config.model.width;
-  d.heads = config.model.heads;
-  d.mlp_ratio = config.model.mlp_ratio;
-  d.label_dropout = config.model.label_dropout;
-  d.sigma_data = config.noise.sigma_data;
-  const std::int64_t head_width = d.width / d.heads;
-  if (!on_gpu(config) && !kernels::cpu_attention_serves(d.tokens(), head_width)) {
-    throw InputError("model.width, model.heads: found heads of " + std::to_string(head_width) + " numbers for " +
-                     std::to_string(d.tokens()) + " tokens; accepted on a CPU: heads of up to " +
-                     std::to_string(kernels::cpu_attention_widest_head()) + ". Choose more heads");
-  }
-  if (config.parallel.activation_checkpointing == ActivationCheckpointing::layer)
-    d.checkpointing = blocks::ActivationCheckpointing::layer;
-  if (on_gpu(config)) {
-    d.keeps_cheap = true;
-    // A GPU is the faster the more rows it has at a time, as long as its kernels' scratch (32 MiB) holds two sums for
-    // each column of each sample.
-    constexpr std::int64_t columns = std::int64_t{4} << 20;
-    d.rows_at_once = d.tokens() * std::clamp<std::int64_t>(columns / d.width, 1, 65535);
-  }
-  return blocks::make_dit(d, place);
+std::unique_ptr<blocks::Block> make_block(const Config& config, const blocks::SampleLayout& data,
+                                          const blocks::BlockPlace& place) {
+  const blocks::Architecture& architecture = *blocks::find_architecture("dit");
+  const blocks::ObjectiveEntry& objective = *blocks::find_objective(architecture.objective);
+  blocks::ObjectiveSettings settings;
+  settings.gaussian.sigma_data = config.noise.sigma_data;
+  settings.gaussian.weighting = loss_weighting(config.objective.weighting);
+  blocks::ParameterLayout parameters;
+  auto network = architecture.make({dit_config(config, data)}, data, place, parameters);
+  auto trained_for = objective.make(settings, data, place, parameters);
+  return std::make_unique<blocks::Block>(place, std::move(network), std::move(trained_for), std::move(parameters));
 }
 
 blocks::SamplerKind sampler_kind(SamplerKind kind) {

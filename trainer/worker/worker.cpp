@@ -24,7 +24,6 @@ Worker::Worker(WorkerParts parts)
 BlockStepSettings Worker::step_settings(const OwnedBlock& block) const {
   BlockStepSettings s;
   s.seed = trained_block_seed(parts_.config, block.block);
-  s.weighting = loss_weighting(parts_.config.objective.weighting);
   s.optimizer = parts_.config.optimizer;
   s.decay_steps = resolved_decay_steps(parts_.config);
   s.global_batch = parts_.plan.batch;
@@ -87,7 +86,7 @@ bool Worker::migrate_in() {
   if (!order) return false;
   const auto index = static_cast<std::size_t>(order->block);
   slots_.reset();
-  bind_instead(parts_.arenas, parts_.config, parts_.shape, parts_.plan.blocks[index].place, parts_.plan.micro_batch,
+  bind_instead(parts_.arenas, parts_.config, parts_.layout, parts_.plan.blocks[index].place, parts_.plan.micro_batch,
                parts_.owned);
   OwnedBlock& block = parts_.owned.front();
   parts_.transport.receive(block.live, order->rank);
@@ -111,7 +110,7 @@ Worker::Visit Worker::visit(OwnedBlock& block) {
   while (block.state.step < last) {
     while (!pause && !stop && asked < last && stepper_.under_way() < stepper_.most_under_way()) {
       if (stepper_.under_way() == 0) begin = parts_.reporter.ring().begin_step();
-      const Batch& batch = parts_.loader.next();
+      const blocks::Batch& batch = parts_.loader.next();
       const bool stop_asked = parts_.reporter.stop_asked();
       stepper_.begin(block, batch, settings, stop_asked);
       pause = rests_after(++asked) || (stop_asked && !stepper_.agrees_on_stops());
@@ -188,7 +187,7 @@ void Worker::record(const OwnedBlock& block, const StepOutcome& outcome, std::in
   r.replicas = rank.replicas;
   r.rank = parts_.world.rank();
   r.host = parts_.host;
-  r.tokens = outcome.samples * block.network->tokens_per_sample();
+  r.tokens = outcome.samples * block.network->targets_per_sample();
   r.samples = outcome.samples;
   r.loss = outcome.loss_sum / samples;
   r.unweighted = outcome.mse_sum / samples;

@@ -33,8 +33,8 @@ struct WorkerParts {
   kernels::Device& device;
   RankArenas& arenas;
   std::vector<OwnedBlock>& owned;
-  BlockTransport& transport;  ///< of blocks between ranks
-  const DataShape& shape;
+  BlockTransport& transport;    ///< of blocks between ranks
+  blocks::SampleLayout layout;  ///< of the data
   BatchLoader& loader;
   const Samples& data;
   HeldoutMemory* heldout;  ///< null without eval.every_steps

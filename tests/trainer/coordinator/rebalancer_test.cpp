@@ -7,10 +7,12 @@
 #include <string>
 #include <utility>
 
+#include "trainer/tasks/images/image_layout.hpp"
+
 namespace blocktrain::trainer {
 namespace {
 
-const DataShape digits{1, 8, 8, 10};
+const blocks::SampleLayout digits = image_layout({1, 8, 8}, 10);
 
 /// A rebalancer of `blocks` blocks on `world` ranks, each with 100 steps to take, whose messages are kept as text.
 struct Table {

@@ -25,8 +25,8 @@ class Silent : public Task {
   DataOutline outline(const Config& config) const override { return images().outline(config); }
   std::unique_ptr<Samples> open(const Config& config) const override { return images().open(config); }
   std::string description(const DataFacts&) const override { return "nothing to see"; }
-  std::size_t device_bytes(const DataShape& shape, std::int64_t batch) const override {
-    return images().device_bytes(shape, batch);
+  std::size_t device_bytes(const blocks::SampleLayout& layout, std::int64_t batch) const override {
+    return images().device_bytes(layout, batch);
   }
   EvalReport evaluate(TrainedNetwork&, TrainedNetwork*, EvalProgress&) const override { return {}; }
 

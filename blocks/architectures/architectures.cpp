@@ -1,0 +1,21 @@
+#include "blocks/architectures/architectures.hpp"
+
+namespace blocktrain::blocks {
+namespace {
+
+/// A factory that is given its own settings alone.
+template <auto settings, auto make>
+std::unique_ptr<Network> made_by(const ArchitectureSettings& all, const SampleLayout& layout, const BlockPlace& place,
+                                 ParameterLayout& parameters) {
+  return make(all.*settings, layout, place, parameters);
+}
+
+constexpr Architecture all[] = {
+    {"dit", "gaussian", made_by<&ArchitectureSettings::dit, make_dit>},
+};
+
+}  // namespace
+
+std::span<const Architecture> architectures() { return all; }
+
+}  // namespace blocktrain::blocks

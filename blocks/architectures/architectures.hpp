@@ -1,0 +1,38 @@
+#pragma once
+/// The architectures that model.architecture names: a list of one line each.
+
+#include <algorithm>
+#include <memory>
+#include <span>
+#include <string_view>
+
+#include "blocks/architectures/dit.hpp"
+#include "blocks/batch.hpp"
+#include "blocks/network.hpp"
+#include "blocks/parameters.hpp"
+
+namespace blocktrain::blocks {
+
+/// The settings of each architecture, of which the one that is made reads its own.
+struct ArchitectureSettings {
+  DitConfig dit;
+};
+
+struct Architecture {
+  std::string_view name;
+  std::string_view objective;  ///< what it is trained by: a name of objectives()
+  /// The network of one block, which registers its parameters. Throws InputError when settings and data do not fit.
+  std::unique_ptr<Network> (*make)(const ArchitectureSettings& settings, const SampleLayout& layout,
+                                   const BlockPlace& place, ParameterLayout& parameters);
+};
+
+std::span<const Architecture> architectures();
+
+/// The one of that name; null where there is none.
+inline const Architecture* find_architecture(std::string_view name) {
+  const auto all = architectures();
+  const auto found = std::find_if(all.begin(), all.end(), [name](const Architecture& a) { return a.name == name; });
+  return found == all.end() ? nullptr : &*found;
+}
+
+}  // namespace blocktrain::blocks

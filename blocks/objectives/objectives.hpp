@@ -1,0 +1,39 @@
+#pragma once
+/// The objectives that architectures are trained by: a list of one line each, as that of the architectures.
+
+#include <algorithm>
+#include <memory>
+#include <span>
+#include <string_view>
+
+#include "blocks/batch.hpp"
+#include "blocks/network.hpp"
+#include "blocks/objective.hpp"
+#include "blocks/objectives/gaussian.hpp"
+#include "blocks/parameters.hpp"
+
+namespace blocktrain::blocks {
+
+/// The settings of each objective, of which the one that is made reads its own.
+struct ObjectiveSettings {
+  GaussianConfig gaussian;
+};
+
+struct ObjectiveEntry {
+  std::string_view name;
+  /// The objective of one block, which registers its parameters behind those of the network. Throws InputError when
+  /// settings and data do not fit.
+  std::unique_ptr<Objective> (*make)(const ObjectiveSettings& settings, const SampleLayout& layout,
+                                     const BlockPlace& place, ParameterLayout& parameters);
+};
+
+std::span<const ObjectiveEntry> objectives();
+
+/// The one of that name; null where there is none.
+inline const ObjectiveEntry* find_objective(std::string_view name) {
+  const auto all = objectives();
+  const auto found = std::find_if(all.begin(), all.end(), [name](const ObjectiveEntry& o) { return o.name == name; });
+  return found == all.end() ? nullptr : &*found;
+}
+
+}  // namespace blocktrain::blocks
