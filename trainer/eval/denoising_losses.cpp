@@ -5,6 +5,7 @@
 #include <cstring>
 #include <optional>
 
+#include "blocks/batch.hpp"
 #include "kernels/error.hpp"
 #include "trainer/data/upload_batch.hpp"
 #include "trainer/plan/network.hpp"

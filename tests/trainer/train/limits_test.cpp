@@ -325,19 +325,22 @@ BOOST_AUTO_TEST_CASE(ranks_are_silent_when_nobody_reads_their_launcher) {
 }
 
 BOOST_AUTO_TEST_CASE(signals_that_ask_for_the_end_ask_to_stop) {
-  std::signal(SIGHUP, SIG_DFL);
+  // Where the tests themselves are run by nohup, a closed terminal is no reason to stop from the beginning.
+  struct sigaction before {};
+  BOOST_REQUIRE_EQUAL(sigaction(SIGHUP, nullptr, &before), 0);
+  const bool by_nohup = before.sa_handler == SIG_IGN;
   install_stop_signals();
   for (const int sign : {SIGUSR1, SIGUSR2, SIGTERM, SIGINT, SIGXCPU, SIGHUP}) {
     clear_stop_request();
     raise(sign);
-    BOOST_TEST(stop_requested(), "signal " << sign);
+    BOOST_TEST(stop_requested() == !(by_nohup && sign == SIGHUP), "signal " << sign);
   }
   clear_stop_request();
   std::signal(SIGHUP, SIG_IGN);  // nohup
   install_stop_signals();
   raise(SIGHUP);
   BOOST_TEST(!stop_requested());
-  for (const int sign : {SIGUSR1, SIGUSR2, SIGTERM, SIGINT, SIGXCPU, SIGHUP}) std::signal(sign, SIG_DFL);
+  for (const int sign : {SIGUSR1, SIGUSR2, SIGTERM, SIGINT, SIGXCPU}) std::signal(sign, SIG_DFL);
 }
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include "tests/trainer/ledger/fake_nvml.hpp"
 #include "tests/trainer/train/support.hpp"
 #include "trainer/exchange/rank_devices.hpp"
+#include "trainer/tasks/images/image_layout.hpp"
 
 namespace blocktrain::trainer {
 namespace {
@@ -110,7 +111,7 @@ BOOST_AUTO_TEST_CASE(ranks_of_one_process_share_its_memory) {
   config.model.heads = 2;
   config.blocks.count = 3;
   config.data.batch = 6;
-  const Plan plan = make_plan(config, {1, 8, 8, 10}, 3);
+  const Plan plan = make_plan(config, image_layout({1, 8, 8}, 10), 3);
   const auto on_gpu = [&](std::size_t rank) { return plan.ranks[rank].bytes.on_device(true); };
   std::vector<comm::RankDevice> devices(3);
   devices[0].gpu_uuid = devices[2].gpu_uuid = "GPU-0";
