@@ -1,9 +1,7 @@
 #pragma once
-/// The operations a network is made of, one declaration each. Implementations stand side by side:
-///   kernels/cpu/        float32, vectorised and threaded
-///   kernels/cuda/       float32 and bfloat16 on NVIDIA GPUs
-///   kernels/reference/  float64, plain loops: the readable truth, linked only by tests
-/// A new op is one entry here and one file in each of those folders.
+/// The operations a network is made of, one declaration each. A call checks its operands, once and here for every
+/// device (kernels/ops.cpp), and hands them to the device's Backend (backend.hpp). Wrong operands are a bug of the
+/// caller's: std::logic_error. A new op is one entry here, one in Backend and one file for each implementation.
 ///
 /// Conventions. Outputs come first, then inputs, then scalars. N is the number of samples, T tokens per sample,
 /// C channels (the width), R = N*T rows. Tensors are of the implementation's floating type unless said
@@ -14,186 +12,168 @@
 
 #include <cstdint>
 #include <memory>
-#include <span>
 
+#include "kernels/op_types.hpp"
 #include "kernels/random.hpp"
 #include "kernels/step_state.hpp"
 #include "kernels/tensor.hpp"
 
 namespace blocktrain::kernels {
 
-enum class LossWeighting : std::uint8_t {
-  edm,   ///< w(s) = (s^2 + sd^2) / (s*sd)^2 (method: section 1, weight)
-  none,  ///< w(s) = 1
-};
-
-/// What becomes of what the gradient of a parameter holds already.
-enum class GradientWrite : std::uint8_t {
-  add,      ///< the new one is added to it
-  replace,  ///< the new one takes its place, which may hold anything
-};
-
-/// Elements [begin, end) of a flat tensor.
-struct ElementRange {
-  std::int64_t begin = 0, end = 0;
-  bool operator==(const ElementRange&) const = default;
-};
-
-struct AdamWParameters {
-  // Double, so that 1 - beta is rounded once: of 0.999f only 0.00099999 is left.
-  double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
-  double weight_decay = 0;  ///< decoupled: p -= lr * weight_decay * p
-  /// Where the weights do not decay: ascending, not empty, apart from each other. Not owned.
-  std::span<const ElementRange> undecayed;
-};
+class Backend;
 
 class Ops {
  public:
-  virtual ~Ops() = default;
+  explicit Ops(std::unique_ptr<Backend> backend);
+  ~Ops();
+  Ops(Ops&&) noexcept;
+  Ops& operator=(Ops&&) noexcept;
 
   /// Floating type of every tensor these ops compute on.
-  virtual DType dtype() const = 0;
+  DType dtype() const;
   /// "cpu", "cuda" or "reference", for messages.
-  virtual const char* name() const = 0;
+  const char* name() const;
   /// Returns when everything asked for so far has been computed.
-  virtual void synchronize() = 0;
+  void synchronize();
 
   // ---- memory -------------------------------------------------------------------------------------------
   /// out[...] = value.
-  virtual void fill(const Tensor& out, double value) = 0;
+  void fill(const Tensor& out, double value);
   /// out[...] = in[...]; same shape, both may be strided.
-  virtual void copy(const Tensor& out, const Tensor& in) = 0;
+  void copy(const Tensor& out, const Tensor& in);
   /// out[i] = in[i], each in its own type, of float32 and the ops' own; contiguous, of the same size.
-  virtual void convert(const Tensor& out, const Tensor& in) = 0;
+  void convert(const Tensor& out, const Tensor& in);
   /// out[...] += in[...]; same shape, both may be strided.
-  virtual void add(const Tensor& out, const Tensor& in) = 0;
+  void add(const Tensor& out, const Tensor& in);
   /// out = a*x + b*y; out may alias x or y.
-  virtual void axpby(const Tensor& out, double a, const Tensor& x, double b, const Tensor& y) = 0;
+  void axpby(const Tensor& out, double a, const Tensor& x, double b, const Tensor& y);
 
   // ---- matrix products ----------------------------------------------------------------------------------
   /// c[M,N] = op(a) op(b), or c += op(a) op(b) with `accumulate`. op(a) is [M,K], op(b) is [K,N];
   /// all three may be strided.
-  virtual void matmul(const Tensor& c, const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b,
-                      bool accumulate) = 0;
+  void matmul(const Tensor& c, const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, bool accumulate);
   /// out[R,N] = x[R,K] weight[N,K]^T + bias[N]; bias may be empty; out and x may be strided.
-  virtual void linear_forward(const Tensor& out, const Tensor& x, const Tensor& weight, const Tensor& bias) = 0;
+  void linear_forward(const Tensor& out, const Tensor& x, const Tensor& weight, const Tensor& bias);
   /// Gradients of linear_forward. dx[R,K] = dy weight (skipped when empty; adds into dx with `add_dx`);
   /// dweight[N,K] += dy^T x and dbias[N] += column sums of dy (skipped when empty), or = as `write` says. x, dy, dx may
   /// be strided.
-  virtual void linear_backward(const Tensor& dx, const Tensor& dweight, const Tensor& dbias, const Tensor& dy,
-                               const Tensor& x, const Tensor& weight, bool add_dx, GradientWrite write) = 0;
+  void linear_backward(const Tensor& dx, const Tensor& dweight, const Tensor& dbias, const Tensor& dy, const Tensor& x,
+                       const Tensor& weight, bool add_dx, GradientWrite write);
   /// The first half of an MLP: pre[R,N] = x[R,K] weight[N,K]^T + bias[N], out[R,N] = gelu(pre). All contiguous. out may
   /// be pre, when no backward pass follows.
-  virtual void linear_gelu_forward(const Tensor& out, const Tensor& pre, const Tensor& x, const Tensor& weight,
-                                   const Tensor& bias) = 0;
+  void linear_gelu_forward(const Tensor& out, const Tensor& pre, const Tensor& x, const Tensor& weight,
+                           const Tensor& bias);
   /// Gradients of the second half, y[R,N] = gelu(pre[R,K]) weight[N,K]^T + bias: dpre = (dy weight) * gelu'(pre);
   /// dweight += dy^T gelu(pre), dbias += column sums of dy and dpre_sums[K] += those of dpre (the gradient of the first
   /// half's bias), or = as `write` says. With `kept` dpre holds gelu(pre) when it is called, as linear_gelu_forward
   /// gave it; else that is computed again. All contiguous; destroys pre.
-  virtual void gelu_linear_backward(const Tensor& dpre, const Tensor& dpre_sums, const Tensor& dweight,
-                                    const Tensor& dbias, const Tensor& dy, const Tensor& pre, const Tensor& weight,
-                                    bool kept, GradientWrite write) = 0;
+  void gelu_linear_backward(const Tensor& dpre, const Tensor& dpre_sums, const Tensor& dweight, const Tensor& dbias,
+                            const Tensor& dy, const Tensor& pre, const Tensor& weight, bool kept, GradientWrite write);
 
   // ---- activations --------------------------------------------------------------------------------------
   /// GELU, tanh form: 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))). out may alias x.
-  virtual void gelu_forward(const Tensor& out, const Tensor& x) = 0;
+  void gelu_forward(const Tensor& out, const Tensor& x);
   /// dx = dy * gelu'(x). dx may alias dy.
-  virtual void gelu_backward(const Tensor& dx, const Tensor& dy, const Tensor& x) = 0;
+  void gelu_backward(const Tensor& dx, const Tensor& dy, const Tensor& x);
   /// SiLU: x / (1 + exp(-x)). out may alias x.
-  virtual void silu_forward(const Tensor& out, const Tensor& x) = 0;
+  void silu_forward(const Tensor& out, const Tensor& x);
   /// dx = dy * silu'(x). dx may alias dy.
-  virtual void silu_backward(const Tensor& dx, const Tensor& dy, const Tensor& x) = 0;
+  void silu_backward(const Tensor& dx, const Tensor& dy, const Tensor& x);
 
   // ---- normalisation and modulation (adaLN, as in DiT) ---------------------------------------------------
   /// out[N,T,C] = (x - mean) * rstd * (1 + scale[n]) + shift[n], mean and rstd over C with variance + epsilon.
   /// shift, scale [N,C] strided. mean, rstd [N,T] are kept for the backward pass.
-  virtual void norm_modulate_forward(const Tensor& out, const Tensor& mean, const Tensor& rstd, const Tensor& x,
-                                     const Tensor& shift, const Tensor& scale, double epsilon) = 0;
+  void norm_modulate_forward(const Tensor& out, const Tensor& mean, const Tensor& rstd, const Tensor& x,
+                             const Tensor& shift, const Tensor& scale, double epsilon);
   /// Gradients of norm_modulate_forward: adds into dx[N,T,C]; overwrites dshift, dscale [N,C] (strided).
-  virtual void norm_modulate_backward(const Tensor& dx, const Tensor& dshift, const Tensor& dscale, const Tensor& dout,
-                                      const Tensor& x, const Tensor& mean, const Tensor& rstd, const Tensor& scale) = 0;
+  void norm_modulate_backward(const Tensor& dx, const Tensor& dshift, const Tensor& dscale, const Tensor& dout,
+                              const Tensor& x, const Tensor& mean, const Tensor& rstd, const Tensor& scale);
   /// out[N,T,C] = x + gate[n] * h; gate [N,C] strided. out may alias x.
-  virtual void gated_residual_forward(const Tensor& out, const Tensor& x, const Tensor& h, const Tensor& gate) = 0;
+  void gated_residual_forward(const Tensor& out, const Tensor& x, const Tensor& h, const Tensor& gate);
   /// dh[N,T,C] = gate[n] * dout; dgate[N,C] = sum over T of dout * h (overwrites; strided).
   /// The gradient of x is dout itself. dh may alias h.
-  virtual void gated_residual_backward(const Tensor& dh, const Tensor& dgate, const Tensor& dout, const Tensor& h,
-                                       const Tensor& gate) = 0;
+  void gated_residual_backward(const Tensor& dh, const Tensor& dgate, const Tensor& dout, const Tensor& h,
+                               const Tensor& gate);
 
   // ---- attention ----------------------------------------------------------------------------------------
   /// Bidirectional multi-head attention, softmax(q k^T / sqrt(D)) v. qkv[N,T,3*C]: q, k and v side by side, each
   /// split into `heads` heads of D = C/heads. out[N,T,C]; log_sum_exp[N,heads,T] is kept for the backward pass.
   /// No T x T matrix outlives the call.
-  virtual void attention_forward(const Tensor& out, const Tensor& log_sum_exp, const Tensor& qkv, int heads) = 0;
+  void attention_forward(const Tensor& out, const Tensor& log_sum_exp, const Tensor& qkv, int heads);
   /// dqkv[N,T,3*C] from dout[N,T,C].
-  virtual void attention_backward(const Tensor& dqkv, const Tensor& dout, const Tensor& out, const Tensor& log_sum_exp,
-                                  const Tensor& qkv, int heads) = 0;
+  void attention_backward(const Tensor& dqkv, const Tensor& dout, const Tensor& out, const Tensor& log_sum_exp,
+                          const Tensor& qkv, int heads);
 
   // ---- embeddings ---------------------------------------------------------------------------------------
   /// out[N,C] = table[index[n]]; index[N] int32, each in [0, table rows).
-  virtual void embedding_forward(const Tensor& out, const Tensor& table, const Tensor& index) = 0;
+  void embedding_forward(const Tensor& out, const Tensor& table, const Tensor& index);
   /// Adds into dtable[V,C] the rows of dout[N,C]; rows of the same index are added in the order of n.
-  virtual void embedding_backward(const Tensor& dtable, const Tensor& dout, const Tensor& index) = 0;
+  void embedding_backward(const Tensor& dtable, const Tensor& dout, const Tensor& index);
   /// x[N,T,C] += row[T,C] for every n (positions).
-  virtual void add_rows(const Tensor& x, const Tensor& row) = 0;
+  void add_rows(const Tensor& x, const Tensor& row);
   /// out[N,F]: features of c_noise = ln(sigma)/4 (method: section 1, noise conditioning):
   /// out[n,i] = cos(w_i c_noise), out[n,F/2+i] = sin(w_i c_noise), w_i = 100 * 10000^(-i/(F/2)), i < F/2.
-  virtual void noise_features(const Tensor& out, const Tensor& sigma) = 0;
+  void noise_features(const Tensor& out, const Tensor& sigma);
 
   // ---- images as tokens ---------------------------------------------------------------------------------
   /// tokens[N, (H/p)*(W/p), channels*p*p] from image[N,channels,H,W] times c_in(sigma[n]) =
   /// 1/sqrt(sigma^2 + sigma_data^2) (sigma empty: times 1). Inside a token: channel, row, column.
-  virtual void patchify(const Tensor& tokens, const Tensor& image, int patch, const Tensor& sigma,
-                        double sigma_data) = 0;
+  void patchify(const Tensor& tokens, const Tensor& image, int patch, const Tensor& sigma, double sigma_data);
   /// The inverse arrangement, no scaling: image from tokens. Also the gradient of patchify without sigma.
-  virtual void unpatchify(const Tensor& image, const Tensor& tokens, int patch) = 0;
+  void unpatchify(const Tensor& image, const Tensor& tokens, int patch);
 
   // ---- denoising (method: section 1) ---------------------------------------------------------------------
   /// sigma[n] drawn from `interval`, which lies where the tensors do, for sample first_sample + n of the global batch,
   /// at state->step: words (w0, w1, ..) = random_words(key, step, sample, 0);
   /// uniform_open(w1) < at_hi_fraction gives hi, else the coordinate at uniform_open(w0). Rounded once to dtype.
-  virtual void draw_sigma(const Tensor& sigma, const SigmaInterval* interval, const RandomKey& key,
-                          const StepState* state, std::uint32_t first_sample) = 0;
+  void draw_sigma(const Tensor& sigma, const SigmaInterval* interval, const RandomKey& key, const StepState* state,
+                  std::uint32_t first_sample);
   /// out[n,e] ~ N(0,1) for sample first_sample + n at `step`, e counted through the row: from the words of
   /// group e/4, pairs (w0,w1) and (w2,w3) by Box-Muller: r = sqrt(-2 ln u(w_even)), r cos(2 pi u(w_odd)), r sin(..).
-  virtual void random_normal(const Tensor& out, const RandomKey& key, std::uint32_t step,
-                             std::uint32_t first_sample) = 0;
+  void random_normal(const Tensor& out, const RandomKey& key, std::uint32_t step, std::uint32_t first_sample);
   /// z[N,P] = y[N,P] + sigma[n] * eps with eps as random_normal gives at state->step.
-  virtual void add_noise(const Tensor& z, const Tensor& y, const Tensor& sigma, const RandomKey& key,
-                         const StepState* state, std::uint32_t first_sample) = 0;
+  void add_noise(const Tensor& z, const Tensor& y, const Tensor& sigma, const RandomKey& key, const StepState* state,
+                 std::uint32_t first_sample);
   /// out[n] = in[n], or null_label with probability p (uniform_open(w0) < p, group 0) and wherever in[n] < 0. int32
   /// [N]. Without a state the step is 0.
-  virtual void drop_labels(const Tensor& out, const Tensor& in, std::int32_t null_label, double p, const RandomKey& key,
-                           const StepState* state, std::uint32_t first_sample) = 0;
+  void drop_labels(const Tensor& out, const Tensor& in, std::int32_t null_label, double p, const RandomKey& key,
+                   const StepState* state, std::uint32_t first_sample);
   /// D = c_skip z + c_out F. d, z, f [N,P]; d may alias z or f.
-  virtual void denoised(const Tensor& d, const Tensor& z, const Tensor& f, const Tensor& sigma, double sigma_data) = 0;
+  void denoised(const Tensor& d, const Tensor& z, const Tensor& f, const Tensor& sigma, double sigma_data);
   /// With D as above: mse[n] = mean over P of (D - y)^2, loss[n] = w(sigma[n]) * mse[n] (per sample, before any
   /// mean), and df[N,P] = gradient of loss_scale * sum_n loss[n] with respect to F (skipped when empty). df may alias
   /// f.
-  virtual void denoise_loss(const Tensor& loss, const Tensor& mse, const Tensor& df, const Tensor& z, const Tensor& y,
-                            const Tensor& f, const Tensor& sigma, double sigma_data, LossWeighting weighting,
-                            double loss_scale) = 0;
+  void denoise_loss(const Tensor& loss, const Tensor& mse, const Tensor& df, const Tensor& z, const Tensor& y,
+                    const Tensor& f, const Tensor& sigma, double sigma_data, LossWeighting weighting,
+                    double loss_scale);
 
   /// state->loss_sum += sum of loss[n], state->mse_sum += sum of mse[n], added up in double.
-  virtual void add_losses(StepState* state, const Tensor& loss, const Tensor& mse) = 0;
+  void add_losses(StepState* state, const Tensor& loss, const Tensor& mse);
 
   // ---- classification (the evaluation's classifier) -------------------------------------------------------
   /// loss[n] = -log softmax(logits[n])[label[n]]; dlogits[N,V] = loss_scale * (softmax - onehot), skipped when
   /// empty; dlogits may alias logits. label[N] int32.
-  virtual void cross_entropy(const Tensor& loss, const Tensor& dlogits, const Tensor& logits, const Tensor& label,
-                             double loss_scale) = 0;
+  void cross_entropy(const Tensor& loss, const Tensor& dlogits, const Tensor& logits, const Tensor& label,
+                     double loss_scale);
 
   // ---- optimizer ----------------------------------------------------------------------------------------
   /// state->gradient_square_sum += sum of x^2, added up in double in a fixed order.
-  virtual void sum_squares(StepState* state, const Tensor& x) = 0;
+  void sum_squares(StepState* state, const Tensor& x);
   /// From gradient_square_sum and clip_norm: sets gradient_scale, and finite to 0 where they are not (see StepState).
-  virtual void clip_gradient(StepState* state) = 0;
+  void clip_gradient(StepState* state);
   /// One AdamW update (Loshchilov & Hutter 2019) of the flat tensors p, m, v from g * state->gradient_scale, all of
   /// precise(dtype()). Where the network computes in another type, `working` takes p in it; else it is empty.
   /// Nothing changes when state->finite is 0.
-  virtual void adamw(const Tensor& p, const Tensor& m, const Tensor& v, const Tensor& working, const Tensor& g,
-                     const StepState* state, const AdamWParameters& parameters) = 0;
+  void adamw(const Tensor& p, const Tensor& m, const Tensor& v, const Tensor& working, const Tensor& g,
+             const StepState* state, const AdamWParameters& parameters);
   /// average = decay * average + (1 - decay) * p; nothing when state->finite is 0.
-  virtual void exponential_average(const Tensor& average, const Tensor& p, double decay, const StepState* state) = 0;
+  void exponential_average(const Tensor& average, const Tensor& p, double decay, const StepState* state);
+
+ private:
+  /// int32, each in [0, rows); looked at where the host can.
+  void expect_indices(const Tensor& index, std::int64_t rows) const;
+
+  std::unique_ptr<Backend> backend_;
 };
 
 /// CPU implementation on `threads` threads (at least 1). float32.

@@ -1,7 +1,7 @@
 // Elementwise activations. Bound by memory when called alone; linear_forward and linear_backward apply them in cache.
 #include "kernels/cpu/activations.hpp"
 
-#include "kernels/cpu/cpu_ops.hpp"
+#include "kernels/cpu/cpu_backend.hpp"
 #include "kernels/cpu/parallel.hpp"
 
 namespace blocktrain::kernels {
@@ -10,7 +10,6 @@ namespace {
 /// out[i] = f(x[i]) for same-sized contiguous tensors; out may be x.
 template <class F>
 void map(int threads, const Tensor& out, const Tensor& x, F f) {
-  BLOCKTRAIN_EXPECTS(out.size() == x.size() && out.contiguous() && x.contiguous());
   float* o = out.as<float>();
   const float* a = x.as<float>();
   parallel_ranges(threads, x.size(), elementwise_piece, [=](std::int64_t begin, std::int64_t end) {
@@ -22,8 +21,6 @@ void map(int threads, const Tensor& out, const Tensor& x, F f) {
 /// out[i] = f(a[i], b[i]); out may be a.
 template <class F>
 void map(int threads, const Tensor& out, const Tensor& x, const Tensor& y, F f) {
-  BLOCKTRAIN_EXPECTS(out.size() == x.size() && out.size() == y.size());
-  BLOCKTRAIN_EXPECTS(out.contiguous() && x.contiguous() && y.contiguous());
   float* o = out.as<float>();
   const float* a = x.as<float>();
   const float* b = y.as<float>();
@@ -35,19 +32,19 @@ void map(int threads, const Tensor& out, const Tensor& x, const Tensor& y, F f) 
 
 }  // namespace
 
-void CpuOps::gelu_forward(const Tensor& out, const Tensor& x) {
+void CpuBackend::gelu_forward(const Tensor& out, const Tensor& x) {
   map(threads_, out, x, [](float v) { return gelu(v); });
 }
 
-void CpuOps::gelu_backward(const Tensor& dx, const Tensor& dy, const Tensor& x) {
+void CpuBackend::gelu_backward(const Tensor& dx, const Tensor& dy, const Tensor& x) {
   map(threads_, dx, dy, x, [](float d, float v) { return d * gelu_derivative(v); });
 }
 
-void CpuOps::silu_forward(const Tensor& out, const Tensor& x) {
+void CpuBackend::silu_forward(const Tensor& out, const Tensor& x) {
   map(threads_, out, x, [](float v) { return v * fast_sigmoid(v); });
 }
 
-void CpuOps::silu_backward(const Tensor& dx, const Tensor& dy, const Tensor& x) {
+void CpuBackend::silu_backward(const Tensor& dx, const Tensor& dy, const Tensor& x) {
   map(threads_, dx, dy, x, [](float d, float v) {
     const float s = fast_sigmoid(v);
     return d * s * (1.0f + v * (1.0f - s));

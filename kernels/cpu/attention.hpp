@@ -29,7 +29,6 @@ struct Shape {
 
   Shape(const Tensor& qkv, int head_count)
       : samples(qkv.dim(0)), tokens(qkv.dim(1)), heads(head_count), head_width(0), width(qkv.dim(2) / 3) {
-    BLOCKTRAIN_EXPECTS(heads >= 1 && qkv.dim(2) == 3 * width && width % heads == 0 && qkv.contiguous());
     head_width = width / heads;
     padded_width = round_up_16(head_width);
     query_block = std::min(round_up_16(tokens), largest_query_block);

@@ -1,6 +1,6 @@
 #include "kernels/cpu/attention.hpp"
 #include "kernels/cpu/attention_long.hpp"
-#include "kernels/cpu/cpu_ops.hpp"
+#include "kernels/cpu/cpu_backend.hpp"
 #include "kernels/cpu/parallel.hpp"
 #include "kernels/cpu/small_gemm.hpp"
 #include "kernels/cpu/vector_math.hpp"
@@ -72,10 +72,8 @@ void forward_head(const Shape& shape, Scratch scratch, const float* qkv, float* 
 
 }  // namespace
 
-void CpuOps::attention_forward(const Tensor& out, const Tensor& log_sum_exp, const Tensor& qkv, int heads) {
+void CpuBackend::attention_forward(const Tensor& out, const Tensor& log_sum_exp, const Tensor& qkv, int heads) {
   const Shape shape(qkv, heads);
-  BLOCKTRAIN_EXPECTS(out.contiguous() && out.size() * 3 == qkv.size());
-  BLOCKTRAIN_EXPECTS(log_sum_exp.contiguous() && log_sum_exp.size() == shape.samples * heads * shape.tokens);
   const bool whole = attention::fits_whole(shape);
   BLOCKTRAIN_EXPECTS(whole || shape.head_width <= attention::widest_head);
   const float* in = qkv.as<float>();

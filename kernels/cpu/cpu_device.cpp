@@ -1,7 +1,7 @@
 // The host as a device: its memory is everybody's, and a call has been carried out when it returns.
 #include <cstring>
 
-#include "kernels/cpu/cpu_ops.hpp"
+#include "kernels/backend.hpp"
 #include "kernels/device.hpp"
 
 namespace blocktrain::kernels {
@@ -9,7 +9,7 @@ namespace {
 
 class CpuDevice final : public Device {
  public:
-  explicit CpuDevice(int threads) : ops_(threads) {}
+  explicit CpuDevice(int threads) : ops_(make_cpu_backend(threads)) {}
 
   const DeviceFacts& facts() const override { return facts_; }
   Ops& ops() override { return ops_; }
@@ -32,7 +32,7 @@ class CpuDevice final : public Device {
 
  private:
   DeviceFacts facts_;
-  CpuOps ops_;
+  Ops ops_;
 };
 
 }  // namespace

@@ -1,21 +1,16 @@
 #include <algorithm>
 #include <cmath>
 
-#include "kernels/cpu/cpu_ops.hpp"
+#include "kernels/cpu/cpu_backend.hpp"
 #include "kernels/cpu/parallel.hpp"
 #include "kernels/cpu/vector_math.hpp"
 
 namespace blocktrain::kernels {
 
-void CpuOps::cross_entropy(const Tensor& loss, const Tensor& dlogits, const Tensor& logits, const Tensor& label,
-                           double loss_scale) {
+void CpuBackend::cross_entropy(const Tensor& loss, const Tensor& dlogits, const Tensor& logits, const Tensor& label,
+                               double loss_scale) {
   const std::int64_t samples = logits.shape[0], classes = logits.row_size();
-  BLOCKTRAIN_EXPECTS(loss.size() == samples && label.size() == samples && classes >= 1);
-  BLOCKTRAIN_EXPECTS(logits.contiguous() && loss.contiguous() && label.contiguous());
-  BLOCKTRAIN_EXPECTS(dlogits.empty() ||
-                     (dlogits.shape[0] == samples && dlogits.row_size() == classes && dlogits.contiguous()));
   const std::int32_t* const correct = label.as<std::int32_t>();
-  for (std::int64_t n = 0; n < samples; ++n) BLOCKTRAIN_EXPECTS(correct[n] >= 0 && correct[n] < classes);
   float* const losses = loss.as<float>();
   float* const gradients = dlogits.empty() ? nullptr : dlogits.as<float>();
   const float* const all = logits.as<float>();

@@ -1,7 +1,7 @@
 // The denoised estimate and its loss (method: section 1, preconditioning and weight).
 #include <cmath>
 
-#include "kernels/cpu/cpu_ops.hpp"
+#include "kernels/cpu/cpu_backend.hpp"
 #include "kernels/cpu/parallel.hpp"
 
 namespace blocktrain::kernels {
@@ -20,10 +20,8 @@ struct Preconditioning {
 
 }  // namespace
 
-void CpuOps::denoised(const Tensor& d, const Tensor& z, const Tensor& f, const Tensor& sigma, double sigma_data) {
+void CpuBackend::denoised(const Tensor& d, const Tensor& z, const Tensor& f, const Tensor& sigma, double sigma_data) {
   const std::int64_t samples = z.dim(0), size = z.row_size();
-  BLOCKTRAIN_EXPECTS(d.contiguous() && z.contiguous() && f.contiguous());
-  BLOCKTRAIN_EXPECTS(d.size() == z.size() && f.size() == z.size() && sigma.size() == samples);
   const float* zp = z.as<float>();
   const float* fp = f.as<float>();
   const float* sp = sigma.as<float>();
@@ -36,14 +34,10 @@ void CpuOps::denoised(const Tensor& d, const Tensor& z, const Tensor& f, const T
   });
 }
 
-void CpuOps::denoise_loss(const Tensor& loss, const Tensor& mse, const Tensor& df, const Tensor& z, const Tensor& y,
-                          const Tensor& f, const Tensor& sigma, double sigma_data, LossWeighting weighting,
-                          double loss_scale) {
+void CpuBackend::denoise_loss(const Tensor& loss, const Tensor& mse, const Tensor& df, const Tensor& z, const Tensor& y,
+                              const Tensor& f, const Tensor& sigma, double sigma_data, LossWeighting weighting,
+                              double loss_scale) {
   const std::int64_t samples = z.dim(0), size = z.row_size();
-  BLOCKTRAIN_EXPECTS(z.contiguous() && y.contiguous() && f.contiguous());
-  BLOCKTRAIN_EXPECTS(y.size() == z.size() && f.size() == z.size() && sigma.size() == samples);
-  BLOCKTRAIN_EXPECTS(loss.size() == samples && mse.size() == samples);
-  BLOCKTRAIN_EXPECTS(df.empty() || (df.contiguous() && df.size() == z.size()));
   const float* zp = z.as<float>();
   const float* yp = y.as<float>();
   const float* fp = f.as<float>();
@@ -84,8 +78,7 @@ void CpuOps::denoise_loss(const Tensor& loss, const Tensor& mse, const Tensor& d
   });
 }
 
-void CpuOps::add_losses(StepState* state, const Tensor& loss, const Tensor& mse) {
-  BLOCKTRAIN_EXPECTS(loss.contiguous() && mse.contiguous() && loss.size() == mse.size());
+void CpuBackend::add_losses(StepState* state, const Tensor& loss, const Tensor& mse) {
   for (std::int64_t n = 0; n < loss.size(); ++n) {
     state->loss_sum += static_cast<double>(loss.as<float>()[n]);
     state->mse_sum += static_cast<double>(mse.as<float>()[n]);

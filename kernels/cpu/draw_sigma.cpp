@@ -3,7 +3,7 @@
 #include <cmath>
 #include <numbers>
 
-#include "kernels/cpu/cpu_ops.hpp"
+#include "kernels/cpu/cpu_backend.hpp"
 #include "kernels/cpu/parallel.hpp"
 
 namespace blocktrain::kernels {
@@ -32,10 +32,9 @@ double draw(const SigmaInterval& interval, double u) {
 
 }  // namespace
 
-void CpuOps::draw_sigma(const Tensor& sigma, const SigmaInterval* interval_here, const RandomKey& key,
-                        const StepState* state, std::uint32_t first_sample) {
+void CpuBackend::draw_sigma(const Tensor& sigma, const SigmaInterval* interval_here, const RandomKey& key,
+                            const StepState* state, std::uint32_t first_sample) {
   const SigmaInterval& interval = *interval_here;
-  BLOCKTRAIN_EXPECTS(sigma.contiguous() && interval.lo > 0 && interval.lo <= interval.hi);
   float* const out = sigma.as<float>();
   parallel_ranges(threads_, sigma.size(), 64, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t n = begin; n < end; ++n) {

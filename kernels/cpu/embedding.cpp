@@ -2,27 +2,14 @@
 #include <cmath>
 #include <numbers>
 
-#include "kernels/cpu/cpu_ops.hpp"
+#include "kernels/cpu/cpu_backend.hpp"
 #include "kernels/cpu/parallel.hpp"
 #include "kernels/cpu/vector_math.hpp"
 
 namespace blocktrain::kernels {
-namespace {
 
-/// Checked before any thread starts: a piece of parallel work must not throw.
-void expect_rows_of(const Tensor& table, const Tensor& index) {
-  const std::int32_t* const rows = index.as<std::int32_t>();
-  BLOCKTRAIN_EXPECTS(index.contiguous());
-  for (std::int64_t n = 0; n < index.size(); ++n) BLOCKTRAIN_EXPECTS(rows[n] >= 0 && rows[n] < table.shape[0]);
-}
-
-}  // namespace
-
-void CpuOps::embedding_forward(const Tensor& out, const Tensor& table, const Tensor& index) {
+void CpuBackend::embedding_forward(const Tensor& out, const Tensor& table, const Tensor& index) {
   const std::int64_t width = table.row_size();
-  BLOCKTRAIN_EXPECTS(out.shape[0] == index.size() && out.row_size() == width);
-  BLOCKTRAIN_EXPECTS(out.contiguous() && table.contiguous());
-  expect_rows_of(table, index);
   float* const o = out.as<float>();
   const float* const rows = table.as<float>();
   const std::int32_t* const which = index.as<std::int32_t>();
@@ -32,11 +19,8 @@ void CpuOps::embedding_forward(const Tensor& out, const Tensor& table, const Ten
   });
 }
 
-void CpuOps::embedding_backward(const Tensor& dtable, const Tensor& dout, const Tensor& index) {
+void CpuBackend::embedding_backward(const Tensor& dtable, const Tensor& dout, const Tensor& index) {
   const std::int64_t width = dtable.row_size();
-  BLOCKTRAIN_EXPECTS(dout.shape[0] == index.size() && dout.row_size() == width);
-  BLOCKTRAIN_EXPECTS(dout.contiguous() && dtable.contiguous());
-  expect_rows_of(dtable, index);
   float* const sums = dtable.as<float>();
   const float* const d = dout.as<float>();
   const std::int32_t* const which = index.as<std::int32_t>();
@@ -53,10 +37,8 @@ void CpuOps::embedding_backward(const Tensor& dtable, const Tensor& dout, const 
                   });
 }
 
-void CpuOps::noise_features(const Tensor& out, const Tensor& sigma) {
+void CpuBackend::noise_features(const Tensor& out, const Tensor& sigma) {
   const std::int64_t half = out.shape[1] / 2;
-  BLOCKTRAIN_EXPECTS(out.rank == 2 && out.shape[1] % 2 == 0 && sigma.size() == out.shape[0]);
-  BLOCKTRAIN_EXPECTS(out.contiguous() && sigma.contiguous());
   float* const o = out.as<float>();
   const float* const s = sigma.as<float>();
   const double steps = static_cast<double>(half);

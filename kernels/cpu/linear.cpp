@@ -2,40 +2,30 @@
 #include <algorithm>
 
 #include "kernels/cpu/activations.hpp"
-#include "kernels/cpu/cpu_ops.hpp"
+#include "kernels/cpu/cpu_backend.hpp"
 #include "kernels/cpu/gemm.hpp"
 #include "kernels/cpu/parallel.hpp"
 
 namespace blocktrain::kernels {
 
-void CpuOps::matmul(const Tensor& c, const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b,
-                    bool accumulate) {
+void CpuBackend::matmul(const Tensor& c, const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b,
+                        bool accumulate) {
   const std::int64_t rows = c.dim(0), columns = c.row_size();
   const std::int64_t depth = transpose_a ? a.dim(0) : a.row_size();
-  BLOCKTRAIN_EXPECTS((transpose_a ? a.row_size() : a.dim(0)) == rows);
-  BLOCKTRAIN_EXPECTS((transpose_b ? b.row_size() : b.dim(0)) == depth);
-  BLOCKTRAIN_EXPECTS((transpose_b ? b.dim(0) : b.row_size()) == columns);
   gemm(threads_, workspace_, rows, columns, depth, {a.as<float>(), a.row_stride, transpose_a},
        {b.as<float>(), b.row_stride, transpose_b}, c.as<float>(), c.row_stride, {accumulate});
 }
 
-void CpuOps::linear_forward(const Tensor& out, const Tensor& x, const Tensor& weight, const Tensor& bias) {
+void CpuBackend::linear_forward(const Tensor& out, const Tensor& x, const Tensor& weight, const Tensor& bias) {
   const std::int64_t rows = x.dim(0), depth = x.row_size(), columns = weight.dim(0);
-  BLOCKTRAIN_EXPECTS(weight.row_size() == depth && weight.contiguous());
-  BLOCKTRAIN_EXPECTS(out.dim(0) == rows && out.row_size() == columns);
-  BLOCKTRAIN_EXPECTS(bias.empty() || bias.size() == columns);
   gemm(threads_, workspace_, rows, columns, depth, {x.as<float>(), x.row_stride, false},
        {weight.as<float>(), weight.row_stride, true}, out.as<float>(), out.row_stride,
        {false, bias.empty() ? nullptr : bias.as<float>()});
 }
 
-void CpuOps::linear_backward(const Tensor& dx, const Tensor& dweight, const Tensor& dbias, const Tensor& dy,
-                             const Tensor& x, const Tensor& weight, bool add_dx, GradientWrite write) {
+void CpuBackend::linear_backward(const Tensor& dx, const Tensor& dweight, const Tensor& dbias, const Tensor& dy,
+                                 const Tensor& x, const Tensor& weight, bool add_dx, GradientWrite write) {
   const std::int64_t rows = dy.dim(0), columns = dy.row_size(), depth = x.row_size();
-  BLOCKTRAIN_EXPECTS(x.dim(0) == rows && weight.dim(0) == columns && weight.row_size() == depth);
-  BLOCKTRAIN_EXPECTS(weight.contiguous() && dweight.contiguous() && dweight.size() == weight.size());
-  BLOCKTRAIN_EXPECTS(dx.empty() || (dx.dim(0) == rows && dx.row_size() == depth));
-  BLOCKTRAIN_EXPECTS(dbias.empty() || dbias.size() == columns);
   const float* dyp = dy.as<float>();
   if (!dx.empty()) {
     gemm(threads_, workspace_, rows, depth, columns, {dyp, dy.row_stride, false},
@@ -46,23 +36,17 @@ void CpuOps::linear_backward(const Tensor& dx, const Tensor& dweight, const Tens
   if (!dbias.empty()) sum_columns(dbias.as<float>(), dy, write);
 }
 
-void CpuOps::linear_gelu_forward(const Tensor& out, const Tensor& pre, const Tensor& x, const Tensor& weight,
-                                 const Tensor& bias) {
+void CpuBackend::linear_gelu_forward(const Tensor& out, const Tensor& pre, const Tensor& x, const Tensor& weight,
+                                     const Tensor& bias) {
   const std::int64_t rows = x.dim(0), depth = x.row_size(), columns = weight.dim(0);
-  BLOCKTRAIN_EXPECTS(weight.row_size() == depth && weight.contiguous() && x.contiguous());
-  BLOCKTRAIN_EXPECTS(pre.contiguous() && pre.dim(0) == rows && pre.row_size() == columns);
-  BLOCKTRAIN_EXPECTS(out.contiguous() && out.size() == pre.size() && bias.size() == columns);
   gemm(threads_, workspace_, rows, columns, depth, {x.as<float>(), depth, false}, {weight.as<float>(), depth, true},
        pre.as<float>(), columns, {false, bias.as<float>(), out.as<float>(), nullptr});
 }
 
-void CpuOps::gelu_linear_backward(const Tensor& dpre, const Tensor& dpre_sums, const Tensor& dweight,
-                                  const Tensor& dbias, const Tensor& dy, const Tensor& pre, const Tensor& weight,
-                                  bool kept, GradientWrite write) {
+void CpuBackend::gelu_linear_backward(const Tensor& dpre, const Tensor& dpre_sums, const Tensor& dweight,
+                                      const Tensor& dbias, const Tensor& dy, const Tensor& pre, const Tensor& weight,
+                                      bool kept, GradientWrite write) {
   const std::int64_t rows = dy.dim(0), columns = weight.row_size();
-  BLOCKTRAIN_EXPECTS(pre.contiguous() && dpre.contiguous() && dpre.size() == pre.size());
-  BLOCKTRAIN_EXPECTS(pre.dim(0) == rows && pre.row_size() == columns && dy.contiguous() && weight.contiguous());
-  BLOCKTRAIN_EXPECTS(dpre_sums.contiguous() && dpre_sums.size() == columns);
   // Both need the same exponential: the GELU's output goes where its gradient will be, its derivative over its input.
   float* in = pre.as<float>();
   float* active = dpre.as<float>();
@@ -88,7 +72,7 @@ void CpuOps::gelu_linear_backward(const Tensor& dpre, const Tensor& dpre_sums, c
   sum_columns(dpre_sums.as<float>(), dpre, write);
 }
 
-void CpuOps::sum_columns(float* out, const Tensor& matrix, GradientWrite write) {
+void CpuBackend::sum_columns(float* out, const Tensor& matrix, GradientWrite write) {
   const std::int64_t rows = matrix.dim(0), columns = matrix.row_size();
   const float* m = matrix.as<float>();
   // A fixed number of runs of rows, whose sums are added in order.

@@ -1,13 +1,11 @@
 #include <algorithm>
 #include <cstring>
 
-#include "kernels/cpu/cpu_ops.hpp"
+#include "kernels/cpu/cpu_backend.hpp"
 #include "kernels/cpu/parallel.hpp"
 
 namespace blocktrain::kernels {
 namespace {
-
-bool same_shape(const Tensor& a, const Tensor& b) { return a.rank == b.rank && a.shape == b.shape; }
 
 /// Calls f(start in a, start in b, count), in elements, for stretches that are contiguous in both tensors and together
 /// make up the whole: the flat tensors in pieces, or row by row where rows are apart.
@@ -28,15 +26,14 @@ void for_each_stretch(int threads, const Tensor& a, const Tensor& b, F f) {
 
 }  // namespace
 
-void CpuOps::fill(const Tensor& out, double value) {
+void CpuBackend::fill(const Tensor& out, double value) {
   float* const o = out.as<float>();
   const float v = static_cast<float>(value);
   for_each_stretch(threads_, out, out,
                    [o, v](std::int64_t at, std::int64_t, std::int64_t count) { std::fill_n(o + at, count, v); });
 }
 
-void CpuOps::copy(const Tensor& out, const Tensor& in) {
-  BLOCKTRAIN_EXPECTS(same_shape(out, in) && out.dtype == in.dtype);
+void CpuBackend::copy(const Tensor& out, const Tensor& in) {
   // By bytes, so that labels can be copied as well.
   std::byte* const o = static_cast<std::byte*>(out.data);
   const std::byte* const x = static_cast<const std::byte*>(in.data);
@@ -46,14 +43,11 @@ void CpuOps::copy(const Tensor& out, const Tensor& in) {
   });
 }
 
-void CpuOps::convert(const Tensor& out, const Tensor& in) {
-  BLOCKTRAIN_EXPECTS(out.contiguous() && in.contiguous() && out.size() == in.size());
-  BLOCKTRAIN_EXPECTS(out.dtype == DType::float32 && in.dtype == DType::float32);
+void CpuBackend::convert(const Tensor& out, const Tensor& in) {
   copy(out.reshaped({out.size()}), in.reshaped({in.size()}));
 }
 
-void CpuOps::add(const Tensor& out, const Tensor& in) {
-  BLOCKTRAIN_EXPECTS(same_shape(out, in));
+void CpuBackend::add(const Tensor& out, const Tensor& in) {
   float* const o = out.as<float>();
   const float* const x = in.as<float>();
   for_each_stretch(threads_, out, in, [o, x](std::int64_t to, std::int64_t from, std::int64_t count) {
@@ -62,9 +56,7 @@ void CpuOps::add(const Tensor& out, const Tensor& in) {
   });
 }
 
-void CpuOps::axpby(const Tensor& out, double a, const Tensor& x, double b, const Tensor& y) {
-  BLOCKTRAIN_EXPECTS(same_shape(out, x) && same_shape(out, y));
-  BLOCKTRAIN_EXPECTS(out.contiguous() && x.contiguous() && y.contiguous());
+void CpuBackend::axpby(const Tensor& out, double a, const Tensor& x, double b, const Tensor& y) {
   float* const o = out.as<float>();
   const float* const px = x.as<float>();
   const float* const py = y.as<float>();

@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "kernels/cpu/cpu_ops.hpp"
+#include "kernels/cpu/cpu_backend.hpp"
 #include "kernels/cpu/parallel.hpp"
 #include "kernels/cpu/philox_lanes.hpp"
 #include "kernels/cpu/vector_math.hpp"
@@ -62,7 +62,8 @@ void for_each_block(int threads, std::int64_t rows, std::int64_t columns, const 
 
 }  // namespace
 
-void CpuOps::random_normal(const Tensor& out, const RandomKey& key, std::uint32_t step, std::uint32_t first_sample) {
+void CpuBackend::random_normal(const Tensor& out, const RandomKey& key, std::uint32_t step,
+                               std::uint32_t first_sample) {
   float* const o = out.as<float>();
   const std::int64_t stride = out.row_stride;
   for_each_block(threads_, out.shape[0], out.row_size(), key, step, first_sample,
@@ -71,11 +72,9 @@ void CpuOps::random_normal(const Tensor& out, const RandomKey& key, std::uint32_
                  });
 }
 
-void CpuOps::add_noise(const Tensor& z, const Tensor& y, const Tensor& sigma, const RandomKey& key,
-                       const StepState* state, std::uint32_t first_sample) {
+void CpuBackend::add_noise(const Tensor& z, const Tensor& y, const Tensor& sigma, const RandomKey& key,
+                           const StepState* state, std::uint32_t first_sample) {
   const std::int64_t columns = z.row_size();
-  BLOCKTRAIN_EXPECTS(y.shape[0] == z.shape[0] && y.row_size() == columns && sigma.size() == z.shape[0]);
-  BLOCKTRAIN_EXPECTS(z.contiguous() && y.contiguous() && sigma.contiguous());
   float* const pz = z.as<float>();
   const float* const py = y.as<float>();
   const float* const ps = sigma.as<float>();
@@ -89,9 +88,8 @@ void CpuOps::add_noise(const Tensor& z, const Tensor& y, const Tensor& sigma, co
                  });
 }
 
-void CpuOps::drop_labels(const Tensor& out, const Tensor& in, std::int32_t null_label, double p, const RandomKey& key,
-                         const StepState* state, std::uint32_t first_sample) {
-  BLOCKTRAIN_EXPECTS(out.size() == in.size() && out.contiguous() && in.contiguous());
+void CpuBackend::drop_labels(const Tensor& out, const Tensor& in, std::int32_t null_label, double p,
+                             const RandomKey& key, const StepState* state, std::uint32_t first_sample) {
   std::int32_t* const o = out.as<std::int32_t>();
   const std::int32_t* const x = in.as<std::int32_t>();
   const std::uint32_t step = state == nullptr ? 0 : state->step;

@@ -1,18 +1,14 @@
 // Layer normalisation with adaptive scale and shift. A row stays in the first cache between its passes.
 #include <cmath>
 
-#include "kernels/cpu/cpu_ops.hpp"
+#include "kernels/cpu/cpu_backend.hpp"
 #include "kernels/cpu/parallel.hpp"
 
 namespace blocktrain::kernels {
 
-void CpuOps::norm_modulate_forward(const Tensor& out, const Tensor& mean, const Tensor& rstd, const Tensor& x,
-                                   const Tensor& shift, const Tensor& scale, double epsilon) {
+void CpuBackend::norm_modulate_forward(const Tensor& out, const Tensor& mean, const Tensor& rstd, const Tensor& x,
+                                       const Tensor& shift, const Tensor& scale, double epsilon) {
   const std::int64_t samples = x.dim(0), tokens = x.dim(1), width = x.dim(2);
-  BLOCKTRAIN_EXPECTS(x.contiguous() && out.contiguous() && out.size() == x.size());
-  BLOCKTRAIN_EXPECTS(mean.size() == samples * tokens && rstd.size() == samples * tokens);
-  BLOCKTRAIN_EXPECTS(shift.dim(0) == samples && shift.row_size() == width);
-  BLOCKTRAIN_EXPECTS(scale.dim(0) == samples && scale.row_size() == width);
   const float* xp = x.as<float>();
   float* op = out.as<float>();
   float* mp = mean.as<float>();
@@ -44,15 +40,10 @@ void CpuOps::norm_modulate_forward(const Tensor& out, const Tensor& mean, const 
   });
 }
 
-void CpuOps::norm_modulate_backward(const Tensor& dx, const Tensor& dshift, const Tensor& dscale, const Tensor& dout,
-                                    const Tensor& x, const Tensor& mean, const Tensor& rstd, const Tensor& scale) {
+void CpuBackend::norm_modulate_backward(const Tensor& dx, const Tensor& dshift, const Tensor& dscale,
+                                        const Tensor& dout, const Tensor& x, const Tensor& mean, const Tensor& rstd,
+                                        const Tensor& scale) {
   const std::int64_t samples = x.dim(0), tokens = x.dim(1), width = x.dim(2);
-  BLOCKTRAIN_EXPECTS(x.contiguous() && dx.contiguous() && dout.contiguous());
-  BLOCKTRAIN_EXPECTS(dx.size() == x.size() && dout.size() == x.size());
-  BLOCKTRAIN_EXPECTS(mean.size() == samples * tokens && rstd.size() == samples * tokens);
-  BLOCKTRAIN_EXPECTS(dshift.dim(0) == samples && dshift.row_size() == width);
-  BLOCKTRAIN_EXPECTS(dscale.dim(0) == samples && dscale.row_size() == width);
-  BLOCKTRAIN_EXPECTS(scale.dim(0) == samples && scale.row_size() == width);
   const float inverse_width = 1.0f / static_cast<float>(width);
   // The sums over tokens belong to one sample: one piece of work each, added in the order of the tokens.
   parallel_for(threads_, samples, [&](std::int64_t n) {

@@ -1,13 +1,12 @@
 #include <algorithm>
 #include <cmath>
 
-#include "kernels/cpu/cpu_ops.hpp"
+#include "kernels/cpu/cpu_backend.hpp"
 #include "kernels/cpu/parallel.hpp"
 
 namespace blocktrain::kernels {
 
-void CpuOps::sum_squares(StepState* state, const Tensor& x) {
-  BLOCKTRAIN_EXPECTS(x.contiguous());
+void CpuBackend::sum_squares(StepState* state, const Tensor& x) {
   // A fixed number of pieces at most, so that their sums fit on the stack; they are added up in order.
   constexpr std::int64_t most_pieces = 512;
   const std::int64_t size = x.size();
@@ -37,18 +36,16 @@ void CpuOps::sum_squares(StepState* state, const Tensor& x) {
   for (std::int64_t i = 0; i * piece < size; ++i) state->gradient_square_sum += sums[i];
 }
 
-void CpuOps::clip_gradient(StepState* state) {
+void CpuBackend::clip_gradient(StepState* state) {
   const double norm = std::sqrt(state->gradient_square_sum);
   if (!std::isfinite(norm)) state->finite = 0;
   const bool clip = state->clip_norm > 0 && norm > static_cast<double>(state->clip_norm);
   state->gradient_scale = clip ? static_cast<float>(static_cast<double>(state->clip_norm) / norm) : 1.0f;
 }
 
-void CpuOps::adamw(const Tensor& p, const Tensor& m, const Tensor& v, const Tensor& working, const Tensor& g,
-                   const StepState* state, const AdamWParameters& parameters) {
+void CpuBackend::adamw(const Tensor& p, const Tensor& m, const Tensor& v, const Tensor& working, const Tensor& g,
+                       const StepState* state, const AdamWParameters& parameters) {
   BLOCKTRAIN_EXPECTS(working.empty());
-  BLOCKTRAIN_EXPECTS(m.size() == p.size() && v.size() == p.size() && g.size() == p.size());
-  BLOCKTRAIN_EXPECTS(p.contiguous() && m.contiguous() && v.contiguous() && g.contiguous());
   if (state->finite == 0) return;
   const double rate = static_cast<double>(state->learning_rate);
   // Moments move by 1 - beta of the way to the new value. As beta * old + (1 - beta) * new, the rounding of beta to
@@ -88,8 +85,7 @@ void CpuOps::adamw(const Tensor& p, const Tensor& m, const Tensor& v, const Tens
   update(done, p.size(), decayed);
 }
 
-void CpuOps::exponential_average(const Tensor& average, const Tensor& p, double decay, const StepState* state) {
-  BLOCKTRAIN_EXPECTS(average.size() == p.size() && average.contiguous() && p.contiguous());
+void CpuBackend::exponential_average(const Tensor& average, const Tensor& p, double decay, const StepState* state) {
   if (state->finite == 0) return;
   float* const averages = average.as<float>();
   const float* const weights = p.as<float>();

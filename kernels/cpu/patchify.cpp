@@ -1,6 +1,6 @@
 #include <cmath>
 
-#include "kernels/cpu/cpu_ops.hpp"
+#include "kernels/cpu/cpu_backend.hpp"
 #include "kernels/cpu/parallel.hpp"
 
 namespace blocktrain::kernels {
@@ -8,15 +8,10 @@ namespace {
 
 /// Shape of an image cut into patches.
 struct Grid {
-  Grid(const Tensor& tokens, const Tensor& image, int patch_size)
+  Grid(const Tensor& image, int patch_size)
       : channels(image.shape[1]), height(image.shape[2]), width(image.shape[3]), patch(patch_size) {
-    BLOCKTRAIN_EXPECTS(image.rank == 4 && tokens.rank == 3 && patch >= 1);
-    BLOCKTRAIN_EXPECTS(height % patch == 0 && width % patch == 0);
     down = height / patch;
     across = width / patch;
-    BLOCKTRAIN_EXPECTS(tokens.shape[0] == image.shape[0] && tokens.shape[1] == down * across);
-    BLOCKTRAIN_EXPECTS(tokens.shape[2] == channels * patch * patch);
-    BLOCKTRAIN_EXPECTS(tokens.contiguous() && image.contiguous());
   }
   std::int64_t channels, height, width, patch;
   std::int64_t down = 0, across = 0;
@@ -53,9 +48,9 @@ void walk(const Grid& grid, std::int64_t ty, Element* tokens, Pixel* image, Move
 
 }  // namespace
 
-void CpuOps::patchify(const Tensor& tokens, const Tensor& image, int patch, const Tensor& sigma, double sigma_data) {
-  const Grid grid(tokens, image, patch);
-  BLOCKTRAIN_EXPECTS(sigma.empty() || (sigma.size() == image.shape[0] && sigma.contiguous()));
+void CpuBackend::patchify(const Tensor& tokens, const Tensor& image, int patch, const Tensor& sigma,
+                          double sigma_data) {
+  const Grid grid(image, patch);
   float* const to = tokens.as<float>();
   const float* const from = image.as<float>();
   const float* const s = sigma.empty() ? nullptr : sigma.as<float>();
@@ -69,8 +64,8 @@ void CpuOps::patchify(const Tensor& tokens, const Tensor& image, int patch, cons
   });
 }
 
-void CpuOps::unpatchify(const Tensor& image, const Tensor& tokens, int patch) {
-  const Grid grid(tokens, image, patch);
+void CpuBackend::unpatchify(const Tensor& image, const Tensor& tokens, int patch) {
+  const Grid grid(image, patch);
   float* const to = image.as<float>();
   const float* const from = tokens.as<float>();
   const std::int64_t sample_size = image.row_size();

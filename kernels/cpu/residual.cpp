@@ -1,14 +1,11 @@
 // Additions along the residual stream.
-#include "kernels/cpu/cpu_ops.hpp"
+#include "kernels/cpu/cpu_backend.hpp"
 #include "kernels/cpu/parallel.hpp"
 
 namespace blocktrain::kernels {
 
-void CpuOps::gated_residual_forward(const Tensor& out, const Tensor& x, const Tensor& h, const Tensor& gate) {
+void CpuBackend::gated_residual_forward(const Tensor& out, const Tensor& x, const Tensor& h, const Tensor& gate) {
   const std::int64_t samples = x.dim(0), tokens = x.dim(1), width = x.dim(2);
-  BLOCKTRAIN_EXPECTS(x.contiguous() && h.contiguous() && out.contiguous());
-  BLOCKTRAIN_EXPECTS(h.size() == x.size() && out.size() == x.size());
-  BLOCKTRAIN_EXPECTS(gate.dim(0) == samples && gate.row_size() == width);
   const float* xp = x.as<float>();
   const float* hp = h.as<float>();
   const float* gp = gate.as<float>();
@@ -25,13 +22,9 @@ void CpuOps::gated_residual_forward(const Tensor& out, const Tensor& x, const Te
   });
 }
 
-void CpuOps::gated_residual_backward(const Tensor& dh, const Tensor& dgate, const Tensor& dout, const Tensor& h,
-                                     const Tensor& gate) {
+void CpuBackend::gated_residual_backward(const Tensor& dh, const Tensor& dgate, const Tensor& dout, const Tensor& h,
+                                         const Tensor& gate) {
   const std::int64_t samples = dout.dim(0), tokens = dout.dim(1), width = dout.dim(2);
-  BLOCKTRAIN_EXPECTS(dh.contiguous() && h.contiguous() && dout.contiguous());
-  BLOCKTRAIN_EXPECTS(h.size() == dout.size() && dh.size() == dout.size());
-  BLOCKTRAIN_EXPECTS(gate.dim(0) == samples && gate.row_size() == width);
-  BLOCKTRAIN_EXPECTS(dgate.dim(0) == samples && dgate.row_size() == width);
   parallel_for(threads_, samples, [&](std::int64_t n) {
     const float* g = gate.as<float>() + n * gate.row_stride;
     float* dg = dgate.as<float>() + n * dgate.row_stride;
@@ -49,8 +42,7 @@ void CpuOps::gated_residual_backward(const Tensor& dh, const Tensor& dgate, cons
   });
 }
 
-void CpuOps::add_rows(const Tensor& x, const Tensor& row) {
-  BLOCKTRAIN_EXPECTS(x.contiguous() && row.contiguous() && x.row_size() == row.size());
+void CpuBackend::add_rows(const Tensor& x, const Tensor& row) {
   const std::int64_t samples = x.dim(0), size = row.size();
   float* xp = x.as<float>();
   const float* rp = row.as<float>();

@@ -1,6 +1,6 @@
 // Elementwise activations called alone; behind a matrix product cuBLASLt applies them.
 #include "kernels/cuda/activations.cuh"
-#include "kernels/cuda/cuda_ops.hpp"
+#include "kernels/cuda/cuda_backend.hpp"
 #include "kernels/cuda/transform.cuh"
 
 namespace blocktrain::kernels {
@@ -25,7 +25,6 @@ struct SiluBackward {
 
 template <class F>
 void map(cudaStream_t stream, const Tensor& out, const Tensor& x, F f) {
-  BLOCKTRAIN_EXPECTS(out.size() == x.size() && out.contiguous() && x.contiguous());
   with_stored_type(out.dtype, [&](auto type) {
     using T = decltype(type);
     transform(stream, x.size(), f, pointer<T>(out), static_cast<const T*>(pointer<T>(x)));
@@ -34,8 +33,6 @@ void map(cudaStream_t stream, const Tensor& out, const Tensor& x, F f) {
 
 template <class F>
 void map(cudaStream_t stream, const Tensor& out, const Tensor& x, const Tensor& y, F f) {
-  BLOCKTRAIN_EXPECTS(out.size() == x.size() && out.size() == y.size());
-  BLOCKTRAIN_EXPECTS(out.contiguous() && x.contiguous() && y.contiguous());
   with_stored_type(out.dtype, [&](auto type) {
     using T = decltype(type);
     transform(stream, x.size(), f, pointer<T>(out), static_cast<const T*>(pointer<T>(x)),
@@ -45,12 +42,12 @@ void map(cudaStream_t stream, const Tensor& out, const Tensor& x, const Tensor& 
 
 }  // namespace
 
-void CudaOps::gelu_forward(const Tensor& out, const Tensor& x) { map(stream_, out, x, Gelu{}); }
-void CudaOps::gelu_backward(const Tensor& dx, const Tensor& dy, const Tensor& x) {
+void CudaBackend::gelu_forward(const Tensor& out, const Tensor& x) { map(stream_, out, x, Gelu{}); }
+void CudaBackend::gelu_backward(const Tensor& dx, const Tensor& dy, const Tensor& x) {
   map(stream_, dx, dy, x, GeluBackward{});
 }
-void CudaOps::silu_forward(const Tensor& out, const Tensor& x) { map(stream_, out, x, Silu{}); }
-void CudaOps::silu_backward(const Tensor& dx, const Tensor& dy, const Tensor& x) {
+void CudaBackend::silu_forward(const Tensor& out, const Tensor& x) { map(stream_, out, x, Silu{}); }
+void CudaBackend::silu_backward(const Tensor& dx, const Tensor& dy, const Tensor& x) {
   map(stream_, dx, dy, x, SiluBackward{});
 }
 

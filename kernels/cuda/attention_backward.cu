@@ -1,7 +1,7 @@
 #include <cmath>
 
 #include "kernels/cuda/attention.cuh"
-#include "kernels/cuda/cuda_ops.hpp"
+#include "kernels/cuda/cuda_backend.hpp"
 
 namespace blocktrain::kernels {
 using namespace cuda;
@@ -58,12 +58,9 @@ __global__ void __launch_bounds__(threads_per_block)
 
 }  // namespace
 
-void CudaOps::attention_backward(const Tensor& dqkv, const Tensor& dout, const Tensor& out, const Tensor& log_sum_exp,
-                                 const Tensor& qkv, int heads) {
+void CudaBackend::attention_backward(const Tensor& dqkv, const Tensor& dout, const Tensor& out,
+                                     const Tensor& log_sum_exp, const Tensor& qkv, int heads) {
   const AttentionShape shape(qkv, heads);
-  BLOCKTRAIN_EXPECTS(out.contiguous() && dout.contiguous() && dqkv.contiguous() && dqkv.size() == qkv.size());
-  BLOCKTRAIN_EXPECTS(out.size() * 3 == qkv.size() && dout.size() == out.size());
-  BLOCKTRAIN_EXPECTS(log_sum_exp.contiguous() && log_sum_exp.size() == shape.items());
   if (shape.items() == 0) return;
   if (fused_attention_->backward(stream_, dqkv, dout, out, log_sum_exp, qkv, heads)) return;
   // As many samples at once as have their delta in the workspace; a sample's results do not depend on the others.

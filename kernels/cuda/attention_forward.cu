@@ -1,7 +1,7 @@
 #include <cmath>
 
 #include "kernels/cuda/attention.cuh"
-#include "kernels/cuda/cuda_ops.hpp"
+#include "kernels/cuda/cuda_backend.hpp"
 
 namespace blocktrain::kernels {
 using namespace cuda;
@@ -33,10 +33,8 @@ __global__ void __launch_bounds__(threads_per_block)
 
 }  // namespace
 
-void CudaOps::attention_forward(const Tensor& out, const Tensor& log_sum_exp, const Tensor& qkv, int heads) {
+void CudaBackend::attention_forward(const Tensor& out, const Tensor& log_sum_exp, const Tensor& qkv, int heads) {
   const AttentionShape shape(qkv, heads);
-  BLOCKTRAIN_EXPECTS(out.contiguous() && out.size() * 3 == qkv.size());
-  BLOCKTRAIN_EXPECTS(log_sum_exp.contiguous() && log_sum_exp.size() == shape.items());
   if (shape.items() == 0) return;
   if (fused_attention_->forward(stream_, out, log_sum_exp, qkv, heads)) return;
   with_stored_type(qkv.dtype, [&](auto type) {

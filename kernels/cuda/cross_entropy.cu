@@ -1,4 +1,4 @@
-#include "kernels/cuda/cuda_ops.hpp"
+#include "kernels/cuda/cuda_backend.hpp"
 #include "kernels/cuda/launch.cuh"
 
 namespace blocktrain::kernels {
@@ -32,12 +32,9 @@ __global__ void __launch_bounds__(threads_per_block)
 
 }  // namespace
 
-void CudaOps::cross_entropy(const Tensor& loss, const Tensor& dlogits, const Tensor& logits, const Tensor& label,
-                            double loss_scale) {
+void CudaBackend::cross_entropy(const Tensor& loss, const Tensor& dlogits, const Tensor& logits, const Tensor& label,
+                                double loss_scale) {
   const std::int64_t samples = logits.dim(0), classes = logits.row_size();
-  BLOCKTRAIN_EXPECTS(loss.size() == samples && label.size() == samples && classes >= 1);
-  BLOCKTRAIN_EXPECTS(logits.contiguous() && loss.contiguous() && label.contiguous());
-  BLOCKTRAIN_EXPECTS(dlogits.empty() || (dlogits.size() == logits.size() && dlogits.contiguous()));
   if (samples == 0) return;
   launch({stream_, static_cast<unsigned>(divide_up(samples, warps_per_block))}, cross_entropy_kernel, samples, classes,
          pointer<float>(loss), pointer_or_null<float>(dlogits), pointer<float>(logits), pointer<std::int32_t>(label),

@@ -3,11 +3,12 @@
 #include <array>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <mutex>
 #include <optional>
 
 #include "kernels/cuda/check.hpp"
-#include "kernels/cuda/cuda_ops.hpp"
+#include "kernels/cuda/cuda_backend.hpp"
 #include "kernels/device.hpp"
 #include "kernels/gpu_uuid.hpp"
 
@@ -124,7 +125,9 @@ class CudaDevice final : public Device {
     facts_.name = properties.name;
     facts_.uuid = text_of(properties.uuid);
     facts_.index = index;
-    ops_.emplace(dtype, deterministic);
+    auto backend = std::make_unique<CudaBackend>(dtype, deterministic);
+    backend_ = backend.get();
+    ops_.emplace(std::move(backend));
     for (std::optional<CopyStreamHandle>& s : copy_streams_) s.emplace();
     // Behind what CUDA and the ops themselves have taken.
     BLOCKTRAIN_CUDA(cudaMemGetInfo(&facts_.free_bytes, &facts_.memory_bytes));
@@ -139,7 +142,7 @@ class CudaDevice final : public Device {
     return std::nullopt;
   }
   Ops& ops() override { return *ops_; }
-  void* stream() override { return ops_->stream(); }
+  void* stream() override { return backend_->stream(); }
   bool shares_host_memory() const override { return false; }
 
   Arena arena(std::string purpose, std::size_t bytes) override {
@@ -165,19 +168,19 @@ class CudaDevice final : public Device {
   }
 
   void upload(void* to, const void* from, std::size_t bytes) override {
-    BLOCKTRAIN_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, ops_->stream()));
+    BLOCKTRAIN_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, backend_->stream()));
   }
   void download(void* to, const void* from, std::size_t bytes) override {
-    BLOCKTRAIN_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, ops_->stream()));
+    BLOCKTRAIN_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, backend_->stream()));
     ops_->synchronize();
   }
 
   void download_async(void* to, const void* from, std::size_t bytes) override {
-    BLOCKTRAIN_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, ops_->stream()));
+    BLOCKTRAIN_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, backend_->stream()));
   }
   std::unique_ptr<Event> make_event() override { return std::make_unique<CudaEvent>(); }
   void record(Event& event) override {
-    BLOCKTRAIN_CUDA(cudaEventRecord(static_cast<CudaEvent&>(event).handle.value, ops_->stream()));
+    BLOCKTRAIN_CUDA(cudaEventRecord(static_cast<CudaEvent&>(event).handle.value, backend_->stream()));
   }
   void synchronize(Event& event) override {
     BLOCKTRAIN_CUDA(cudaEventSynchronize(static_cast<CudaEvent&>(event).handle.value));
@@ -195,8 +198,8 @@ class CudaDevice final : public Device {
   void copy_async(CopyStream stream, void* to, const void* from, std::size_t bytes) override {
     at(stream).copy(to, from, bytes);
   }
-  void copies_wait_for_ops(CopyStream stream) override { at(stream).wait_for(ops_->stream()); }
-  void ops_wait_for_copies(CopyStream stream) override { at(stream).let_wait(ops_->stream()); }
+  void copies_wait_for_ops(CopyStream stream) override { at(stream).wait_for(backend_->stream()); }
+  void ops_wait_for_copies(CopyStream stream) override { at(stream).let_wait(backend_->stream()); }
   void synchronize(CopyStream stream) override { at(stream).synchronize(); }
 
   std::unique_ptr<Graph> make_graph() override { return std::make_unique<CudaGraph>(); }
@@ -215,7 +218,7 @@ class CudaDevice final : public Device {
       }
       g.executable = capture(work);
     }
-    BLOCKTRAIN_CUDA(cudaGraphLaunch(g.executable, ops_->stream()));
+    BLOCKTRAIN_CUDA(cudaGraphLaunch(g.executable, backend_->stream()));
   }
 
  private:
@@ -227,17 +230,17 @@ class CudaDevice final : public Device {
   }
 
   cudaGraphExec_t capture(WorkRef work) {
-    BLOCKTRAIN_CUDA(cudaStreamBeginCapture(ops_->stream(), cudaStreamCaptureModeThreadLocal));
+    BLOCKTRAIN_CUDA(cudaStreamBeginCapture(backend_->stream(), cudaStreamCaptureModeThreadLocal));
     cudaGraph_t graph = nullptr;
     try {
       work();
     } catch (...) {
-      cudaStreamEndCapture(ops_->stream(), &graph);
+      cudaStreamEndCapture(backend_->stream(), &graph);
       if (graph != nullptr) cudaGraphDestroy(graph);
       cudaGetLastError();  // that the capture ended badly is no news
       throw;
     }
-    BLOCKTRAIN_CUDA(cudaStreamEndCapture(ops_->stream(), &graph));
+    BLOCKTRAIN_CUDA(cudaStreamEndCapture(backend_->stream(), &graph));
     cudaGraphExec_t executable = nullptr;
     const cudaError_t status = cudaGraphInstantiate(&executable, graph, 0);
     cudaGraphDestroy(graph);
@@ -249,7 +252,8 @@ class CudaDevice final : public Device {
 
   bool graphs_;
   DeviceFacts facts_;
-  std::optional<CudaOps> ops_;
+  std::optional<Ops> ops_;
+  CudaBackend* backend_ = nullptr;                               ///< of ops_
   std::array<std::optional<CopyStreamHandle>, 2> copy_streams_;  ///< made when the device has been chosen
 };
 

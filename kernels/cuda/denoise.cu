@@ -1,5 +1,5 @@
 // The denoised estimate and its loss (method: section 1, preconditioning and weight). A block has a sample.
-#include "kernels/cuda/cuda_ops.hpp"
+#include "kernels/cuda/cuda_backend.hpp"
 #include "kernels/cuda/launch.cuh"
 
 namespace blocktrain::kernels {
@@ -70,28 +70,21 @@ __global__ void __launch_bounds__(threads_per_block)
 
 }  // namespace
 
-void CudaOps::add_losses(StepState* state, const Tensor& loss, const Tensor& mse) {
-  BLOCKTRAIN_EXPECTS(loss.contiguous() && mse.contiguous() && loss.size() == mse.size());
+void CudaBackend::add_losses(StepState* state, const Tensor& loss, const Tensor& mse) {
   launch({stream_, 1}, add_losses_kernel, loss.size(), pointer<float>(loss), pointer<float>(mse), state);
 }
 
-void CudaOps::denoised(const Tensor& d, const Tensor& z, const Tensor& f, const Tensor& sigma, double sigma_data) {
+void CudaBackend::denoised(const Tensor& d, const Tensor& z, const Tensor& f, const Tensor& sigma, double sigma_data) {
   const std::int64_t samples = z.dim(0);
-  BLOCKTRAIN_EXPECTS(d.contiguous() && z.contiguous() && f.contiguous());
-  BLOCKTRAIN_EXPECTS(d.size() == z.size() && f.size() == z.size() && sigma.size() == samples);
   if (z.size() == 0) return;
   launch({stream_, static_cast<unsigned>(samples)}, denoised_kernel, z.row_size(), pointer<float>(d), pointer<float>(z),
          pointer<float>(f), pointer<float>(sigma), sigma_data);
 }
 
-void CudaOps::denoise_loss(const Tensor& loss, const Tensor& mse, const Tensor& df, const Tensor& z, const Tensor& y,
-                           const Tensor& f, const Tensor& sigma, double sigma_data, LossWeighting weighting,
-                           double loss_scale) {
+void CudaBackend::denoise_loss(const Tensor& loss, const Tensor& mse, const Tensor& df, const Tensor& z,
+                               const Tensor& y, const Tensor& f, const Tensor& sigma, double sigma_data,
+                               LossWeighting weighting, double loss_scale) {
   const std::int64_t samples = z.dim(0);
-  BLOCKTRAIN_EXPECTS(z.contiguous() && y.contiguous() && f.contiguous());
-  BLOCKTRAIN_EXPECTS(y.size() == z.size() && f.size() == z.size() && sigma.size() == samples);
-  BLOCKTRAIN_EXPECTS(loss.size() == samples && mse.size() == samples);
-  BLOCKTRAIN_EXPECTS(df.empty() || (df.contiguous() && df.size() == z.size()));
   if (z.size() == 0) return;
   launch({stream_, static_cast<unsigned>(samples)}, loss_kernel, z.row_size(), pointer<float>(loss),
          pointer<float>(mse), pointer_or_null<float>(df), pointer<float>(z), pointer<float>(y), pointer<float>(f),

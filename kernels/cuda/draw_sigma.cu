@@ -1,4 +1,4 @@
-#include "kernels/cuda/cuda_ops.hpp"
+#include "kernels/cuda/cuda_backend.hpp"
 #include "kernels/cuda/launch.cuh"
 
 namespace blocktrain::kernels {
@@ -20,9 +20,8 @@ __device__ double draw(const SigmaInterval& interval, double u) {
 
 }  // namespace
 
-void CudaOps::draw_sigma(const Tensor& sigma, const SigmaInterval* interval, const RandomKey& key,
-                         const StepState* state, std::uint32_t first_sample) {
-  BLOCKTRAIN_EXPECTS(sigma.contiguous() && interval != nullptr);
+void CudaBackend::draw_sigma(const Tensor& sigma, const SigmaInterval* interval, const RandomKey& key,
+                             const StepState* state, std::uint32_t first_sample) {
   float* const out = pointer<float>(sigma);
   each(stream_, sigma.size(), [=] __device__(std::int64_t n) {
     const auto words = random_words(key, state->step, first_sample + static_cast<std::uint32_t>(n), 0);

@@ -1,4 +1,4 @@
-#include "kernels/cuda/cuda_ops.hpp"
+#include "kernels/cuda/cuda_backend.hpp"
 #include "kernels/cuda/launch.cuh"
 
 namespace blocktrain::kernels {
@@ -74,21 +74,15 @@ void features(cudaStream_t stream, const Tensor& out, const Tensor& sigma) {
 }  // namespace
 
 // Indices come from drop_labels, which puts every one of a checked data set inside the table; they are not read back.
-void CudaOps::embedding_forward(const Tensor& out, const Tensor& table, const Tensor& index) {
-  BLOCKTRAIN_EXPECTS(out.dim(0) == index.size() && out.row_size() == table.row_size());
-  BLOCKTRAIN_EXPECTS(out.contiguous() && table.contiguous() && index.contiguous());
+void CudaBackend::embedding_forward(const Tensor& out, const Tensor& table, const Tensor& index) {
   with_stored_type(out.dtype, [&](auto type) { gather<decltype(type)>(stream_, out, table, index); });
 }
 
-void CudaOps::embedding_backward(const Tensor& dtable, const Tensor& dout, const Tensor& index) {
-  BLOCKTRAIN_EXPECTS(dout.dim(0) == index.size() && dout.row_size() == dtable.row_size());
-  BLOCKTRAIN_EXPECTS(dout.contiguous() && dtable.contiguous() && index.contiguous());
+void CudaBackend::embedding_backward(const Tensor& dtable, const Tensor& dout, const Tensor& index) {
   with_stored_type(dout.dtype, [&](auto type) { scatter<decltype(type)>(stream_, dtable, dout, index); });
 }
 
-void CudaOps::noise_features(const Tensor& out, const Tensor& sigma) {
-  BLOCKTRAIN_EXPECTS(out.rank == 2 && out.dim(1) % 2 == 0 && sigma.size() == out.dim(0));
-  BLOCKTRAIN_EXPECTS(out.contiguous() && sigma.contiguous());
+void CudaBackend::noise_features(const Tensor& out, const Tensor& sigma) {
   with_stored_type(out.dtype, [&](auto type) { features<decltype(type)>(stream_, out, sigma); });
 }
 

@@ -1,7 +1,7 @@
 // Matrix products and linear layers, by cuBLASLt with the fused ends that it has.
 #include "kernels/cuda/activations.cuh"
 #include "kernels/cuda/column_sums.cuh"
-#include "kernels/cuda/cuda_ops.hpp"
+#include "kernels/cuda/cuda_backend.hpp"
 #include "kernels/cuda/plain_matmul.cuh"
 
 namespace blocktrain::kernels {
@@ -79,8 +79,8 @@ void add_bias(cudaStream_t stream, const Tensor& out, const Tensor& bias) {
 
 }  // namespace
 
-void CudaOps::matmul(const Tensor& c, const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b,
-                     bool accumulate) {
+void CudaBackend::matmul(const Tensor& c, const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b,
+                         bool accumulate) {
   if (matmul_.multiply(stream_, workspace_, c, a, transpose_a, b, transpose_b, accumulate, {})) return;
   with_stored_type(c.dtype, [&](auto out) {
     with_stored_type(a.dtype, [&](auto in) {
@@ -89,8 +89,7 @@ void CudaOps::matmul(const Tensor& c, const Tensor& a, bool transpose_a, const T
   });
 }
 
-void CudaOps::linear_forward(const Tensor& out, const Tensor& x, const Tensor& weight, const Tensor& bias) {
-  BLOCKTRAIN_EXPECTS(weight.contiguous() && (bias.empty() || bias.size() == weight.dim(0)));
+void CudaBackend::linear_forward(const Tensor& out, const Tensor& x, const Tensor& weight, const Tensor& bias) {
   if (bias.empty()) return matmul(out, x, false, weight, true, false);
   const MatmulEnd end{MatmulEnd::Kind::bias, bias, {}};
   if (matmul_.multiply(stream_, workspace_, out, x, false, weight, true, false, end)) return;
@@ -98,13 +97,11 @@ void CudaOps::linear_forward(const Tensor& out, const Tensor& x, const Tensor& w
   with_stored_type(out.dtype, [&](auto type) { add_bias<decltype(type)>(stream_, out, bias); });
 }
 
-void CudaOps::linear_backward(const Tensor& dx, const Tensor& dweight, const Tensor& dbias, const Tensor& dy,
-                              const Tensor& x, const Tensor& weight, bool add_dx, GradientWrite write) {
-  BLOCKTRAIN_EXPECTS(weight.contiguous() && dweight.contiguous() && dweight.size() == weight.size());
+void CudaBackend::linear_backward(const Tensor& dx, const Tensor& dweight, const Tensor& dbias, const Tensor& dy,
+                                  const Tensor& x, const Tensor& weight, bool add_dx, GradientWrite write) {
   const bool add_parameters = write == GradientWrite::add;
   if (!dx.empty()) matmul(dx, dy, false, weight, false, add_dx);
   if (dbias.empty()) return matmul(dweight, dy, true, x, false, add_parameters);
-  BLOCKTRAIN_EXPECTS(dbias.contiguous() && dbias.size() == dweight.dim(0));
   // cuBLASLt can sum dy's columns as it reads them, but overwrites what was there. Of bfloat16 it has no such product
   // among those for Hopper's matrix units, only older ones and a pass of its own: there ours, beside a fast product.
   if (dy.dtype == DType::float32 && static_cast<std::size_t>(dbias.size()) <= most_column_sums) {
@@ -119,10 +116,8 @@ void CudaOps::linear_backward(const Tensor& dx, const Tensor& dweight, const Ten
   sum_columns(dbias, dy, write);
 }
 
-void CudaOps::linear_gelu_forward(const Tensor& out, const Tensor& pre, const Tensor& x, const Tensor& weight,
-                                  const Tensor& bias) {
-  BLOCKTRAIN_EXPECTS(out.contiguous() && pre.contiguous() && out.size() == pre.size() && weight.contiguous());
-  BLOCKTRAIN_EXPECTS(bias.size() == weight.dim(0));
+void CudaBackend::linear_gelu_forward(const Tensor& out, const Tensor& pre, const Tensor& x, const Tensor& weight,
+                                      const Tensor& bias) {
   MatmulEnd end{MatmulEnd::Kind::bias_gelu, bias, {}};
   if (out.data != pre.data) end = {MatmulEnd::Kind::bias_gelu_keep, bias, pre};
   if (matmul_.multiply(stream_, workspace_, out, x, false, weight, true, false, end)) return;
@@ -131,13 +126,11 @@ void CudaOps::linear_gelu_forward(const Tensor& out, const Tensor& pre, const Te
   gelu_forward(out, pre);
 }
 
-void CudaOps::gelu_linear_backward(const Tensor& dpre, const Tensor& dpre_sums, const Tensor& dweight,
-                                   const Tensor& dbias, const Tensor& dy, const Tensor& pre, const Tensor& weight,
-                                   bool kept, GradientWrite write) {
-  BLOCKTRAIN_EXPECTS(dpre.contiguous() && pre.contiguous() && dpre.size() == pre.size() && weight.contiguous());
+void CudaBackend::gelu_linear_backward(const Tensor& dpre, const Tensor& dpre_sums, const Tensor& dweight,
+                                       const Tensor& dbias, const Tensor& dy, const Tensor& pre, const Tensor& weight,
+                                       bool kept, GradientWrite write) {
   if (!kept) gelu_forward(dpre, pre);
   linear_backward({}, dweight, dbias, dy, dpre, weight, false, write);
-  BLOCKTRAIN_EXPECTS(dpre_sums.contiguous() && dpre_sums.size() == dpre.row_size());
   // cuBLASLt can end the product in GELU's gradient, but on Hopper by kernels made for Ampere, which take twice as
   // long; and a pass of our own sums the columns as well, which would have to be read again otherwise.
   matmul(dpre, dy, false, weight, false, false);
@@ -150,7 +143,7 @@ void CudaOps::gelu_linear_backward(const Tensor& dpre, const Tensor& dpre_sums, 
   });
 }
 
-void CudaOps::sum_columns(const Tensor& out, const Tensor& matrix, GradientWrite write) {
+void CudaBackend::sum_columns(const Tensor& out, const Tensor& matrix, GradientWrite write) {
   with_stored_type(matrix.dtype, [&](auto type) {
     using T = decltype(type);
     const Entries<T> entries{pointer<T>(matrix), matrix.row_stride};

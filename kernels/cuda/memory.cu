@@ -1,11 +1,9 @@
-#include "kernels/cuda/cuda_ops.hpp"
+#include "kernels/cuda/cuda_backend.hpp"
 #include "kernels/cuda/transform.cuh"
 
 namespace blocktrain::kernels {
 using namespace cuda;
 namespace {
-
-bool same_shape(const Tensor& a, const Tensor& b) { return a.rank == b.rank && a.shape == b.shape; }
 
 /// out[r, c] = f(a[r, c], b[r, c]) where rows may be apart.
 template <class T, class F>
@@ -42,7 +40,7 @@ struct Combination {
 
 }  // namespace
 
-void CudaOps::fill(const Tensor& out, double value) {
+void CudaBackend::fill(const Tensor& out, double value) {
   with_stored_type(out.dtype, [&](auto type) {
     using T = decltype(type);
     if (out.contiguous() && value == 0) {
@@ -53,8 +51,7 @@ void CudaOps::fill(const Tensor& out, double value) {
   });
 }
 
-void CudaOps::copy(const Tensor& out, const Tensor& in) {
-  BLOCKTRAIN_EXPECTS(same_shape(out, in) && out.dtype == in.dtype);
+void CudaBackend::copy(const Tensor& out, const Tensor& in) {
   if (out.size() == 0) return;
   const std::size_t element = size_of(in.dtype);
   const std::size_t row = static_cast<std::size_t>(in.row_size()) * element;
@@ -67,8 +64,7 @@ void CudaOps::copy(const Tensor& out, const Tensor& in) {
                                     static_cast<std::size_t>(in.dim(0)), cudaMemcpyDeviceToDevice, stream_));
 }
 
-void CudaOps::convert(const Tensor& out, const Tensor& in) {
-  BLOCKTRAIN_EXPECTS(out.contiguous() && in.contiguous() && out.size() == in.size());
+void CudaBackend::convert(const Tensor& out, const Tensor& in) {
   with_stored_type(out.dtype, [&](auto to) {
     with_stored_type(in.dtype, [&](auto from) {
       using To = decltype(to);
@@ -78,8 +74,7 @@ void CudaOps::convert(const Tensor& out, const Tensor& in) {
   });
 }
 
-void CudaOps::add(const Tensor& out, const Tensor& in) {
-  BLOCKTRAIN_EXPECTS(same_shape(out, in) && out.dtype == in.dtype);
+void CudaBackend::add(const Tensor& out, const Tensor& in) {
   with_stored_type(out.dtype, [&](auto type) {
     using T = decltype(type);
     T* const to = pointer<T>(out);
@@ -92,9 +87,7 @@ void CudaOps::add(const Tensor& out, const Tensor& in) {
   });
 }
 
-void CudaOps::axpby(const Tensor& out, double a, const Tensor& x, double b, const Tensor& y) {
-  BLOCKTRAIN_EXPECTS(same_shape(out, x) && same_shape(out, y) && out.dtype == x.dtype && out.dtype == y.dtype);
-  BLOCKTRAIN_EXPECTS(out.contiguous() && x.contiguous() && y.contiguous());
+void CudaBackend::axpby(const Tensor& out, double a, const Tensor& x, double b, const Tensor& y) {
   const Combination f{static_cast<float>(a), static_cast<float>(b)};
   with_stored_type(out.dtype, [&](auto type) {
     using T = decltype(type);

@@ -1,4 +1,4 @@
-#include "kernels/cuda/cuda_ops.hpp"
+#include "kernels/cuda/cuda_backend.hpp"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/normal.cuh"
 
@@ -24,15 +24,14 @@ void fill_normal(cudaStream_t stream, const Tensor& out, const RandomKey& key, s
 
 }  // namespace
 
-void CudaOps::random_normal(const Tensor& out, const RandomKey& key, std::uint32_t step, std::uint32_t first_sample) {
+void CudaBackend::random_normal(const Tensor& out, const RandomKey& key, std::uint32_t step,
+                                std::uint32_t first_sample) {
   with_stored_type(out.dtype, [&](auto type) { fill_normal<decltype(type)>(stream_, out, key, step, first_sample); });
 }
 
-void CudaOps::add_noise(const Tensor& z, const Tensor& y, const Tensor& sigma, const RandomKey& key,
-                        const StepState* state, std::uint32_t first_sample) {
+void CudaBackend::add_noise(const Tensor& z, const Tensor& y, const Tensor& sigma, const RandomKey& key,
+                            const StepState* state, std::uint32_t first_sample) {
   const std::int64_t columns = z.row_size(), groups = divide_up(columns, 4);
-  BLOCKTRAIN_EXPECTS(y.dim(0) == z.dim(0) && y.row_size() == columns && sigma.size() == z.dim(0));
-  BLOCKTRAIN_EXPECTS(z.contiguous() && y.contiguous() && sigma.contiguous());
   float* const to = pointer<float>(z);
   const float *const from = pointer<float>(y), *const levels = pointer<float>(sigma);
   const bool packs = columns % 4 == 0 && packs_at(to) && packs_at(from);
@@ -54,9 +53,8 @@ void CudaOps::add_noise(const Tensor& z, const Tensor& y, const Tensor& sigma, c
   });
 }
 
-void CudaOps::drop_labels(const Tensor& out, const Tensor& in, std::int32_t null_label, double p, const RandomKey& key,
-                          const StepState* state, std::uint32_t first_sample) {
-  BLOCKTRAIN_EXPECTS(out.size() == in.size() && out.contiguous() && in.contiguous());
+void CudaBackend::drop_labels(const Tensor& out, const Tensor& in, std::int32_t null_label, double p,
+                              const RandomKey& key, const StepState* state, std::uint32_t first_sample) {
   std::int32_t* const to = pointer<std::int32_t>(out);
   const std::int32_t* const from = pointer<std::int32_t>(in);
   each(stream_, in.size(), [=] __device__(std::int64_t n) {

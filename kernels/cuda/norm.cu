@@ -1,7 +1,7 @@
 // Layer normalisation with adaptive scale and shift. A row lies in the registers of a warp, or of several warps,
 // between the passes over it.
 #include "kernels/cuda/column_sums.cuh"
-#include "kernels/cuda/cuda_ops.hpp"
+#include "kernels/cuda/cuda_backend.hpp"
 #include "kernels/cuda/norm_backward.cuh"
 
 namespace blocktrain::kernels {
@@ -130,13 +130,9 @@ bool with_chunks(std::int64_t width, F&& f) {
 
 }  // namespace
 
-void CudaOps::norm_modulate_forward(const Tensor& out, const Tensor& mean, const Tensor& rstd, const Tensor& x,
-                                    const Tensor& shift, const Tensor& scale, double epsilon) {
+void CudaBackend::norm_modulate_forward(const Tensor& out, const Tensor& mean, const Tensor& rstd, const Tensor& x,
+                                        const Tensor& shift, const Tensor& scale, double epsilon) {
   const std::int64_t samples = x.dim(0), tokens = x.dim(1), width = x.dim(2), rows = samples * tokens;
-  BLOCKTRAIN_EXPECTS(x.contiguous() && out.contiguous() && out.size() == x.size());
-  BLOCKTRAIN_EXPECTS(mean.size() == rows && rstd.size() == rows);
-  BLOCKTRAIN_EXPECTS(shift.dim(0) == samples && shift.row_size() == width);
-  BLOCKTRAIN_EXPECTS(scale.dim(0) == samples && scale.row_size() == width);
   if (rows == 0) return;
   const unsigned blocks = static_cast<unsigned>(divide_up(rows, warps_per_block));
   const auto eps = static_cast<float>(epsilon);
@@ -158,15 +154,10 @@ void CudaOps::norm_modulate_forward(const Tensor& out, const Tensor& mean, const
   });
 }
 
-void CudaOps::norm_modulate_backward(const Tensor& dx, const Tensor& dshift, const Tensor& dscale, const Tensor& dout,
-                                     const Tensor& x, const Tensor& mean, const Tensor& rstd, const Tensor& scale) {
+void CudaBackend::norm_modulate_backward(const Tensor& dx, const Tensor& dshift, const Tensor& dscale,
+                                         const Tensor& dout, const Tensor& x, const Tensor& mean, const Tensor& rstd,
+                                         const Tensor& scale) {
   const std::int64_t samples = x.dim(0), tokens = x.dim(1), width = x.dim(2), rows = samples * tokens;
-  BLOCKTRAIN_EXPECTS(x.contiguous() && dx.contiguous() && dout.contiguous());
-  BLOCKTRAIN_EXPECTS(dx.size() == x.size() && dout.size() == x.size());
-  BLOCKTRAIN_EXPECTS(mean.size() == rows && rstd.size() == rows);
-  BLOCKTRAIN_EXPECTS(dshift.dim(0) == samples && dshift.row_size() == width);
-  BLOCKTRAIN_EXPECTS(dscale.dim(0) == samples && dscale.row_size() == width);
-  BLOCKTRAIN_EXPECTS(scale.dim(0) == samples && scale.row_size() == width);
   if (rows == 0) return;
   with_stored_type(x.dtype, [&](auto type) {
     using T = decltype(type);

@@ -1,7 +1,7 @@
 // Norm, clipping and AdamW without a word to the host: the step's numbers are read where they are, on the device.
 #include <span>
 
-#include "kernels/cuda/cuda_ops.hpp"
+#include "kernels/cuda/cuda_backend.hpp"
 #include "kernels/cuda/transform.cuh"
 
 namespace blocktrain::kernels {
@@ -185,7 +185,7 @@ void update(cudaStream_t stream, const Tensor& p, const Tensor& m, const Tensor&
 
 }  // namespace
 
-void CudaOps::sum_squares(StepState* state, const Tensor& x) {
+void CudaBackend::sum_squares(StepState* state, const Tensor& x) {
   BLOCKTRAIN_EXPECTS(x.contiguous() && packs_at(pointer<float>(x)));
   double* const partial = reinterpret_cast<double*>(workspace_.data());
   const unsigned blocks =
@@ -194,13 +194,10 @@ void CudaOps::sum_squares(StepState* state, const Tensor& x) {
   launch({stream_, 1}, squares_finish_kernel, static_cast<int>(blocks), partial, state);
 }
 
-void CudaOps::clip_gradient(StepState* state) { launch({stream_, 1, 1}, clip_kernel, state); }
+void CudaBackend::clip_gradient(StepState* state) { launch({stream_, 1, 1}, clip_kernel, state); }
 
-void CudaOps::adamw(const Tensor& p, const Tensor& m, const Tensor& v, const Tensor& working, const Tensor& g,
-                    const StepState* state, const AdamWParameters& parameters) {
-  BLOCKTRAIN_EXPECTS(m.size() == p.size() && v.size() == p.size() && g.size() == p.size());
-  BLOCKTRAIN_EXPECTS(p.contiguous() && m.contiguous() && v.contiguous() && g.contiguous());
-  BLOCKTRAIN_EXPECTS(working.empty() || (working.size() == p.size() && working.contiguous()));
+void CudaBackend::adamw(const Tensor& p, const Tensor& m, const Tensor& v, const Tensor& working, const Tensor& g,
+                        const StepState* state, const AdamWParameters& parameters) {
   if (p.size() == 0) return;
   const Factors factors{parameters.beta1, parameters.beta2, parameters.epsilon, parameters.weight_decay};
   std::span<const ElementRange> left =
@@ -226,8 +223,7 @@ void CudaOps::adamw(const Tensor& p, const Tensor& m, const Tensor& v, const Ten
   }
 }
 
-void CudaOps::exponential_average(const Tensor& average, const Tensor& p, double decay, const StepState* state) {
-  BLOCKTRAIN_EXPECTS(average.size() == p.size() && average.contiguous() && p.contiguous());
+void CudaBackend::exponential_average(const Tensor& average, const Tensor& p, double decay, const StepState* state) {
   float* const averages = pointer<float>(average);
   const float take = static_cast<float>(1 - decay);
   transform(

@@ -1,5 +1,5 @@
 // Images are float32; tokens are of the type the network computes in.
-#include "kernels/cuda/cuda_ops.hpp"
+#include "kernels/cuda/cuda_backend.hpp"
 #include "kernels/cuda/launch.cuh"
 
 namespace blocktrain::kernels {
@@ -8,14 +8,9 @@ namespace {
 
 /// Shape of an image cut into patches.
 struct Grid {
-  Grid(const Tensor& tokens, const Tensor& image, int patch_size)
+  Grid(const Tensor& image, int patch_size)
       : channels(image.dim(1)), height(image.dim(2)), width(image.dim(3)), patch(patch_size) {
-    BLOCKTRAIN_EXPECTS(image.rank == 4 && tokens.rank == 3 && patch >= 1);
-    BLOCKTRAIN_EXPECTS(height % patch == 0 && width % patch == 0);
     across = width / patch;
-    BLOCKTRAIN_EXPECTS(tokens.dim(0) == image.dim(0) && tokens.dim(1) == height / patch * across);
-    BLOCKTRAIN_EXPECTS(tokens.dim(2) == channels * patch * patch);
-    BLOCKTRAIN_EXPECTS(tokens.contiguous() && image.contiguous());
   }
   /// Sample of pixel i, counted through the batch, and its place among the tokens.
   struct Place {
@@ -56,15 +51,15 @@ void join(cudaStream_t stream, const Grid& grid, const Tensor& image, const Tens
 
 }  // namespace
 
-void CudaOps::patchify(const Tensor& tokens, const Tensor& image, int patch, const Tensor& sigma, double sigma_data) {
-  const Grid grid(tokens, image, patch);
-  BLOCKTRAIN_EXPECTS(sigma.empty() || (sigma.size() == image.dim(0) && sigma.contiguous()));
+void CudaBackend::patchify(const Tensor& tokens, const Tensor& image, int patch, const Tensor& sigma,
+                           double sigma_data) {
+  const Grid grid(image, patch);
   with_stored_type(tokens.dtype,
                    [&](auto type) { cut<decltype(type)>(stream_, grid, tokens, image, sigma, sigma_data); });
 }
 
-void CudaOps::unpatchify(const Tensor& image, const Tensor& tokens, int patch) {
-  const Grid grid(tokens, image, patch);
+void CudaBackend::unpatchify(const Tensor& image, const Tensor& tokens, int patch) {
+  const Grid grid(image, patch);
   with_stored_type(tokens.dtype, [&](auto type) { join<decltype(type)>(stream_, grid, image, tokens); });
 }
 

@@ -1,6 +1,6 @@
 // Additions along the residual stream.
 #include "kernels/cuda/column_sums.cuh"
-#include "kernels/cuda/cuda_ops.hpp"
+#include "kernels/cuda/cuda_backend.hpp"
 #include "kernels/cuda/transform.cuh"
 
 namespace blocktrain::kernels {
@@ -98,11 +98,8 @@ void add_rows_of(cudaStream_t stream, const Tensor& x, const Tensor& row) {
 
 }  // namespace
 
-void CudaOps::gated_residual_forward(const Tensor& out, const Tensor& x, const Tensor& h, const Tensor& gate) {
+void CudaBackend::gated_residual_forward(const Tensor& out, const Tensor& x, const Tensor& h, const Tensor& gate) {
   const std::int64_t samples = x.dim(0), tokens = x.dim(1), width = x.dim(2);
-  BLOCKTRAIN_EXPECTS(x.contiguous() && h.contiguous() && out.contiguous());
-  BLOCKTRAIN_EXPECTS(h.size() == x.size() && out.size() == x.size());
-  BLOCKTRAIN_EXPECTS(gate.dim(0) == samples && gate.row_size() == width);
   if (x.size() == 0) return;
   with_stored_type(x.dtype, [&](auto type) {
     using T = decltype(type);
@@ -121,13 +118,9 @@ void CudaOps::gated_residual_forward(const Tensor& out, const Tensor& x, const T
   });
 }
 
-void CudaOps::gated_residual_backward(const Tensor& dh, const Tensor& dgate, const Tensor& dout, const Tensor& h,
-                                      const Tensor& gate) {
+void CudaBackend::gated_residual_backward(const Tensor& dh, const Tensor& dgate, const Tensor& dout, const Tensor& h,
+                                          const Tensor& gate) {
   const std::int64_t samples = dout.dim(0), tokens = dout.dim(1), width = dout.dim(2);
-  BLOCKTRAIN_EXPECTS(dh.contiguous() && h.contiguous() && dout.contiguous());
-  BLOCKTRAIN_EXPECTS(h.size() == dout.size() && dh.size() == dout.size());
-  BLOCKTRAIN_EXPECTS(gate.dim(0) == samples && gate.row_size() == width);
-  BLOCKTRAIN_EXPECTS(dgate.dim(0) == samples && dgate.row_size() == width);
   with_stored_type(dout.dtype, [&](auto type) {
     using T = decltype(type);
     const GateGradient<T> term{pointer<T>(dh), pointer<T>(dout), pointer<T>(h), pointer<T>(gate), gate.row_stride};
@@ -138,8 +131,7 @@ void CudaOps::gated_residual_backward(const Tensor& dh, const Tensor& dgate, con
   });
 }
 
-void CudaOps::add_rows(const Tensor& x, const Tensor& row) {
-  BLOCKTRAIN_EXPECTS(x.contiguous() && row.contiguous() && x.row_size() == row.size());
+void CudaBackend::add_rows(const Tensor& x, const Tensor& row) {
   with_stored_type(x.dtype, [&](auto type) { add_rows_of<decltype(type)>(stream_, x, row); });
 }
 

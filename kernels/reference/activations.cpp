@@ -2,7 +2,7 @@
 #include <numbers>
 
 #include "kernels/reference/index.hpp"
-#include "kernels/reference/reference_ops.hpp"
+#include "kernels/reference/reference_backend.hpp"
 
 namespace blocktrain::kernels {
 using namespace reference;
@@ -24,28 +24,25 @@ double silu_slope(double x) { return sigmoid(x) * (1 + x * (1 - sigmoid(x))); }
 
 template <class Function>
 void apply(const Tensor& out, const Tensor& x, Function f) {
-  BLOCKTRAIN_EXPECTS(out.size() == x.size() && out.contiguous() && x.contiguous());
   for (Index i = 0; i < x.size(); ++i) out.as<double>()[i] = f(x.as<double>()[i]);
 }
 
 template <class Function>
 void chain(const Tensor& dx, const Tensor& dy, const Tensor& x, Function slope) {
-  BLOCKTRAIN_EXPECTS(dx.size() == x.size() && dy.size() == x.size());
-  BLOCKTRAIN_EXPECTS(dx.contiguous() && dy.contiguous() && x.contiguous());
   for (Index i = 0; i < x.size(); ++i) dx.as<double>()[i] = dy.as<double>()[i] * slope(x.as<double>()[i]);
 }
 
 }  // namespace
 
-void ReferenceOps::linear_gelu_forward(const Tensor& out, const Tensor& pre, const Tensor& x, const Tensor& weight,
-                                       const Tensor& bias) {
+void ReferenceBackend::linear_gelu_forward(const Tensor& out, const Tensor& pre, const Tensor& x, const Tensor& weight,
+                                           const Tensor& bias) {
   linear_forward(pre, x, weight, bias);
   gelu_forward(out, pre);
 }
 
-void ReferenceOps::gelu_linear_backward(const Tensor& dpre, const Tensor& dpre_sums, const Tensor& dweight,
-                                        const Tensor& dbias, const Tensor& dy, const Tensor& pre, const Tensor& weight,
-                                        bool kept, GradientWrite write) {
+void ReferenceBackend::gelu_linear_backward(const Tensor& dpre, const Tensor& dpre_sums, const Tensor& dweight,
+                                            const Tensor& dbias, const Tensor& dy, const Tensor& pre,
+                                            const Tensor& weight, bool kept, GradientWrite write) {
   if (!kept) gelu_forward(dpre, pre);
   linear_backward({}, dweight, dbias, dy, dpre, weight, false, write);
   matmul(dpre, dy, false, weight, false, false);
@@ -58,9 +55,13 @@ void ReferenceOps::gelu_linear_backward(const Tensor& dpre, const Tensor& dpre_s
   }
 }
 
-void ReferenceOps::gelu_forward(const Tensor& out, const Tensor& x) { apply(out, x, gelu); }
-void ReferenceOps::gelu_backward(const Tensor& dx, const Tensor& dy, const Tensor& x) { chain(dx, dy, x, gelu_slope); }
-void ReferenceOps::silu_forward(const Tensor& out, const Tensor& x) { apply(out, x, silu); }
-void ReferenceOps::silu_backward(const Tensor& dx, const Tensor& dy, const Tensor& x) { chain(dx, dy, x, silu_slope); }
+void ReferenceBackend::gelu_forward(const Tensor& out, const Tensor& x) { apply(out, x, gelu); }
+void ReferenceBackend::gelu_backward(const Tensor& dx, const Tensor& dy, const Tensor& x) {
+  chain(dx, dy, x, gelu_slope);
+}
+void ReferenceBackend::silu_forward(const Tensor& out, const Tensor& x) { apply(out, x, silu); }
+void ReferenceBackend::silu_backward(const Tensor& dx, const Tensor& dy, const Tensor& x) {
+  chain(dx, dy, x, silu_slope);
+}
 
 }  // namespace blocktrain::kernels

@@ -3,7 +3,7 @@
 #include <limits>
 
 #include "kernels/reference/index.hpp"
-#include "kernels/reference/reference_ops.hpp"
+#include "kernels/reference/reference_backend.hpp"
 
 namespace blocktrain::kernels {
 using namespace reference;
@@ -28,18 +28,9 @@ double score(const Tensor& qkv, const Head& head, Index n, Index i, Index j) {
   return sum / std::sqrt(static_cast<double>(head.dim));
 }
 
-void expect_shapes(const Tensor& out, const Tensor& log_sum_exp, const Tensor& qkv, int heads) {
-  BLOCKTRAIN_EXPECTS(qkv.rank == 3 && out.rank == 3 && heads >= 1);
-  BLOCKTRAIN_EXPECTS(qkv.shape[2] == 3 * out.shape[2] && out.shape[2] % heads == 0);
-  BLOCKTRAIN_EXPECTS(qkv.shape[0] == out.shape[0] && qkv.shape[1] == out.shape[1]);
-  BLOCKTRAIN_EXPECTS(log_sum_exp.rank == 3 && log_sum_exp.shape[0] == out.shape[0] && log_sum_exp.shape[1] == heads &&
-                     log_sum_exp.shape[2] == out.shape[1]);
-}
-
 }  // namespace
 
-void ReferenceOps::attention_forward(const Tensor& out, const Tensor& log_sum_exp, const Tensor& qkv, int heads) {
-  expect_shapes(out, log_sum_exp, qkv, heads);
+void ReferenceBackend::attention_forward(const Tensor& out, const Tensor& log_sum_exp, const Tensor& qkv, int heads) {
   const Index samples = qkv.shape[0], tokens = qkv.shape[1];
   for (Index n = 0; n < samples; ++n) {
     for (int h = 0; h < heads; ++h) {
@@ -61,10 +52,8 @@ void ReferenceOps::attention_forward(const Tensor& out, const Tensor& log_sum_ex
   }
 }
 
-void ReferenceOps::attention_backward(const Tensor& dqkv, const Tensor& dout, const Tensor& out,
-                                      const Tensor& log_sum_exp, const Tensor& qkv, int heads) {
-  expect_shapes(out, log_sum_exp, qkv, heads);
-  BLOCKTRAIN_EXPECTS(same_shape(dqkv, qkv) && same_shape(dout, out));
+void ReferenceBackend::attention_backward(const Tensor& dqkv, const Tensor& dout, const Tensor& out,
+                                          const Tensor& log_sum_exp, const Tensor& qkv, int heads) {
   const Index samples = qkv.shape[0], tokens = qkv.shape[1];
   fill(dqkv, 0);
   for (Index n = 0; n < samples; ++n) {

@@ -2,19 +2,16 @@
 #include <cmath>
 
 #include "kernels/reference/index.hpp"
-#include "kernels/reference/reference_ops.hpp"
+#include "kernels/reference/reference_backend.hpp"
 
 namespace blocktrain::kernels {
 using namespace reference;
 
-void ReferenceOps::cross_entropy(const Tensor& loss, const Tensor& dlogits, const Tensor& logits, const Tensor& label,
-                                 double loss_scale) {
+void ReferenceBackend::cross_entropy(const Tensor& loss, const Tensor& dlogits, const Tensor& logits,
+                                     const Tensor& label, double loss_scale) {
   const Index samples = logits.shape[0], classes = logits.shape[1];
-  BLOCKTRAIN_EXPECTS(is_matrix(logits, samples, classes) && is_vector(loss, samples) && label.size() == samples);
-  BLOCKTRAIN_EXPECTS(dlogits.empty() || is_matrix(dlogits, samples, classes));
   for (Index n = 0; n < samples; ++n) {
     const Index correct = label.as<std::int32_t>()[n];
-    BLOCKTRAIN_EXPECTS(0 <= correct && correct < classes);
     double largest = at(logits, n, 0);
     for (Index v = 1; v < classes; ++v) largest = std::max(largest, at(logits, n, v));
     double sum = 0;

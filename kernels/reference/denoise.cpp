@@ -1,7 +1,7 @@
 #include <cmath>
 
 #include "kernels/reference/index.hpp"
-#include "kernels/reference/reference_ops.hpp"
+#include "kernels/reference/reference_backend.hpp"
 
 namespace blocktrain::kernels {
 using namespace reference;
@@ -18,20 +18,18 @@ struct Preconditioning {
 
 }  // namespace
 
-void ReferenceOps::denoised(const Tensor& d, const Tensor& z, const Tensor& f, const Tensor& sigma, double sigma_data) {
-  BLOCKTRAIN_EXPECTS(same_rows(d, z) && same_rows(d, f) && is_vector(sigma, z.shape[0]));
+void ReferenceBackend::denoised(const Tensor& d, const Tensor& z, const Tensor& f, const Tensor& sigma,
+                                double sigma_data) {
   for (Index n = 0; n < z.shape[0]; ++n) {
     const Preconditioning c(at(sigma, n), sigma_data);
     for (Index e = 0; e < z.row_size(); ++e) at(d, n, e) = c.c_skip * at(z, n, e) + c.c_out * at(f, n, e);
   }
 }
 
-void ReferenceOps::denoise_loss(const Tensor& loss, const Tensor& mse, const Tensor& df, const Tensor& z,
-                                const Tensor& y, const Tensor& f, const Tensor& sigma, double sigma_data,
-                                LossWeighting weighting, double loss_scale) {
+void ReferenceBackend::denoise_loss(const Tensor& loss, const Tensor& mse, const Tensor& df, const Tensor& z,
+                                    const Tensor& y, const Tensor& f, const Tensor& sigma, double sigma_data,
+                                    LossWeighting weighting, double loss_scale) {
   const Index samples = z.shape[0], elements = z.row_size();
-  BLOCKTRAIN_EXPECTS(is_vector(loss, samples) && is_vector(mse, samples) && is_vector(sigma, samples));
-  BLOCKTRAIN_EXPECTS(same_rows(y, z) && same_rows(f, z) && (df.empty() || same_rows(df, z)));
   for (Index n = 0; n < samples; ++n) {
     const Preconditioning c(at(sigma, n), sigma_data);
     const double weight = weighting == LossWeighting::edm ? c.edm_weight : 1.0;
@@ -46,8 +44,7 @@ void ReferenceOps::denoise_loss(const Tensor& loss, const Tensor& mse, const Ten
   }
 }
 
-void ReferenceOps::add_losses(StepState* state, const Tensor& loss, const Tensor& mse) {
-  BLOCKTRAIN_EXPECTS(loss.contiguous() && mse.contiguous() && loss.size() == mse.size());
+void ReferenceBackend::add_losses(StepState* state, const Tensor& loss, const Tensor& mse) {
   for (std::int64_t n = 0; n < loss.size(); ++n) {
     state->loss_sum += static_cast<double>(loss.as<double>()[n]);
     state->mse_sum += static_cast<double>(mse.as<double>()[n]);

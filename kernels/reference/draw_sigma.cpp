@@ -3,7 +3,7 @@
 #include <numbers>
 
 #include "kernels/reference/index.hpp"
-#include "kernels/reference/reference_ops.hpp"
+#include "kernels/reference/reference_backend.hpp"
 
 namespace blocktrain::kernels {
 using namespace reference;
@@ -40,10 +40,9 @@ double draw(const SigmaInterval& interval, double u) {
 
 }  // namespace
 
-void ReferenceOps::draw_sigma(const Tensor& sigma, const SigmaInterval* interval_here, const RandomKey& key,
-                              const StepState* state, std::uint32_t first_sample) {
+void ReferenceBackend::draw_sigma(const Tensor& sigma, const SigmaInterval* interval_here, const RandomKey& key,
+                                  const StepState* state, std::uint32_t first_sample) {
   const SigmaInterval& interval = *interval_here;
-  BLOCKTRAIN_EXPECTS(is_vector(sigma, sigma.size()) && interval.lo > 0 && interval.lo <= interval.hi);
   for (Index n = 0; n < sigma.size(); ++n) {
     const auto words = random_words(key, state->step, first_sample + static_cast<std::uint32_t>(n), 0);
     const bool exactly_hi = uniform_open(words[1]) < interval.at_hi_fraction;

@@ -1,18 +1,14 @@
 #include "kernels/reference/index.hpp"
-#include "kernels/reference/reference_ops.hpp"
+#include "kernels/reference/reference_backend.hpp"
 
 namespace blocktrain::kernels {
 using namespace reference;
 
-void ReferenceOps::matmul(const Tensor& c, const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b,
-                          bool accumulate) {
+void ReferenceBackend::matmul(const Tensor& c, const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b,
+                              bool accumulate) {
   const Index rows = c.shape[0];
   const Index columns = c.shape[1];
   const Index inner = transpose_a ? a.shape[0] : a.shape[1];
-  BLOCKTRAIN_EXPECTS(c.rank == 2 && a.rank == 2 && b.rank == 2);
-  BLOCKTRAIN_EXPECTS(rows == (transpose_a ? a.shape[1] : a.shape[0]));
-  BLOCKTRAIN_EXPECTS(inner == (transpose_b ? b.shape[1] : b.shape[0]));
-  BLOCKTRAIN_EXPECTS(columns == (transpose_b ? b.shape[0] : b.shape[1]));
   for (Index i = 0; i < rows; ++i) {
     for (Index j = 0; j < columns; ++j) {
       double sum = 0;
@@ -24,10 +20,8 @@ void ReferenceOps::matmul(const Tensor& c, const Tensor& a, bool transpose_a, co
   }
 }
 
-void ReferenceOps::linear_forward(const Tensor& out, const Tensor& x, const Tensor& weight, const Tensor& bias) {
+void ReferenceBackend::linear_forward(const Tensor& out, const Tensor& x, const Tensor& weight, const Tensor& bias) {
   const Index rows = x.shape[0], inputs = x.shape[1], outputs = weight.shape[0];
-  BLOCKTRAIN_EXPECTS(is_matrix(x, rows, inputs) && is_matrix(weight, outputs, inputs));
-  BLOCKTRAIN_EXPECTS(is_matrix(out, rows, outputs) && (bias.empty() || is_vector(bias, outputs)));
   for (Index r = 0; r < rows; ++r) {
     for (Index n = 0; n < outputs; ++n) {
       double sum = bias.empty() ? 0.0 : at(bias, n);
@@ -37,13 +31,9 @@ void ReferenceOps::linear_forward(const Tensor& out, const Tensor& x, const Tens
   }
 }
 
-void ReferenceOps::linear_backward(const Tensor& dx, const Tensor& dweight, const Tensor& dbias, const Tensor& dy,
-                                   const Tensor& x, const Tensor& weight, bool add_dx, GradientWrite write) {
+void ReferenceBackend::linear_backward(const Tensor& dx, const Tensor& dweight, const Tensor& dbias, const Tensor& dy,
+                                       const Tensor& x, const Tensor& weight, bool add_dx, GradientWrite write) {
   const Index rows = x.shape[0], inputs = x.shape[1], outputs = weight.shape[0];
-  BLOCKTRAIN_EXPECTS(is_matrix(x, rows, inputs) && is_matrix(weight, outputs, inputs));
-  BLOCKTRAIN_EXPECTS(is_matrix(dy, rows, outputs) && is_matrix(dweight, outputs, inputs));
-  BLOCKTRAIN_EXPECTS(dx.empty() || is_matrix(dx, rows, inputs));
-  BLOCKTRAIN_EXPECTS(dbias.empty() || is_vector(dbias, outputs));
   if (!dx.empty()) {
     for (Index r = 0; r < rows; ++r) {
       for (Index k = 0; k < inputs; ++k) {

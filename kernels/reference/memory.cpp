@@ -1,19 +1,18 @@
 #include <cstring>
 
 #include "kernels/reference/index.hpp"
-#include "kernels/reference/reference_ops.hpp"
+#include "kernels/reference/reference_backend.hpp"
 
 namespace blocktrain::kernels {
 using namespace reference;
 
-void ReferenceOps::fill(const Tensor& out, double value) {
+void ReferenceBackend::fill(const Tensor& out, double value) {
   for (Index i = 0; i < out.shape[0]; ++i) {
     for (Index j = 0; j < out.row_size(); ++j) at(out, i, j) = value;
   }
 }
 
-void ReferenceOps::copy(const Tensor& out, const Tensor& in) {
-  BLOCKTRAIN_EXPECTS(same_shape(out, in) && out.dtype == in.dtype);
+void ReferenceBackend::copy(const Tensor& out, const Tensor& in) {
   // By bytes, so that labels can be copied as well.
   const Index element = static_cast<Index>(size_of(in.dtype));
   for (Index i = 0; i < in.shape[0]; ++i) {
@@ -23,8 +22,7 @@ void ReferenceOps::copy(const Tensor& out, const Tensor& in) {
   }
 }
 
-void ReferenceOps::convert(const Tensor& out, const Tensor& in) {
-  BLOCKTRAIN_EXPECTS(out.contiguous() && in.contiguous() && out.size() == in.size());
+void ReferenceBackend::convert(const Tensor& out, const Tensor& in) {
   const auto read = [&](Index i) {
     return in.dtype == DType::float32 ? static_cast<double>(in.as<float>()[i]) : in.as<double>()[i];
   };
@@ -37,15 +35,13 @@ void ReferenceOps::convert(const Tensor& out, const Tensor& in) {
   }
 }
 
-void ReferenceOps::add(const Tensor& out, const Tensor& in) {
-  BLOCKTRAIN_EXPECTS(same_shape(out, in));
+void ReferenceBackend::add(const Tensor& out, const Tensor& in) {
   for (Index i = 0; i < in.shape[0]; ++i) {
     for (Index j = 0; j < in.row_size(); ++j) at(out, i, j) += at(in, i, j);
   }
 }
 
-void ReferenceOps::axpby(const Tensor& out, double a, const Tensor& x, double b, const Tensor& y) {
-  BLOCKTRAIN_EXPECTS(same_shape(out, x) && same_shape(out, y));
+void ReferenceBackend::axpby(const Tensor& out, double a, const Tensor& x, double b, const Tensor& y) {
   for (Index i = 0; i < out.shape[0]; ++i) {
     for (Index j = 0; j < out.row_size(); ++j) at(out, i, j) = a * at(x, i, j) + b * at(y, i, j);
   }

@@ -2,7 +2,7 @@
 #include <numbers>
 
 #include "kernels/reference/index.hpp"
-#include "kernels/reference/reference_ops.hpp"
+#include "kernels/reference/reference_backend.hpp"
 
 namespace blocktrain::kernels {
 using namespace reference;
@@ -19,17 +19,16 @@ double normal(const RandomKey& key, std::uint32_t step, std::uint32_t sample, In
 
 }  // namespace
 
-void ReferenceOps::random_normal(const Tensor& out, const RandomKey& key, std::uint32_t step,
-                                 std::uint32_t first_sample) {
+void ReferenceBackend::random_normal(const Tensor& out, const RandomKey& key, std::uint32_t step,
+                                     std::uint32_t first_sample) {
   for (Index n = 0; n < out.shape[0]; ++n) {
     const std::uint32_t sample = first_sample + static_cast<std::uint32_t>(n);
     for (Index e = 0; e < out.row_size(); ++e) at(out, n, e) = normal(key, step, sample, e);
   }
 }
 
-void ReferenceOps::add_noise(const Tensor& z, const Tensor& y, const Tensor& sigma, const RandomKey& key,
-                             const StepState* state, std::uint32_t first_sample) {
-  BLOCKTRAIN_EXPECTS(same_rows(z, y) && is_vector(sigma, z.shape[0]));
+void ReferenceBackend::add_noise(const Tensor& z, const Tensor& y, const Tensor& sigma, const RandomKey& key,
+                                 const StepState* state, std::uint32_t first_sample) {
   for (Index n = 0; n < z.shape[0]; ++n) {
     const std::uint32_t sample = first_sample + static_cast<std::uint32_t>(n);
     for (Index e = 0; e < z.row_size(); ++e) {
@@ -38,9 +37,8 @@ void ReferenceOps::add_noise(const Tensor& z, const Tensor& y, const Tensor& sig
   }
 }
 
-void ReferenceOps::drop_labels(const Tensor& out, const Tensor& in, std::int32_t null_label, double p,
-                               const RandomKey& key, const StepState* state, std::uint32_t first_sample) {
-  BLOCKTRAIN_EXPECTS(out.size() == in.size());
+void ReferenceBackend::drop_labels(const Tensor& out, const Tensor& in, std::int32_t null_label, double p,
+                                   const RandomKey& key, const StepState* state, std::uint32_t first_sample) {
   const std::uint32_t step = state == nullptr ? 0 : state->step;
   for (Index n = 0; n < in.size(); ++n) {
     const auto words = random_words(key, step, first_sample + static_cast<std::uint32_t>(n), 0);

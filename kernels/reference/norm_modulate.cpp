@@ -1,17 +1,14 @@
 #include <cmath>
 
 #include "kernels/reference/index.hpp"
-#include "kernels/reference/reference_ops.hpp"
+#include "kernels/reference/reference_backend.hpp"
 
 namespace blocktrain::kernels {
 using namespace reference;
 
-void ReferenceOps::norm_modulate_forward(const Tensor& out, const Tensor& mean, const Tensor& rstd, const Tensor& x,
-                                         const Tensor& shift, const Tensor& scale, double epsilon) {
+void ReferenceBackend::norm_modulate_forward(const Tensor& out, const Tensor& mean, const Tensor& rstd, const Tensor& x,
+                                             const Tensor& shift, const Tensor& scale, double epsilon) {
   const Index samples = x.shape[0], tokens = x.shape[1], width = x.shape[2];
-  BLOCKTRAIN_EXPECTS(x.rank == 3 && same_shape(out, x));
-  BLOCKTRAIN_EXPECTS(is_matrix(mean, samples, tokens) && is_matrix(rstd, samples, tokens));
-  BLOCKTRAIN_EXPECTS(is_matrix(shift, samples, width) && is_matrix(scale, samples, width));
   for (Index n = 0; n < samples; ++n) {
     for (Index t = 0; t < tokens; ++t) {
       double m = 0;
@@ -30,14 +27,10 @@ void ReferenceOps::norm_modulate_forward(const Tensor& out, const Tensor& mean, 
   }
 }
 
-void ReferenceOps::norm_modulate_backward(const Tensor& dx, const Tensor& dshift, const Tensor& dscale,
-                                          const Tensor& dout, const Tensor& x, const Tensor& mean, const Tensor& rstd,
-                                          const Tensor& scale) {
+void ReferenceBackend::norm_modulate_backward(const Tensor& dx, const Tensor& dshift, const Tensor& dscale,
+                                              const Tensor& dout, const Tensor& x, const Tensor& mean,
+                                              const Tensor& rstd, const Tensor& scale) {
   const Index samples = x.shape[0], tokens = x.shape[1], width = x.shape[2];
-  BLOCKTRAIN_EXPECTS(x.rank == 3 && same_shape(dx, x) && same_shape(dout, x));
-  BLOCKTRAIN_EXPECTS(is_matrix(mean, samples, tokens) && is_matrix(rstd, samples, tokens));
-  BLOCKTRAIN_EXPECTS(is_matrix(dshift, samples, width) && is_matrix(dscale, samples, width));
-  BLOCKTRAIN_EXPECTS(is_matrix(scale, samples, width));
   for (Index n = 0; n < samples; ++n) {
     for (Index c = 0; c < width; ++c) at(dshift, n, c) = at(dscale, n, c) = 0;
     for (Index t = 0; t < tokens; ++t) {
@@ -62,9 +55,7 @@ void ReferenceOps::norm_modulate_backward(const Tensor& dx, const Tensor& dshift
   }
 }
 
-void ReferenceOps::gated_residual_forward(const Tensor& out, const Tensor& x, const Tensor& h, const Tensor& gate) {
-  BLOCKTRAIN_EXPECTS(x.rank == 3 && same_shape(out, x) && same_shape(h, x));
-  BLOCKTRAIN_EXPECTS(is_matrix(gate, x.shape[0], x.shape[2]));
+void ReferenceBackend::gated_residual_forward(const Tensor& out, const Tensor& x, const Tensor& h, const Tensor& gate) {
   for (Index n = 0; n < x.shape[0]; ++n) {
     for (Index t = 0; t < x.shape[1]; ++t) {
       for (Index c = 0; c < x.shape[2]; ++c) at(out, n, t, c) = at(x, n, t, c) + at(gate, n, c) * at(h, n, t, c);
@@ -72,10 +63,8 @@ void ReferenceOps::gated_residual_forward(const Tensor& out, const Tensor& x, co
   }
 }
 
-void ReferenceOps::gated_residual_backward(const Tensor& dh, const Tensor& dgate, const Tensor& dout, const Tensor& h,
-                                           const Tensor& gate) {
-  BLOCKTRAIN_EXPECTS(h.rank == 3 && same_shape(dh, h) && same_shape(dout, h));
-  BLOCKTRAIN_EXPECTS(is_matrix(gate, h.shape[0], h.shape[2]) && is_matrix(dgate, h.shape[0], h.shape[2]));
+void ReferenceBackend::gated_residual_backward(const Tensor& dh, const Tensor& dgate, const Tensor& dout,
+                                               const Tensor& h, const Tensor& gate) {
   for (Index n = 0; n < h.shape[0]; ++n) {
     for (Index c = 0; c < h.shape[2]; ++c) {
       double sum = 0;

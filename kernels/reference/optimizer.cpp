@@ -1,29 +1,27 @@
 #include <cmath>
 
 #include "kernels/reference/index.hpp"
-#include "kernels/reference/reference_ops.hpp"
+#include "kernels/reference/reference_backend.hpp"
 
 namespace blocktrain::kernels {
 using namespace reference;
 
-void ReferenceOps::sum_squares(StepState* state, const Tensor& x) {
+void ReferenceBackend::sum_squares(StepState* state, const Tensor& x) {
   for (Index i = 0; i < x.shape[0]; ++i) {
     for (Index j = 0; j < x.row_size(); ++j) state->gradient_square_sum += at(x, i, j) * at(x, i, j);
   }
 }
 
-void ReferenceOps::clip_gradient(StepState* state) {
+void ReferenceBackend::clip_gradient(StepState* state) {
   const double norm = std::sqrt(state->gradient_square_sum);
   if (!std::isfinite(norm)) state->finite = 0;
   const bool clip = state->clip_norm > 0 && norm > state->clip_norm;
   state->gradient_scale = clip ? static_cast<float>(state->clip_norm / norm) : 1.0f;
 }
 
-void ReferenceOps::adamw(const Tensor& p, const Tensor& m, const Tensor& v, const Tensor& working, const Tensor& g,
-                         const StepState* state, const AdamWParameters& parameters) {
+void ReferenceBackend::adamw(const Tensor& p, const Tensor& m, const Tensor& v, const Tensor& working, const Tensor& g,
+                             const StepState* state, const AdamWParameters& parameters) {
   BLOCKTRAIN_EXPECTS(working.empty());
-  BLOCKTRAIN_EXPECTS(m.size() == p.size() && v.size() == p.size() && g.size() == p.size());
-  BLOCKTRAIN_EXPECTS(p.contiguous() && m.contiguous() && v.contiguous() && g.contiguous());
   if (state->finite == 0) return;
   const double beta1 = parameters.beta1, beta2 = parameters.beta2, rate = state->learning_rate;
   for (Index i = 0; i < p.size(); ++i) {
@@ -43,8 +41,8 @@ void ReferenceOps::adamw(const Tensor& p, const Tensor& m, const Tensor& v, cons
   }
 }
 
-void ReferenceOps::exponential_average(const Tensor& average, const Tensor& p, double decay, const StepState* state) {
-  BLOCKTRAIN_EXPECTS(average.size() == p.size() && average.contiguous() && p.contiguous());
+void ReferenceBackend::exponential_average(const Tensor& average, const Tensor& p, double decay,
+                                           const StepState* state) {
   if (state->finite == 0) return;
   for (Index i = 0; i < p.size(); ++i) {
     average.as<double>()[i] = decay * average.as<double>()[i] + (1 - decay) * p.as<double>()[i];

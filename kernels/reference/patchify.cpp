@@ -1,19 +1,11 @@
 #include <cmath>
 
 #include "kernels/reference/index.hpp"
-#include "kernels/reference/reference_ops.hpp"
+#include "kernels/reference/reference_backend.hpp"
 
 namespace blocktrain::kernels {
 using namespace reference;
 namespace {
-
-void expect_shapes(const Tensor& tokens, const Tensor& image, int patch) {
-  BLOCKTRAIN_EXPECTS(image.rank == 4 && tokens.rank == 3 && patch >= 1);
-  BLOCKTRAIN_EXPECTS(image.shape[2] % patch == 0 && image.shape[3] % patch == 0);
-  BLOCKTRAIN_EXPECTS(tokens.shape[0] == image.shape[0]);
-  BLOCKTRAIN_EXPECTS(tokens.shape[1] == image.shape[2] / patch * (image.shape[3] / patch));
-  BLOCKTRAIN_EXPECTS(tokens.shape[2] == image.shape[1] * patch * patch);
-}
 
 /// Calls visit(token element, pixel) for every pixel of sample n.
 template <class Visit>
@@ -32,18 +24,15 @@ void for_each_pixel(const Tensor& tokens, const Tensor& image, int patch, Index 
 
 }  // namespace
 
-void ReferenceOps::patchify(const Tensor& tokens, const Tensor& image, int patch, const Tensor& sigma,
-                            double sigma_data) {
-  expect_shapes(tokens, image, patch);
-  BLOCKTRAIN_EXPECTS(sigma.empty() || is_vector(sigma, image.shape[0]));
+void ReferenceBackend::patchify(const Tensor& tokens, const Tensor& image, int patch, const Tensor& sigma,
+                                double sigma_data) {
   for (Index n = 0; n < image.shape[0]; ++n) {
     const double c_in = sigma.empty() ? 1.0 : 1 / std::sqrt(at(sigma, n) * at(sigma, n) + sigma_data * sigma_data);
     for_each_pixel(tokens, image, patch, n, [&](double& element, double& pixel) { element = c_in * pixel; });
   }
 }
 
-void ReferenceOps::unpatchify(const Tensor& image, const Tensor& tokens, int patch) {
-  expect_shapes(tokens, image, patch);
+void ReferenceBackend::unpatchify(const Tensor& image, const Tensor& tokens, int patch) {
   for (Index n = 0; n < image.shape[0]; ++n) {
     for_each_pixel(tokens, image, patch, n, [&](double& element, double& pixel) { pixel = element; });
   }

@@ -40,6 +40,7 @@ DitConfig tiny_samples() {
   c.width_px = 4;
   c.width = 4;
   c.heads = 2;
+  c.rows_at_once = 512 * c.tokens();
   return c;
 }
 

@@ -169,7 +169,11 @@ BOOST_AUTO_TEST_CASE(impossible_schedules_are_refused) {
     BOOST_CHECK_THROW(NoiseSchedule(s, count), InputError);
   };
   refused([](NoiseSettings& s) { s.sigma_min = 0; });
-  refused([](NoiseSettings& s) { s.sigma_min = 80; });
+  NoiseSettings no_range;
+  no_range.sigma_min = no_range.sigma_max;
+  BOOST_CHECK_EXCEPTION(NoiseSchedule(no_range, 4), InputError, [](const InputError& e) {
+    return std::string(e.what()).find("0 < sigma_min < sigma_max") != std::string::npos;
+  });
   refused([](NoiseSettings& s) { s.sigma_max = INFINITY; });
   refused([](NoiseSettings& s) { s.sigma_max = std::nan(""); });
   refused([](NoiseSettings& s) { s.p_std = 0; });

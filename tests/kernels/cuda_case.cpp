@@ -3,7 +3,7 @@
 #include <cstdlib>
 
 #include "kernels/cuda/check.hpp"
-#include "kernels/cuda/cuda_ops.hpp"
+#include "kernels/cuda/cuda_backend.hpp"
 #include "kernels/device.hpp"
 #include "tests/kernels/skip_once.hpp"
 
@@ -16,7 +16,7 @@ std::unique_ptr<Ops> cuda_ops(DType dtype) {
     skip_once(why);
     return nullptr;
   }
-  return std::make_unique<CudaOps>(dtype, true);
+  return std::make_unique<Ops>(std::make_unique<CudaBackend>(dtype, true));
 }
 
 void* take_device(std::size_t bytes) {

@@ -1,7 +1,7 @@
 #pragma once
 /// A GPU played by the CPU, in float32: for tests of what a device with memory of its own asks of its callers.
 ///
-/// - The host cannot touch its memory, nor it the host's (pretend_memory.hpp, pretend_ops.hpp).
+/// - The host cannot touch its memory, nor it the host's (pretend_memory.hpp, pretend_backend.hpp).
 /// - Ops and uploads are done as late as they may be, when somebody waits; so are asynchronous copies, at the next wait
 /// for
 ///   those. What is used before, or overwritten too early, shows.
@@ -17,7 +17,7 @@
 #include <vector>
 
 #include "kernels/device.hpp"
-#include "tests/pretended_gpu/pretend_ops.hpp"
+#include "tests/pretended_gpu/pretend_backend.hpp"
 
 namespace blocktrain::trainer::testing {
 
@@ -34,7 +34,7 @@ class PretendGpu final : public kernels::Device {
   const kernels::DeviceFacts& facts() const override { return facts_; }
   std::optional<std::size_t> free_bytes() const override { return free_now; }
   kernels::Ops& ops() override { return ops_; }
-  PretendOps& pretended_ops() { return ops_; }
+  PretendBackend& backend() { return *backend_; }
   bool shares_host_memory() const override { return false; }
   kernels::Arena arena(std::string purpose, std::size_t bytes) override {
     static const kernels::MemoryKind kind{
@@ -52,16 +52,16 @@ class PretendGpu final : public kernels::Device {
   }
   void upload(void* to, const void* from, std::size_t bytes) override {
     require(PretendMemory::holds(to, bytes) && !PretendMemory::holds(from, 1), "upload");
-    ops_.enqueue([=] { std::memcpy(to, from, bytes); });
+    backend_->enqueue([=] { std::memcpy(to, from, bytes); });
   }
   void download(void* to, const void* from, std::size_t bytes) override {
     require(!PretendMemory::holds(to, 1) && PretendMemory::holds(from, bytes), "download");
-    ops_.enqueue([=] { std::memcpy(to, from, bytes); });
+    backend_->enqueue([=] { std::memcpy(to, from, bytes); });
     ops_.synchronize();
   }
   void download_async(void* to, const void* from, std::size_t bytes) override {
     require(!PretendMemory::holds(to, 1) && PretendMemory::holds(from, bytes), "download_async");
-    ops_.enqueue([=] { std::memcpy(to, from, bytes); });
+    backend_->enqueue([=] { std::memcpy(to, from, bytes); });
   }
   std::unique_ptr<kernels::Event> make_event() override { return std::make_unique<kernels::Event>(); }
   void record(kernels::Event&) override {}
@@ -101,7 +101,8 @@ class PretendGpu final : public kernels::Device {
   std::vector<std::function<void()>>& at(kernels::CopyStream stream) { return late_[static_cast<std::size_t>(stream)]; }
 
   kernels::DeviceFacts facts_;
-  PretendOps ops_;
+  PretendBackend* backend_ = new PretendBackend;  ///< of ops_
+  kernels::Ops ops_{std::unique_ptr<kernels::Backend>(backend_)};
   std::array<std::vector<std::function<void()>>, 2> late_;
 };
 

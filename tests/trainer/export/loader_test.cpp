@@ -49,8 +49,8 @@ std::string python() {
   std::_Exit(77);
 }
 
-const std::string script =
-    std::string(std::getenv("BLOCKTRAIN_TEST_SOURCE_DIR")) + "/tests/trainer/export/loader_test.py";
+const std::string source = std::getenv("BLOCKTRAIN_TEST_SOURCE_DIR");
+const std::string script = source + "/tests/trainer/export/loader_test.py";
 
 }  // namespace
 
@@ -64,6 +64,10 @@ BOOST_AUTO_TEST_CASE(a_trained_run_passes_its_own_check) {
   const std::string loader = folder.path("export/") + loader_file;
   BOOST_TEST(run_program({interpreter, loader, "--check"}) == 0);
   BOOST_TEST(run_program({interpreter, loader, "--check", folder.path("missing")}) == 1);
+}
+
+BOOST_AUTO_TEST_CASE(the_fixture_of_dit_is_what_the_loader_computes) {
+  BOOST_TEST(run_program({python(), source + "/tests/fixtures/dit/generate.py", "--check"}) == 0);
 }
 
 BOOST_AUTO_TEST_CASE(every_parameter_counts) {

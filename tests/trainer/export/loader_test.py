@@ -49,6 +49,11 @@ def refused(call, *arguments, **named):
 code, said = check()
 print(said, end="")
 expect(code == 0 and said.count("ok") == 4, "the export as it is does not pass")
+fused = torch.nn.functional.__dict__.pop("scaled_dot_product_attention", None)  # as in PyTorch 1.13
+code, said = check()
+expect(code == 0 and said.count("ok") == 4, f"without fused attention it does not pass: {said}")
+if fused is not None:
+    torch.nn.functional.scaled_dot_product_attention = fused
 
 # Each tensor changed alone: the check sees it.
 (length,) = struct.unpack("<Q", original[:8])
@@ -115,4 +120,12 @@ for b, edge in enumerate(settings.sigma_edges[:-1]):
 expect(refused(model.denoise, z, 2 * high, 0), "a noise level above all was taken")
 expect(refused(model.denoise, z, high, settings.classes), "a class too many was taken")
 expect(refused(model.sample, [0], steps=0), "no steps were taken")
-blocktrain_dit.Model.load(folder).denoise(z, high, 0).mean().backward()  # can be trained further
+# Where sigma is sigma_data, the weight is 2 / sigma_data^2.
+levels = torch.full((4,), settings.sigma_data)
+loss, error = model.blocks[0].losses(z + torch.arange(4.0)[:, None, None, None], z, levels)
+expect(torch.allclose(error, torch.arange(4.0) ** 2, atol=1e-4), "the squared error is another")
+expect(torch.allclose(loss, error * 2 / settings.sigma_data**2, rtol=1e-5), "the loss is not the weighted error")
+trained = blocktrain_dit.Model.load(folder).blocks[0]  # can be trained further
+levels = torch.full((4,), high)
+trained.losses(trained(z, levels, torch.zeros(4, dtype=torch.long)), z, levels)[0].mean().backward()
+expect(all(p.grad is not None for p in trained.parameters()), "a parameter has no gradient")

@@ -119,16 +119,16 @@ BOOST_AUTO_TEST_CASE(held_out_levels_repeat_no_numbers_of_training_or_of_the_noi
   BlockStepper stepper(device, {});
   stepper.begin(bench.block(), bench.batch, settings, false);
   stepper.finish(bench.block());
-  std::vector<RandomKey> others = device.pretended_ops().sigma_keys;
+  std::vector<RandomKey> others = device.backend().sigma_keys;
   BOOST_REQUIRE(!others.empty());
-  others.insert(others.end(), device.pretended_ops().noise_keys.begin(), device.pretended_ops().noise_keys.end());
-  device.pretended_ops().sigma_keys.clear();
-  device.pretended_ops().noise_keys.clear();
+  others.insert(others.end(), device.backend().noise_keys.begin(), device.backend().noise_keys.end());
+  device.backend().sigma_keys.clear();
+  device.backend().noise_keys.clear();
 
   bench.measure();
-  others.insert(others.end(), device.pretended_ops().noise_keys.begin(), device.pretended_ops().noise_keys.end());
-  BOOST_REQUIRE(!device.pretended_ops().sigma_keys.empty());
-  for (const RandomKey& level : device.pretended_ops().sigma_keys) {
+  others.insert(others.end(), device.backend().noise_keys.begin(), device.backend().noise_keys.end());
+  BOOST_REQUIRE(!device.backend().sigma_keys.empty());
+  for (const RandomKey& level : device.backend().sigma_keys) {
     BOOST_TEST((words_of(level) == std::tuple{std::uint64_t{11}, Purpose::heldout_sigma, std::uint32_t{1}}));
     for (const RandomKey& other : others) BOOST_TEST((words_of(level) != words_of(other)));
   }

@@ -1,6 +1,6 @@
 #pragma once
-/// Ops of a pretended GPU: those of the CPU, on operands that have to lie in the pretended GPU's memory, and carried
-/// out as late as they may be.
+/// The backend of a pretended GPU: that of the CPU, on operands that have to lie in the pretended GPU's memory, and
+/// carried out as late as they may be.
 
 #include <functional>
 #include <memory>
@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "kernels/ops.hpp"
+#include "kernels/backend.hpp"
 #include "tests/pretended_gpu/pretend_memory.hpp"
 
 namespace blocktrain::trainer::testing {
@@ -20,8 +20,9 @@ using kernels::RandomKey;
 using kernels::StepState;
 using kernels::Tensor;
 
-class PretendOps final : public kernels::Ops {
+class PretendBackend final : public kernels::Backend {
  public:
+  bool on_host() const override { return false; }
   kernels::DType dtype() const override { return cpu_->dtype(); }
   const char* name() const override { return "cuda"; }
   void synchronize() override {
@@ -35,117 +36,117 @@ class PretendOps final : public kernels::Ops {
   /// What draw_sigma and add_noise were asked to draw by.
   std::vector<RandomKey> sigma_keys, noise_keys;
 
-  void fill(const Tensor& out, double value) override { later(&Ops::fill, out, value); }
-  void copy(const Tensor& out, const Tensor& in) override { later(&Ops::copy, out, in); }
-  void convert(const Tensor& out, const Tensor& in) override { later(&Ops::convert, out, in); }
-  void add(const Tensor& out, const Tensor& in) override { later(&Ops::add, out, in); }
+  void fill(const Tensor& out, double value) override { later(&Backend::fill, out, value); }
+  void copy(const Tensor& out, const Tensor& in) override { later(&Backend::copy, out, in); }
+  void convert(const Tensor& out, const Tensor& in) override { later(&Backend::convert, out, in); }
+  void add(const Tensor& out, const Tensor& in) override { later(&Backend::add, out, in); }
   void axpby(const Tensor& out, double a, const Tensor& x, double b, const Tensor& y) override {
-    later(&Ops::axpby, out, a, x, b, y);
+    later(&Backend::axpby, out, a, x, b, y);
   }
   void matmul(const Tensor& c, const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b,
               bool accumulate) override {
-    later(&Ops::matmul, c, a, transpose_a, b, transpose_b, accumulate);
+    later(&Backend::matmul, c, a, transpose_a, b, transpose_b, accumulate);
   }
   void linear_forward(const Tensor& out, const Tensor& x, const Tensor& weight, const Tensor& bias) override {
-    later(&Ops::linear_forward, out, x, weight, bias);
+    later(&Backend::linear_forward, out, x, weight, bias);
   }
   void linear_backward(const Tensor& dx, const Tensor& dweight, const Tensor& dbias, const Tensor& dy, const Tensor& x,
                        const Tensor& weight, bool add_dx, GradientWrite write) override {
-    later(&Ops::linear_backward, dx, dweight, dbias, dy, x, weight, add_dx, write);
+    later(&Backend::linear_backward, dx, dweight, dbias, dy, x, weight, add_dx, write);
   }
   void linear_gelu_forward(const Tensor& out, const Tensor& pre, const Tensor& x, const Tensor& weight,
                            const Tensor& bias) override {
-    later(&Ops::linear_gelu_forward, out, pre, x, weight, bias);
+    later(&Backend::linear_gelu_forward, out, pre, x, weight, bias);
   }
   void gelu_linear_backward(const Tensor& dpre, const Tensor& dpre_sums, const Tensor& dweight, const Tensor& dbias,
                             const Tensor& dy, const Tensor& pre, const Tensor& weight, bool kept,
                             GradientWrite write) override {
-    later(&Ops::gelu_linear_backward, dpre, dpre_sums, dweight, dbias, dy, pre, weight, kept, write);
+    later(&Backend::gelu_linear_backward, dpre, dpre_sums, dweight, dbias, dy, pre, weight, kept, write);
   }
-  void gelu_forward(const Tensor& out, const Tensor& x) override { later(&Ops::gelu_forward, out, x); }
+  void gelu_forward(const Tensor& out, const Tensor& x) override { later(&Backend::gelu_forward, out, x); }
   void gelu_backward(const Tensor& dx, const Tensor& dy, const Tensor& x) override {
-    later(&Ops::gelu_backward, dx, dy, x);
+    later(&Backend::gelu_backward, dx, dy, x);
   }
-  void silu_forward(const Tensor& out, const Tensor& x) override { later(&Ops::silu_forward, out, x); }
+  void silu_forward(const Tensor& out, const Tensor& x) override { later(&Backend::silu_forward, out, x); }
   void silu_backward(const Tensor& dx, const Tensor& dy, const Tensor& x) override {
-    later(&Ops::silu_backward, dx, dy, x);
+    later(&Backend::silu_backward, dx, dy, x);
   }
   void norm_modulate_forward(const Tensor& out, const Tensor& mean, const Tensor& rstd, const Tensor& x,
                              const Tensor& shift, const Tensor& scale, double epsilon) override {
-    later(&Ops::norm_modulate_forward, out, mean, rstd, x, shift, scale, epsilon);
+    later(&Backend::norm_modulate_forward, out, mean, rstd, x, shift, scale, epsilon);
   }
   void norm_modulate_backward(const Tensor& dx, const Tensor& dshift, const Tensor& dscale, const Tensor& dout,
                               const Tensor& x, const Tensor& mean, const Tensor& rstd, const Tensor& scale) override {
-    later(&Ops::norm_modulate_backward, dx, dshift, dscale, dout, x, mean, rstd, scale);
+    later(&Backend::norm_modulate_backward, dx, dshift, dscale, dout, x, mean, rstd, scale);
   }
   void gated_residual_forward(const Tensor& out, const Tensor& x, const Tensor& h, const Tensor& gate) override {
-    later(&Ops::gated_residual_forward, out, x, h, gate);
+    later(&Backend::gated_residual_forward, out, x, h, gate);
   }
   void gated_residual_backward(const Tensor& dh, const Tensor& dgate, const Tensor& dout, const Tensor& h,
                                const Tensor& gate) override {
-    later(&Ops::gated_residual_backward, dh, dgate, dout, h, gate);
+    later(&Backend::gated_residual_backward, dh, dgate, dout, h, gate);
   }
   void attention_forward(const Tensor& out, const Tensor& log_sum_exp, const Tensor& qkv, int heads) override {
-    later(&Ops::attention_forward, out, log_sum_exp, qkv, heads);
+    later(&Backend::attention_forward, out, log_sum_exp, qkv, heads);
   }
   void attention_backward(const Tensor& dqkv, const Tensor& dout, const Tensor& out, const Tensor& log_sum_exp,
                           const Tensor& qkv, int heads) override {
-    later(&Ops::attention_backward, dqkv, dout, out, log_sum_exp, qkv, heads);
+    later(&Backend::attention_backward, dqkv, dout, out, log_sum_exp, qkv, heads);
   }
   void embedding_forward(const Tensor& out, const Tensor& table, const Tensor& index) override {
-    later(&Ops::embedding_forward, out, table, index);
+    later(&Backend::embedding_forward, out, table, index);
   }
   void embedding_backward(const Tensor& dtable, const Tensor& dout, const Tensor& index) override {
-    later(&Ops::embedding_backward, dtable, dout, index);
+    later(&Backend::embedding_backward, dtable, dout, index);
   }
-  void add_rows(const Tensor& x, const Tensor& row) override { later(&Ops::add_rows, x, row); }
-  void noise_features(const Tensor& out, const Tensor& sigma) override { later(&Ops::noise_features, out, sigma); }
+  void add_rows(const Tensor& x, const Tensor& row) override { later(&Backend::add_rows, x, row); }
+  void noise_features(const Tensor& out, const Tensor& sigma) override { later(&Backend::noise_features, out, sigma); }
   void patchify(const Tensor& tokens, const Tensor& image, int patch, const Tensor& sigma, double sigma_data) override {
-    later(&Ops::patchify, tokens, image, patch, sigma, sigma_data);
+    later(&Backend::patchify, tokens, image, patch, sigma, sigma_data);
   }
   void unpatchify(const Tensor& image, const Tensor& tokens, int patch) override {
-    later(&Ops::unpatchify, image, tokens, patch);
+    later(&Backend::unpatchify, image, tokens, patch);
   }
   void draw_sigma(const Tensor& sigma, const kernels::SigmaInterval* interval, const RandomKey& key,
                   const StepState* state, std::uint32_t first_sample) override {
     sigma_keys.push_back(key);
-    later(&Ops::draw_sigma, sigma, interval, key, state, first_sample);
+    later(&Backend::draw_sigma, sigma, interval, key, state, first_sample);
   }
   void random_normal(const Tensor& out, const RandomKey& key, std::uint32_t step, std::uint32_t first_sample) override {
-    later(&Ops::random_normal, out, key, step, first_sample);
+    later(&Backend::random_normal, out, key, step, first_sample);
   }
   void add_noise(const Tensor& z, const Tensor& y, const Tensor& sigma, const RandomKey& key, const StepState* state,
                  std::uint32_t first_sample) override {
     noise_keys.push_back(key);
-    later(&Ops::add_noise, z, y, sigma, key, state, first_sample);
+    later(&Backend::add_noise, z, y, sigma, key, state, first_sample);
   }
   void drop_labels(const Tensor& out, const Tensor& in, std::int32_t null_label, double p, const RandomKey& key,
                    const StepState* state, std::uint32_t first_sample) override {
-    later(&Ops::drop_labels, out, in, null_label, p, key, state, first_sample);
+    later(&Backend::drop_labels, out, in, null_label, p, key, state, first_sample);
   }
   void denoised(const Tensor& d, const Tensor& z, const Tensor& f, const Tensor& sigma, double sigma_data) override {
-    later(&Ops::denoised, d, z, f, sigma, sigma_data);
+    later(&Backend::denoised, d, z, f, sigma, sigma_data);
   }
   void denoise_loss(const Tensor& loss, const Tensor& mse, const Tensor& df, const Tensor& z, const Tensor& y,
                     const Tensor& f, const Tensor& sigma, double sigma_data, kernels::LossWeighting weighting,
                     double loss_scale) override {
-    later(&Ops::denoise_loss, loss, mse, df, z, y, f, sigma, sigma_data, weighting, loss_scale);
+    later(&Backend::denoise_loss, loss, mse, df, z, y, f, sigma, sigma_data, weighting, loss_scale);
   }
   void add_losses(StepState* state, const Tensor& loss, const Tensor& mse) override {
-    later(&Ops::add_losses, state, loss, mse);
+    later(&Backend::add_losses, state, loss, mse);
   }
   void cross_entropy(const Tensor& loss, const Tensor& dlogits, const Tensor& logits, const Tensor& label,
                      double loss_scale) override {
-    later(&Ops::cross_entropy, loss, dlogits, logits, label, loss_scale);
+    later(&Backend::cross_entropy, loss, dlogits, logits, label, loss_scale);
   }
-  void sum_squares(StepState* state, const Tensor& x) override { later(&Ops::sum_squares, state, x); }
-  void clip_gradient(StepState* state) override { later(&Ops::clip_gradient, state); }
+  void sum_squares(StepState* state, const Tensor& x) override { later(&Backend::sum_squares, state, x); }
+  void clip_gradient(StepState* state) override { later(&Backend::clip_gradient, state); }
   void adamw(const Tensor& p, const Tensor& m, const Tensor& v, const Tensor& working, const Tensor& g,
              const StepState* state, const AdamWParameters& parameters) override {
-    later(&Ops::adamw, p, m, v, working, g, state, parameters);
+    later(&Backend::adamw, p, m, v, working, g, state, parameters);
   }
   void exponential_average(const Tensor& average, const Tensor& p, double decay, const StepState* state) override {
-    later(&Ops::exponential_average, average, p, decay, state);
+    later(&Backend::exponential_average, average, p, decay, state);
   }
 
  private:
@@ -170,12 +171,12 @@ class PretendOps final : public kernels::Ops {
   }
 
   template <class... P, class... A>
-  void later(void (kernels::Ops::*op)(P...), const A&... operands) {
+  void later(void (kernels::Backend::*op)(P...), const A&... operands) {
     (require_on_device(operands), ...);
     queue_.push_back([this, op, operands...] { (cpu_.get()->*op)(operands...); });
   }
 
-  std::unique_ptr<kernels::Ops> cpu_ = kernels::make_cpu_ops(1);
+  std::unique_ptr<kernels::Backend> cpu_ = kernels::make_cpu_backend(1);
   std::vector<std::function<void()>> queue_;
 };
 

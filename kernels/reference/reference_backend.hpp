@@ -1,20 +1,19 @@
 #pragma once
-/// Ops on the CPU: float32, vectorised and threaded. One file per group of operations stands beside this one.
+/// The truth: every op of kernels/ops.hpp in float64, one thread, loops as the formulas read. Nothing here is
+/// tuned, and it shares no code with the fast kernels except the random words (kernels/random.hpp).
 
-#include "kernels/cpu/workspace.hpp"
-#include "kernels/ops.hpp"
+#include <cstdint>
+
+#include "kernels/backend.hpp"
 
 namespace blocktrain::kernels {
 
-/// See Ops for what each operation does. One object serves one caller at a time; several objects may be used by several
-/// threads at once.
-class CpuOps final : public Ops {
+/// Ops on float64 tensors in host memory. The contract of each member is in kernels/ops.hpp.
+class ReferenceBackend final : public Backend {
  public:
-  /// Ops on `threads` threads. Takes its scratch memory here, once; throws RunError when there is none.
-  explicit CpuOps(int threads);
-
-  DType dtype() const override { return DType::float32; }
-  const char* name() const override { return "cpu"; }
+  bool on_host() const override { return true; }
+  DType dtype() const override { return DType::float64; }
+  const char* name() const override { return "reference"; }
   void synchronize() override {}
   void fill(const Tensor& out, double value) override;
   void copy(const Tensor& out, const Tensor& in) override;
@@ -70,13 +69,6 @@ class CpuOps final : public Ops {
   void adamw(const Tensor& p, const Tensor& m, const Tensor& v, const Tensor& working, const Tensor& g,
              const StepState* state, const AdamWParameters& parameters) override;
   void exponential_average(const Tensor& average, const Tensor& p, double decay, const StepState* state) override;
-
- private:
-  /// out[columns] += sums of the matrix over its rows.
-  void sum_columns(float* out, const Tensor& matrix, GradientWrite write);
-
-  int threads_;
-  Workspace workspace_;
 };
 
 }  // namespace blocktrain::kernels

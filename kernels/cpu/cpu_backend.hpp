@@ -1,36 +1,22 @@
 #pragma once
-/// Ops on an NVIDIA GPU, in float32 or bfloat16 (see Ops for what each does). Tensors and step states lie in device
-/// memory. Calls return before the work is done; it runs in order on the ops' stream. One file per group of operations
-/// stands beside this one, with the name of its twin in kernels/cpu/.
-///
-/// In bfloat16, activations, weights and biases are bfloat16; sums, products and statistics are computed in float32;
-/// images, noise levels, losses, mean, rstd, log_sum_exp, gradients of parameters, master weights and moments are
-/// stored in float32 (precise(dtype) of tensor.hpp).
+/// Ops on the CPU: float32, vectorised and threaded. One file per group of operations stands beside this one.
 
-#include <cuda_runtime_api.h>
-
-#include <memory>
-
-#include "kernels/cuda/cublaslt_matmul.hpp"
-#include "kernels/cuda/fused_attention.hpp"
-#include "kernels/cuda/workspace.hpp"
-#include "kernels/ops.hpp"
+#include "kernels/backend.hpp"
+#include "kernels/cpu/workspace.hpp"
 
 namespace blocktrain::kernels {
 
-/// One object serves one caller at a time.
-class CudaOps final : public Ops {
+/// See Ops for what each operation does. One object serves one caller at a time; several objects may be used by several
+/// threads at once.
+class CpuBackend final : public Backend {
  public:
-  /// On the device that is current in the calling thread. Takes its scratch memory here.
-  CudaOps(DType dtype, bool deterministic);
-  ~CudaOps() override;
+  /// Ops on `threads` threads. Takes its scratch memory here, once; throws RunError when there is none.
+  explicit CpuBackend(int threads);
 
-  DType dtype() const override { return dtype_; }
-  const char* name() const override { return "cuda"; }
-  /// Throws LibraryError with what went wrong on the device.
-  void synchronize() override;
-  cudaStream_t stream() const { return stream_; }
-
+  bool on_host() const override { return true; }
+  DType dtype() const override { return DType::float32; }
+  const char* name() const override { return "cpu"; }
+  void synchronize() override {}
   void fill(const Tensor& out, double value) override;
   void copy(const Tensor& out, const Tensor& in) override;
   void convert(const Tensor& out, const Tensor& in) override;
@@ -87,14 +73,11 @@ class CudaOps final : public Ops {
   void exponential_average(const Tensor& average, const Tensor& p, double decay, const StepState* state) override;
 
  private:
-  /// out[columns] += sums of the matrix over its rows; out float32.
-  void sum_columns(const Tensor& out, const Tensor& matrix, GradientWrite write);
+  /// out[columns] += sums of the matrix over its rows.
+  void sum_columns(float* out, const Tensor& matrix, GradientWrite write);
 
-  DType dtype_;
-  cudaStream_t stream_ = nullptr;
-  cuda::Workspace workspace_;
-  cuda::CublasLtMatmul matmul_;
-  std::unique_ptr<cuda::FusedAttention> fused_attention_;
+  int threads_;
+  Workspace workspace_;
 };
 
 }  // namespace blocktrain::kernels

@@ -1,19 +1,37 @@
 #pragma once
-/// The truth: every op of kernels/ops.hpp in float64, one thread, loops as the formulas read. Nothing here is
-/// tuned, and it shares no code with the fast kernels except the random words (kernels/random.hpp).
+/// Ops on an NVIDIA GPU, in float32 or bfloat16 (see Ops for what each does). Tensors and step states lie in device
+/// memory. Calls return before the work is done; it runs in order on the ops' stream. One file per group of operations
+/// stands beside this one, with the name of its twin in kernels/cpu/.
+///
+/// In bfloat16, activations, weights and biases are bfloat16; sums, products and statistics are computed in float32;
+/// images, noise levels, losses, mean, rstd, log_sum_exp, gradients of parameters, master weights and moments are
+/// stored in float32 (precise(dtype) of tensor.hpp).
 
-#include <cstdint>
+#include <cuda_runtime_api.h>
 
-#include "kernels/ops.hpp"
+#include <memory>
+
+#include "kernels/backend.hpp"
+#include "kernels/cuda/cublaslt_matmul.hpp"
+#include "kernels/cuda/fused_attention.hpp"
+#include "kernels/cuda/workspace.hpp"
 
 namespace blocktrain::kernels {
 
-/// Ops on float64 tensors in host memory. The contract of each member is in kernels/ops.hpp.
-class ReferenceOps final : public Ops {
+/// One object serves one caller at a time.
+class CudaBackend final : public Backend {
  public:
-  DType dtype() const override { return DType::float64; }
-  const char* name() const override { return "reference"; }
-  void synchronize() override {}
+  /// On the device that is current in the calling thread. Takes its scratch memory here.
+  CudaBackend(DType dtype, bool deterministic);
+  ~CudaBackend() override;
+
+  bool on_host() const override { return false; }
+  DType dtype() const override { return dtype_; }
+  const char* name() const override { return "cuda"; }
+  /// Throws LibraryError with what went wrong on the device.
+  void synchronize() override;
+  cudaStream_t stream() const { return stream_; }
+
   void fill(const Tensor& out, double value) override;
   void copy(const Tensor& out, const Tensor& in) override;
   void convert(const Tensor& out, const Tensor& in) override;
@@ -68,6 +86,16 @@ class ReferenceOps final : public Ops {
   void adamw(const Tensor& p, const Tensor& m, const Tensor& v, const Tensor& working, const Tensor& g,
              const StepState* state, const AdamWParameters& parameters) override;
   void exponential_average(const Tensor& average, const Tensor& p, double decay, const StepState* state) override;
+
+ private:
+  /// out[columns] += sums of the matrix over its rows; out float32.
+  void sum_columns(const Tensor& out, const Tensor& matrix, GradientWrite write);
+
+  DType dtype_;
+  cudaStream_t stream_ = nullptr;
+  cuda::Workspace workspace_;
+  cuda::CublasLtMatmul matmul_;
+  std::unique_ptr<cuda::FusedAttention> fused_attention_;
 };
 
 }  // namespace blocktrain::kernels

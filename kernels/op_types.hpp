@@ -1,0 +1,34 @@
+#pragma once
+/// Enums and parameters of the operations (ops.hpp).
+
+#include <cstdint>
+#include <span>
+
+namespace blocktrain::kernels {
+
+enum class LossWeighting : std::uint8_t {
+  edm,   ///< w(s) = (s^2 + sd^2) / (s*sd)^2 (method: section 1, weight)
+  none,  ///< w(s) = 1
+};
+
+/// What becomes of what the gradient of a parameter holds already.
+enum class GradientWrite : std::uint8_t {
+  add,      ///< the new one is added to it
+  replace,  ///< the new one takes its place, which may hold anything
+};
+
+/// Elements [begin, end) of a flat tensor.
+struct ElementRange {
+  std::int64_t begin = 0, end = 0;
+  bool operator==(const ElementRange&) const = default;
+};
+
+struct AdamWParameters {
+  // Double, so that 1 - beta is rounded once: of 0.999f only 0.00099999 is left.
+  double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
+  double weight_decay = 0;  ///< decoupled: p -= lr * weight_decay * p
+  /// Where the weights do not decay: ascending, not empty, apart from each other. Not owned.
+  std::span<const ElementRange> undecayed;
+};
+
+}  // namespace blocktrain::kernels
