@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kernels/arena.hpp"
+#include "kernels/names.hpp"
 #include "kernels/ops.hpp"
 
 namespace blocktrain::blocks {
@@ -16,6 +17,7 @@ enum class SamplerKind : std::uint8_t {
   heun,       ///< second order, two evaluations a step but the last
   ancestral,  ///< adds fresh noise between steps, one evaluation a step
 };
+constexpr auto name_table(SamplerKind) { return names_up_to<SamplerKind::ancestral>("euler", "heun", "ancestral"); }
 
 /// d = D(z; sigma, label) for a whole batch at one noise level.
 using DenoiseFunction =

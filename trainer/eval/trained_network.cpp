@@ -291,8 +291,7 @@ void TrainedNetwork::share_blocks(const std::vector<comm::RankDevice>& devices) 
 void TrainedNetwork::warn_about_precision() {
   if (computed_in(config_) == ops().dtype()) return;
   warnings_.push_back(fmt::format("the run was trained in {} (model.precision), this is computed on {}",
-                                  config_.model.precision == Precision::bfloat16 ? "bfloat16" : "float32",
-                                  computed_on()));
+                                  name_of(config_.model.precision), computed_on()));
 }
 
 void TrainedNetwork::warn_about_steps() {
@@ -311,8 +310,7 @@ void TrainedNetwork::warn_about_steps() {
 
 std::string TrainedNetwork::computed_on() const {
   const kernels::DeviceFacts& facts = device_->facts();
-  return fmt::format("{} in {}", facts.kind == "cuda" ? facts.name : "the CPU",
-                     device_->ops().dtype() == DType::bfloat16 ? "bfloat16" : "float32");
+  return fmt::format("{} in {}", facts.kind == "cuda" ? facts.name : "the CPU", name_of(device_->ops().dtype()));
 }
 
 std::string TrainedNetwork::threads_text() const {

@@ -7,10 +7,12 @@
 #include <functional>
 #include <system_error>
 
+#include "blocks/architectures/dit_options.hpp"
 #include "blocks/parameters.hpp"
 #include "kernels/error.hpp"
 #include "trainer/export/loader_source.hpp"
 #include "trainer/export/reference_batch.hpp"
+#include "trainer/plan/network.hpp"
 #include "trainer/support/version.hpp"
 #include "trainer/support/whole_file.hpp"
 
@@ -26,18 +28,6 @@ std::string list(const auto& values) {
   std::string text;
   for (const auto& v : values) text += (text.empty() ? "" : ",") + fmt::format("{}", v);
   return text;
-}
-
-const char* name_of(Partition p) {
-  switch (p) {
-    case Partition::equal_probability:
-      return "equal_probability";
-    case Partition::uniform:
-      return "uniform";
-    case Partition::uniform_log:
-      return "uniform_log";
-  }
-  return "";
 }
 
 /// Width of the noise features, which no key of the config chooses.
@@ -86,25 +76,26 @@ const FileKind& loader_kind() {
 
 Metadata network_metadata(const TrainedNetwork& network) {
   const Config& config = network.config();
+  const auto& options = config.architecture.as<blocks::DitOptions>();
   const DataShape& data = network.data().shape;
   std::vector<int> layers;
   for (int b = 0; b < network.blocks(); ++b) layers.push_back(network.block(b).place().layers);
   return {{"format", format_name},
           {"format_version", format_version},
           {"blocktrain", version()},
-          {"architecture", "dit"},
+          {"architecture", config.model.architecture},
           {"image_channels", fmt::format("{}", data.channels)},
           {"image_height", fmt::format("{}", data.height)},
           {"image_width", fmt::format("{}", data.width)},
           {"classes", fmt::format("{}", data.classes)},
-          {"patch", fmt::format("{}", config.model.patch)},
+          {"patch", fmt::format("{}", options.patch)},
           {"width", fmt::format("{}", config.model.width)},
           {"heads", fmt::format("{}", config.model.heads)},
-          {"mlp_ratio", fmt::format("{}", config.model.mlp_ratio)},
+          {"mlp_ratio", fmt::format("{}", options.mlp_ratio)},
           {"noise_features", fmt::format("{}", noise_features(network.block(0)))},
           {"layers_per_block", list(layers)},
-          {"training", config.blocks.training == TrainingMode::end_to_end ? "end_to_end" : "block_local"},
-          {"partition", name_of(config.noise.partition)},
+          {"training", std::string(name_of(config.blocks.training))},
+          {"partition", std::string(name_of(config.noise.partition))},
           {"p_mean", fmt::format("{}", config.noise.p_mean)},
           {"p_std", fmt::format("{}", config.noise.p_std)},
           {"sigma_edges", list(noise_schedule(config).edges())},

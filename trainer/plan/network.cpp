@@ -2,37 +2,11 @@
 
 #include <algorithm>
 
+#include "blocks/architectures/dit_options.hpp"
+#include "blocks/objectives/gaussian_options.hpp"
 #include "kernels/cpu/cpu_facts.hpp"
 
 namespace blocktrain::trainer {
-namespace {
-
-blocks::Partition partition(Partition p) {
-  switch (p) {
-    case Partition::equal_probability:
-      return blocks::Partition::equal_probability;
-    case Partition::uniform:
-      return blocks::Partition::uniform;
-    case Partition::uniform_log:
-      return blocks::Partition::uniform_log;
-  }
-  return blocks::Partition::equal_probability;
-}
-
-blocks::NoiseSampling sampling(NoiseSampling s) {
-  switch (s) {
-    case NoiseSampling::lognormal:
-      return blocks::NoiseSampling::lognormal;
-    case NoiseSampling::uniform_log:
-      return blocks::NoiseSampling::uniform_log;
-    case NoiseSampling::partition:
-      return blocks::NoiseSampling::partition;
-  }
-  return blocks::NoiseSampling::lognormal;
-}
-
-}  // namespace
-
 int trained_blocks(const Config& config) {
   return config.blocks.training == TrainingMode::end_to_end ? 1 : config.blocks.count;
 }
@@ -51,19 +25,10 @@ std::vector<blocks::BlockPlace> block_places(const Config& config) {
   return places;
 }
 
-blocks::NoiseSchedule noise_schedule(const Config& config) {
-  blocks::NoiseSettings s;
-  s.partition = partition(config.noise.partition);
-  s.sigma_min = config.noise.sigma_min;
-  s.sigma_max = config.noise.sigma_max;
-  s.p_mean = config.noise.p_mean;
-  s.p_std = config.noise.p_std;
-  s.overlap = config.noise.overlap;
-  return {s, trained_blocks(config)};
-}
+blocks::NoiseSchedule noise_schedule(const Config& config) { return {config.noise, trained_blocks(config)}; }
 
 kernels::SigmaInterval training_interval(const Config& config, const blocks::NoiseSchedule& schedule, int block) {
-  return schedule.training_interval(block, sampling(config.noise.sampling), config.noise.sigma_max_fraction);
+  return schedule.training_interval(block, config.noise.sampling, config.noise.sigma_max_fraction);
 }
 
 std::vector<kernels::SigmaInterval> training_intervals(const Config& config) {
@@ -79,21 +44,19 @@ std::uint64_t trained_block_seed(const Config& config, int block) {
 
 std::unique_ptr<blocks::Denoiser> make_network(const Config& config, const DataShape& data,
                                                const blocks::BlockPlace& place) {
-  if (data.height % config.model.patch != 0 || data.width % config.model.patch != 0) {
+  const auto& options = config.architecture.as<blocks::DitOptions>();
+  if (data.height % options.patch != 0 || data.width % options.patch != 0) {
     throw InputError("model.patch: images of " + std::to_string(data.height) + "x" + std::to_string(data.width) +
-                     " pixels cannot be cut into patches of " + std::to_string(config.model.patch) + "x" +
-                     std::to_string(config.model.patch) + "; choose a patch that divides both sides");
+                     " pixels cannot be cut into patches of " + std::to_string(options.patch) + "x" +
+                     std::to_string(options.patch) + "; choose a patch that divides both sides");
   }
-  blocks::DitConfig d;
+  blocks::DitConfig d{options};
   d.channels = data.channels;
   d.height = data.height;
   d.width_px = data.width;
-  d.patch = config.model.patch;
   d.classes = data.classes;
   d.width = config.model.width;
   d.heads = config.model.heads;
-  d.mlp_ratio = config.model.mlp_ratio;
-  d.label_dropout = config.model.label_dropout;
   d.sigma_data = config.noise.sigma_data;
   const std::int64_t head_width = d.width / d.heads;
   if (!on_gpu(config) && !kernels::cpu_attention_serves(d.tokens(), head_width)) {
@@ -101,8 +64,7 @@ std::unique_ptr<blocks::Denoiser> make_network(const Config& config, const DataS
                      std::to_string(d.tokens()) + " tokens; accepted on a CPU: heads of up to " +
                      std::to_string(kernels::cpu_attention_widest_head()) + ". Choose more heads");
   }
-  if (config.parallel.activation_checkpointing == ActivationCheckpointing::layer)
-    d.checkpointing = blocks::ActivationCheckpointing::layer;
+  d.checkpointing = config.parallel.activation_checkpointing;
   if (on_gpu(config)) {
     d.keeps_cheap = true;
     // A GPU is the faster the more rows it has at a time, as long as its kernels' scratch (32 MiB) holds two sums for
@@ -113,20 +75,12 @@ std::unique_ptr<blocks::Denoiser> make_network(const Config& config, const DataS
   return blocks::make_dit(d, place);
 }
 
-blocks::SamplerKind sampler_kind(SamplerKind kind) {
-  switch (kind) {
-    case SamplerKind::euler:
-      return blocks::SamplerKind::euler;
-    case SamplerKind::heun:
-      return blocks::SamplerKind::heun;
-    case SamplerKind::ancestral:
-      return blocks::SamplerKind::ancestral;
-  }
-  return blocks::SamplerKind::euler;
+std::int64_t widest_activation(const Config& config) {
+  return config.model.width * config.architecture.as<blocks::DitOptions>().mlp_ratio;
 }
 
-kernels::LossWeighting loss_weighting(Weighting weighting) {
-  return weighting == Weighting::none ? kernels::LossWeighting::none : kernels::LossWeighting::edm;
+kernels::LossWeighting loss_weighting(const Config& config) {
+  return config.objective.as<blocks::GaussianOptions>().weighting;
 }
 
 }  // namespace blocktrain::trainer

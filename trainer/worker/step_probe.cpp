@@ -51,7 +51,7 @@ StepProbe::StepProbe(kernels::Device& device, const Config& config, const DataSh
 
 void StepProbe::step() {
   BlockStepSettings s;
-  s.weighting = loss_weighting(config_.objective.weighting);
+  s.weighting = loss_weighting(config_);
   s.optimizer = config_.optimizer;
   s.decay_steps = 2;
   stepper_->begin(owned_.front(), batch_, s, false);

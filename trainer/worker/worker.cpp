@@ -24,7 +24,7 @@ Worker::Worker(WorkerParts parts)
 BlockStepSettings Worker::step_settings(const OwnedBlock& block) const {
   BlockStepSettings s;
   s.seed = trained_block_seed(parts_.config, block.block);
-  s.weighting = loss_weighting(parts_.config.objective.weighting);
+  s.weighting = loss_weighting(parts_.config);
   s.optimizer = parts_.config.optimizer;
   s.decay_steps = resolved_decay_steps(parts_.config);
   s.global_batch = parts_.plan.batch;

@@ -1,0 +1,32 @@
+#pragma once
+/// The architectures that model.architecture names: a list of one line each. An entry says what an architecture is
+/// trained for and which keys it has of its own, with the defaults that it wants of others.
+
+#include <algorithm>
+#include <span>
+#include <string_view>
+
+#include "blocks/options.hpp"
+
+namespace blocktrain::blocks {
+
+struct Architecture {
+  std::string_view name;
+  std::string_view meaning;                    ///< for people, behind the name
+  std::string_view objective;                  ///< what it is trained by: a name of objectives()
+  std::string_view task;                       ///< what it is trained for: a name of the tasks of trainer/
+  Options (*options)();                        ///< its own keys, at their defaults
+  std::span<const SettingDefault> defaults{};  ///< where they are not what the key's owner says
+};
+
+/// All of them; the first is the default. In a file of its own, so that a test can have another list.
+std::span<const Architecture> architectures();
+
+/// The one of that name; null where there is none.
+inline const Architecture* find_architecture(std::string_view name) {
+  const auto all = architectures();
+  const auto found = std::find_if(all.begin(), all.end(), [name](const Architecture& a) { return a.name == name; });
+  return found == all.end() ? nullptr : &*found;
+}
+
+}  // namespace blocktrain::blocks

@@ -1,0 +1,29 @@
+#pragma once
+/// The objectives that architectures are trained by: a list of one line each, as that of the architectures.
+
+#include <algorithm>
+#include <span>
+#include <string_view>
+
+#include "blocks/options.hpp"
+
+namespace blocktrain::blocks {
+
+struct ObjectiveEntry {
+  std::string_view name;
+  std::string_view meaning;                    ///< for people, behind the name
+  bool draws_sigma;                            ///< has noise levels sigma, so the keys of noise.* (noise_options.hpp)
+  Options (*options)();                        ///< its own keys, at their defaults
+  std::span<const SettingDefault> defaults{};  ///< where they are not what the key's owner says; an architecture's win
+};
+
+std::span<const ObjectiveEntry> objectives();
+
+/// The one of that name; null where there is none.
+inline const ObjectiveEntry* find_objective(std::string_view name) {
+  const auto all = objectives();
+  const auto found = std::find_if(all.begin(), all.end(), [name](const ObjectiveEntry& o) { return o.name == name; });
+  return found == all.end() ? nullptr : &*found;
+}
+
+}  // namespace blocktrain::blocks
