@@ -140,7 +140,7 @@ BOOST_AUTO_TEST_CASE(what_is_written_reads_back_and_shows_whose_the_keys_are) {
                       "forest.\n  depth: 0.125\n"));
   std::string in_a_row = shown;
   for (std::size_t at; (at = in_a_row.find("\n  # ")) != std::string::npos;) in_a_row.replace(at, 5, " ");
-  BOOST_TEST(contains(in_a_row, "With architecture dit, forest. Default: 2 with dit, 4 with forest.\n  patch: 4\n"));
+  BOOST_TEST(contains(in_a_row, "With architecture dit, forest. Default: 2 with dit, 4 with forest.\n  patch: 4 "));
 }
 
 BOOST_AUTO_TEST_CASE(the_reference_shows_whose_the_keys_and_defaults_are) {
