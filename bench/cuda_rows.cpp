@@ -1,5 +1,7 @@
 #include "bench/cuda_rows.hpp"
 
+#include <algorithm>
+
 namespace blocktrain::bench {
 namespace {
 
@@ -80,6 +82,14 @@ std::vector<Row> memory_rows(const Network& n) {
          const Tensor index = o.index(b);
          return op([=](Ops& ops) { ops.embedding_backward(dtable, dout, index); });
        }},
+      {"embedding backward, table of words",
+       [=](Operands& o) {
+         // As many rows as words that a vocabulary has; tokens are sorted by them.
+         const std::int64_t tokens = b * t, words = std::max<std::int64_t>(50257, tokens);
+         const Tensor dtable = o.table(DType::float32, {words, c}, tokens, 2), dout = o.in({tokens, c});
+         const Tensor index = o.index(tokens);
+         return op([=](Ops& ops) { ops.embedding_backward(dtable, dout, index); });
+       }},
       {"convert to bfloat16",
        [=](Operands& o) {
          const Tensor out = o.out({n.parameters()}), in = o.precise_in({n.parameters()});
@@ -112,24 +122,33 @@ std::vector<Row> memory_rows(const Network& n) {
 std::vector<Row> attention_rows(const Network& n) {
   const std::int64_t b = n.batch, t = n.tokens, c = n.width;
   const int heads = static_cast<int>(n.heads);
+  const kernels::AttentionForm form{heads, heads, {}, false};
   const double flops = 4.0 * static_cast<double>(b * t) * static_cast<double>(t * c);
   struct Forward {
-    Tensor out, lse, qkv;
+    Tensor out, lse, q, k, v;
   };
   const auto forward = [=](Operands& o) {
-    return Forward{o.out({b, t, c}), o.precise_out({b, n.heads, t}), o.in({b, t, 3 * c})};
+    const Tensor out = o.out({b, t, c}), lse = o.precise_out({b, n.heads, t}), qkv = o.in({b, t, 3 * c});
+    return Forward{out, lse, packed_part(qkv, 0), packed_part(qkv, 1), packed_part(qkv, 2)};
+  };
+  const auto gradient = [=](Operands& o) {
+    const Tensor dqkv = o.out({b, t, 3 * c});
+    return kernels::cuda::FusedGradient{packed_part(dqkv, 0), packed_part(dqkv, 1), packed_part(dqkv, 2),
+                                        kernels::GradientWrite::replace, kernels::GradientWrite::replace};
   };
   const auto alone = [](Libraries& l, bool deterministic) -> FusedAttention& {
     std::unique_ptr<FusedAttention>& made = deterministic ? l.deterministic : l.fast;
     if (made == nullptr) made = kernels::cuda::make_fused_attention(deterministic);
+    if (l.workspace == nullptr) l.workspace = std::make_unique<kernels::cuda::Workspace>(l.workspace_bytes);
     return *made;
   };
   const auto backward_alone = [=](bool deterministic) {
     return [=](Operands& o) -> Call {
       const Forward f = forward(o);
-      const Tensor dqkv = o.out({b, t, 3 * c}), dout = o.in({b, t, c});
+      const kernels::cuda::FusedGradient g = gradient(o);
+      const Tensor dout = o.in({b, t, c});
       return [=](Ops&, Libraries& l) {
-        return alone(l, deterministic).backward(l.stream, dqkv, dout, f.out, f.lse, f.qkv, heads);
+        return alone(l, deterministic).backward(l.stream, *l.workspace, g, dout, f.out, f.lse, f.q, f.k, f.v, form);
       };
     };
   };
@@ -137,20 +156,23 @@ std::vector<Row> attention_rows(const Network& n) {
       {"attention forward",
        [=](Operands& o) {
          const Forward f = forward(o);
-         return op([=](Ops& ops) { ops.attention_forward(f.out, f.lse, f.qkv, heads); });
+         return op([=](Ops& ops) { ops.attention_forward(f.out, f.lse, f.q, f.k, f.v, form); });
        },
        flops},
       {"attention forward, cuDNN alone",
        [=](Operands& o) -> Call {
          const Forward f = forward(o);
-         return [=](Ops&, Libraries& l) { return alone(l, true).forward(l.stream, f.out, f.lse, f.qkv, heads); };
+         return [=](Ops&, Libraries& l) { return alone(l, true).forward(l.stream, f.out, f.lse, f.q, f.k, f.v, form); };
        },
        flops, true},
       {"attention backward",
        [=](Operands& o) {
          const Forward f = forward(o);
-         const Tensor dqkv = o.out({b, t, 3 * c}), dout = o.in({b, t, c});
-         return op([=](Ops& ops) { ops.attention_backward(dqkv, dout, f.out, f.lse, f.qkv, heads); });
+         const kernels::cuda::FusedGradient g = gradient(o);
+         const Tensor dout = o.in({b, t, c});
+         return op([=](Ops& ops) {
+           ops.attention_backward(g.dq, g.dk, g.dv, dout, f.out, f.lse, f.q, f.k, f.v, form, g.write_dq, g.write_dkv);
+         });
        },
        2.5 * flops},
       {"attention backward, cuDNN alone, deterministic", backward_alone(true), 2.5 * flops, true},

@@ -87,6 +87,11 @@ class Layer {
   Arena arena_;
 };
 
+kernels::AttentionForm among_themselves(const Network& n, const kernels::AttentionMask& mask = {}) {
+  const int heads = static_cast<int>(n.heads);
+  return {heads, heads, mask, false};
+}
+
 std::vector<Row> rows_of(const Network& n, Layer& l, kernels::StepState& state) {
   const std::int64_t c = n.width, r = n.batch * n.tokens;
   const double rows = static_cast<double>(r), numbers = rows * static_cast<double>(c);
@@ -114,10 +119,26 @@ std::vector<Row> rows_of(const Network& n, Layer& l, kernels::StepState& state) 
   linear("linear 4C -> C", h, l.wide, 1, 4);
   const double attention = 4 * rows * static_cast<double>(n.tokens * c);
   rows_out.push_back({"attention forward", attention, 0, [&l, &n](Ops& ops) {
-                        ops.attention_forward(l.h, l.log_sum_exp, l.qkv, static_cast<int>(n.heads));
+                        ops.attention_forward(l.h, l.log_sum_exp, packed_part(l.qkv, 0), packed_part(l.qkv, 1),
+                                              packed_part(l.qkv, 2), among_themselves(n));
                       }});
   rows_out.push_back({"attention backward", 2.5 * attention, 0, [&l, &n](Ops& ops) {
-                        ops.attention_backward(l.dqkv, l.d, l.h, l.log_sum_exp, l.qkv, static_cast<int>(n.heads));
+                        const auto replace = kernels::GradientWrite::replace;
+                        ops.attention_backward(packed_part(l.dqkv, 0), packed_part(l.dqkv, 1), packed_part(l.dqkv, 2),
+                                               l.d, l.h, l.log_sum_exp, packed_part(l.qkv, 0), packed_part(l.qkv, 1),
+                                               packed_part(l.qkv, 2), among_themselves(n), replace, replace);
+                      }});
+  // Half of the keys are seen.
+  const kernels::AttentionForm causal = among_themselves(n, kernels::AttentionMask::causal());
+  rows_out.push_back({"attention forward, causal", attention / 2, 0, [&l, causal](Ops& ops) {
+                        ops.attention_forward(l.h, l.log_sum_exp, packed_part(l.qkv, 0), packed_part(l.qkv, 1),
+                                              packed_part(l.qkv, 2), causal);
+                      }});
+  rows_out.push_back({"attention backward, causal", 1.25 * attention, 0, [&l, causal](Ops& ops) {
+                        const auto replace = kernels::GradientWrite::replace;
+                        ops.attention_backward(packed_part(l.dqkv, 0), packed_part(l.dqkv, 1), packed_part(l.dqkv, 2),
+                                               l.d, l.h, l.log_sum_exp, packed_part(l.qkv, 0), packed_part(l.qkv, 1),
+                                               packed_part(l.qkv, 2), causal, replace, replace);
                       }});
   const double pass = 4 * numbers;  // bytes of one reading or writing of [R,C]
   rows_out.push_back({"norm_modulate forward", 0, 2 * pass, [&l, part](Ops& ops) {

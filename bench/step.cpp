@@ -156,7 +156,8 @@ void print_turns(const Options& o, TimedRank& rank, const ordered_json& facts) {
 int run(int argc, char** argv) {
   Options o;
   Config& config = o.timed.config;
-  DataShape& data = o.timed.data;
+  ImageShape image = image_shape_of(o.timed.data);
+  std::int64_t classes = o.timed.data.classes;
   bool end_to_end = false, cuda = false, bfloat16 = false, checkpoint_activations = false, no_deterministic = false,
        no_graph = false;
   CLI::App app{"Times training steps of blocktrain"};
@@ -167,9 +168,9 @@ int run(int argc, char** argv) {
   app.add_option("--blocks", config.blocks.count);
   app.add_option("--batch", config.data.batch);
   app.add_option("--micro-batch", config.data.micro_batch);
-  app.add_option("--channels", data.channels);
-  app.add_option("--size", data.height, "Height and width of an image");
-  app.add_option("--classes", data.classes);
+  app.add_option("--channels", image.channels);
+  app.add_option("--size", image.height, "Height and width of an image");
+  app.add_option("--classes", classes);
   app.add_option("--threads", o.timed.threads);
   app.add_option("--block", o.timed.block, "The block that is timed");
   app.add_flag("--end-to-end", end_to_end);
@@ -187,7 +188,8 @@ int run(int argc, char** argv) {
   app.add_flag("--plan", o.plan, "Print what would be taken, as JSON, and take nothing");
   app.add_flag("--json", o.json, "Tables as JSON");
   CLI11_PARSE(app, argc, argv);
-  data.width = data.height;
+  image.width = image.height;
+  o.timed.data = image_layout(image, classes);
   config.budget.steps = 1000000;
   config.optimizer.decay_steps = 0;
   config.blocks.training = end_to_end ? TrainingMode::end_to_end : TrainingMode::block_local;

@@ -79,12 +79,13 @@ TimedRank::TimedRank(const TimedSettings& s, const Plan& plan) : device_(device_
   stepper_ = std::make_unique<BlockStepper>(*device_, Replicas{});
 }
 
-void TimedRank::fill(const Batch& batch, const TimedSettings& s) const {
-  const std::int64_t samples = batch.images.dim(0);
-  kernels::make_cpu_ops(1)->random_normal(batch.images.reshaped({samples, batch.images.row_size()}),
-                                          {7, kernels::Purpose::test, 0}, 0, 0);
+void TimedRank::fill(const blocks::Batch& batch, const TimedSettings& s) const {
+  const std::int64_t samples = batch.samples();
+  const kernels::Tensor &images = batch.fields[image_field], &labels = batch.fields[label_field];
+  kernels::make_cpu_ops(1)->random_normal(images.reshaped({samples, images.row_size()}), {7, kernels::Purpose::test, 0},
+                                          0, 0);
   for (std::int64_t n = 0; n < samples; ++n)
-    batch.labels.as<std::int32_t>()[n] = static_cast<std::int32_t>(n % s.data.classes);
+    labels.as<std::int32_t>()[n] = static_cast<std::int32_t>(n % s.data.classes);
 }
 
 std::vector<double> TimedRank::row(OwnedBlock& block, int steps) {

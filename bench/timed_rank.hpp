@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "kernels/device.hpp"
-#include "trainer/data/batch.hpp"
 #include "trainer/plan/plan.hpp"
+#include "trainer/tasks/images/image_layout.hpp"
 #include "trainer/worker/block_slots.hpp"
 #include "trainer/worker/block_step.hpp"
 
@@ -15,7 +15,7 @@ namespace blocktrain::bench {
 
 struct TimedSettings {
   trainer::Config config;
-  trainer::DataShape data{1, 8, 8, 10};
+  blocks::SampleLayout data = trainer::image_layout({1, 8, 8}, 10);
   int threads = 1;
   int block = 1;           ///< the one that is timed, when it is one
   int blocks_in_turn = 0;  ///< as many blocks of one rank take turns; 0: one block alone
@@ -45,14 +45,14 @@ class TimedRank {
   std::size_t device_bytes() const;
 
  private:
-  void fill(const trainer::Batch& batch, const TimedSettings& settings) const;
+  void fill(const blocks::Batch& batch, const TimedSettings& settings) const;
 
   std::unique_ptr<kernels::Device> device_;
   long idle_;
   std::unique_ptr<trainer::RankArenas> arenas_;
   std::vector<trainer::OwnedBlock> owned_;
   std::unique_ptr<trainer::BlockSlots> slots_;
-  std::vector<trainer::Batch> batches_;
+  std::vector<blocks::Batch> batches_;
   trainer::BlockStepSettings step_settings_;
   std::unique_ptr<trainer::BlockStepper> stepper_;
 };

@@ -1,12 +1,12 @@
 #pragma once
 /// The assembled network: trained blocks that together denoise at every noise level, each where it is the owner
-/// (method: section 1, inference). An end-to-end network is assembled of one Denoiser that owns the whole range.
+/// (method: section 1, inference). An end-to-end network is assembled of one block that owns the whole range.
 
 #include <cstdint>
 #include <vector>
 
-#include "blocks/denoiser.hpp"
-#include "blocks/noise_schedule.hpp"
+#include "blocks/block.hpp"
+#include "blocks/noise/schedule.hpp"
 
 namespace blocktrain::blocks {
 
@@ -14,20 +14,20 @@ namespace blocktrain::blocks {
 class AssembledNetwork {
  public:
   /// blocks[b] owns interval b of `schedule`; as many blocks as the schedule has.
-  AssembledNetwork(NoiseSchedule schedule, std::vector<Denoiser*> blocks);
+  AssembledNetwork(NoiseSchedule schedule, std::vector<Block*> blocks);
 
-  /// Takes what denoise() of up to `samples` samples of image_elements = channels*height*width needs: binds every block
-  /// for inference, all to the same piece of `arena`, for only one of them runs at a time. What was bound before stays.
-  void bind(kernels::Arena& arena, kernels::DType dtype, std::int64_t samples, std::int64_t image_elements);
+  /// Takes what denoise() of up to `samples` samples needs: binds every block for inference, all to the same piece of
+  /// `arena`, for only one of them runs at a time. What was bound before stays.
+  void bind(kernels::Arena& arena, kernels::DType dtype, std::int64_t samples);
 
-  /// d = D(z; sigma, label), by the block that owns sigma, with classifier-free guidance: D = D_none + g (D_label -
-  /// D_none). guidance 1 costs one evaluation, 0 too (no label then), any other two. z, d [N, channels, height, width],
-  /// label int32 [N], -1 for "none".
+  /// d = D(z; sigma, conditions), by the block that owns sigma, with classifier-free guidance: D = D_none + g (D_given
+  /// - D_none). guidance 1 costs one evaluation, 0 too (no condition then), any other two; all but 1 need a network
+  /// that can do without its condition. z, d [N, ...] as Block::allocate_noisy gives them.
   void denoise(kernels::Ops& ops, const kernels::Tensor& d, const kernels::Tensor& z, double sigma,
-               const kernels::Tensor& label, double guidance = 1);
+               const Batch& conditions, double guidance = 1);
 
   const NoiseSchedule& schedule() const { return schedule_; }
-  Denoiser& block(int b) const { return *blocks_.at(static_cast<std::size_t>(b)); }
+  Block& block(int b) const { return *blocks_.at(static_cast<std::size_t>(b)); }
 
   /// Floating-point operations of all evaluations since the last reset (Flops::forward of the block that ran, times
   /// samples).
@@ -35,13 +35,12 @@ class AssembledNetwork {
   void reset_flops() { flops_spent_ = 0; }
 
  private:
-  void evaluate(kernels::Ops& ops, const kernels::Tensor& d, const kernels::Tensor& z, int b,
-                const kernels::Tensor& label);
+  void evaluate(kernels::Ops& ops, const kernels::Tensor& d, int b, NetworkInput input, Condition condition);
 
   NoiseSchedule schedule_;
-  std::vector<Denoiser*> blocks_;
+  std::vector<Block*> blocks_;
   std::int64_t samples_ = 0;
-  kernels::Tensor sigma_, no_label_, unguided_;
+  kernels::Tensor sigma_, unguided_;
   double flops_spent_ = 0;
 };
 

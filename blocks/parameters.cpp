@@ -56,16 +56,18 @@ void ParameterNames::add(const std::string& name) {
                                    "one of them needs another name, or the network another number of layers or blocks");
 }
 
-int ParameterLayout::add(Parameter parameter) {
+BoundParameter ParameterLayout::add(Parameter parameter) {
   names_.add(parameter.name);
   parameter.size = product(parameter.shape);
   parameter.offset = elements_;
   elements_ += (parameter.size + alignment - 1) / alignment * alignment;
   parameters_.push_back(std::move(parameter));
-  return static_cast<int>(parameters_.size()) - 1;
+  tensors_->values.emplace_back();
+  tensors_->gradients.emplace_back();
+  return {tensors_, parameters_.size() - 1};
 }
 
-int ParameterLayout::add_xavier(const std::string& name, std::int64_t rows, std::int64_t columns) {
+BoundParameter ParameterLayout::add_xavier(const std::string& name, std::int64_t rows, std::int64_t columns) {
   Parameter p;
   p.name = name;
   p.shape = {rows, columns};
@@ -74,8 +76,8 @@ int ParameterLayout::add_xavier(const std::string& name, std::int64_t rows, std:
   return add(std::move(p));
 }
 
-int ParameterLayout::add_normal(const std::string& name, std::int64_t rows, std::int64_t columns, double deviation,
-                                bool table) {
+BoundParameter ParameterLayout::add_normal(const std::string& name, std::int64_t rows, std::int64_t columns,
+                                           double deviation, bool table) {
   Parameter p;
   p.name = name;
   p.shape = {rows, columns};
@@ -84,7 +86,7 @@ int ParameterLayout::add_normal(const std::string& name, std::int64_t rows, std:
   return add(std::move(p));
 }
 
-int ParameterLayout::add_zeros(const std::string& name, std::vector<std::int64_t> shape) {
+BoundParameter ParameterLayout::add_zeros(const std::string& name, std::vector<std::int64_t> shape) {
   Parameter p;
   p.name = name;
   p.decays = shape.size() >= 2;
@@ -95,6 +97,7 @@ int ParameterLayout::add_zeros(const std::string& name, std::vector<std::int64_t
 std::vector<Parameter> ParameterLayout::take() {
   elements_ = 0;
   names_ = {};
+  tensors_ = std::make_shared<ParameterTensors>();
   return std::exchange(parameters_, {});
 }
 
@@ -135,6 +138,12 @@ kernels::Tensor view_of(const kernels::Tensor& flat, const Parameter& parameter)
   std::copy(parameter.shape.begin(), parameter.shape.end(), view.shape.begin());
   view.row_stride = view.row_size();
   return view;
+}
+
+void bind_tensors(std::vector<kernels::Tensor>& tensors, const std::vector<Parameter>& parameters,
+                  const kernels::Tensor& flat) {
+  BLOCKTRAIN_EXPECTS(tensors.size() == parameters.size());
+  for (std::size_t i = 0; i < parameters.size(); ++i) tensors[i] = view_of(flat, parameters[i]);
 }
 
 std::uint32_t name_hash(std::string_view name) {

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "kernels/attention.hpp"
 #include "kernels/op_types.hpp"
 #include "kernels/random.hpp"
 #include "kernels/step_state.hpp"
@@ -50,11 +51,18 @@ class Backend {
   virtual void gated_residual_forward(const Tensor& out, const Tensor& x, const Tensor& h, const Tensor& gate) = 0;
   virtual void gated_residual_backward(const Tensor& dh, const Tensor& dgate, const Tensor& dout, const Tensor& h,
                                        const Tensor& gate) = 0;
-  virtual void attention_forward(const Tensor& out, const Tensor& log_sum_exp, const Tensor& qkv, int heads) = 0;
-  virtual void attention_backward(const Tensor& dqkv, const Tensor& dout, const Tensor& out, const Tensor& log_sum_exp,
-                                  const Tensor& qkv, int heads) = 0;
-  virtual void embedding_forward(const Tensor& out, const Tensor& table, const Tensor& index) = 0;
-  virtual void embedding_backward(const Tensor& dtable, const Tensor& dout, const Tensor& index) = 0;
+  virtual void attention_forward(const Tensor& out, const Tensor& log_sum_exp, const Tensor& q, const Tensor& k,
+                                 const Tensor& v, const AttentionForm& form) = 0;
+  virtual void attention_backward(const Tensor& dq, const Tensor& dk, const Tensor& dv, const Tensor& dout,
+                                  const Tensor& out, const Tensor& log_sum_exp, const Tensor& q, const Tensor& k,
+                                  const Tensor& v, const AttentionForm& form, GradientWrite write_dq,
+                                  GradientWrite write_dkv) = 0;
+  virtual void attention_merge(const Tensor& out, const Tensor& log_sum_exp, const Tensor& out_a, const Tensor& sums_a,
+                               const Tensor& out_b, const Tensor& sums_b) = 0;
+  virtual void embedding_forward(const Tensor& out, const Tensor& table, const Tensor& index, const Tensor& rows,
+                                 std::int32_t ignored) = 0;
+  virtual void embedding_backward(const Tensor& dtable, const Tensor& dout, const Tensor& index, const Tensor& rows,
+                                  std::int32_t ignored) = 0;
   virtual void add_rows(const Tensor& x, const Tensor& row) = 0;
   virtual void noise_features(const Tensor& out, const Tensor& sigma) = 0;
   virtual void patchify(const Tensor& tokens, const Tensor& image, int patch, const Tensor& sigma,
@@ -74,7 +82,7 @@ class Backend {
                             double loss_scale) = 0;
   virtual void add_losses(StepState* state, const Tensor& loss, const Tensor& mse) = 0;
   virtual void cross_entropy(const Tensor& loss, const Tensor& dlogits, const Tensor& logits, const Tensor& label,
-                             double loss_scale) = 0;
+                             double loss_scale, const Tensor& rows, std::int32_t ignored) = 0;
   virtual void sum_squares(StepState* state, const Tensor& x) = 0;
   virtual void clip_gradient(StepState* state) = 0;
   virtual void adamw(const Tensor& p, const Tensor& m, const Tensor& v, const Tensor& working, const Tensor& g,

@@ -20,6 +20,13 @@ enum class GradientWrite : std::uint8_t {
   replace,  ///< the new one takes its place, which may hold anything
 };
 
+/// Stands for no row of a table and no class, unless another number is given.
+inline constexpr std::int32_t ignored_index = -1;
+
+/// Throws InputError, naming the first index of `indices` that is neither `ignored` nor in [0, rows) and its place.
+/// For what comes from files: an op's own check says that there is a bug, and a GPU cannot look.
+void check_indices(std::span<const std::int32_t> indices, std::int64_t rows, std::int32_t ignored = ignored_index);
+
 /// Elements [begin, end) of a flat tensor.
 struct ElementRange {
   std::int64_t begin = 0, end = 0;

@@ -2,6 +2,9 @@
 // an output may share with an input is in ops.hpp; that the two begin at one place is all that is looked for.
 #include "kernels/ops.hpp"
 
+#include <span>
+#include <string>
+
 #include "kernels/backend.hpp"
 #include "kernels/check_operands.hpp"
 
@@ -12,7 +15,21 @@ namespace {
 /// Whether `dtype` is one that ops of type `own` compute on: it, or the precise type beside it.
 bool floating(DType own, DType dtype) { return dtype == own || dtype == precise(own); }
 
+/// Place of the first index that is neither `ignored` nor in [0, rows); their number when there is none.
+std::size_t first_outside(std::span<const std::int32_t> indices, std::int64_t rows, std::int32_t ignored) {
+  std::size_t i = 0;
+  while (i < indices.size() && (indices[i] == ignored || (0 <= indices[i] && indices[i] < rows))) ++i;
+  return i;
+}
+
 }  // namespace
+
+void check_indices(std::span<const std::int32_t> indices, std::int64_t rows, std::int32_t ignored) {
+  const std::size_t i = first_outside(indices, rows, ignored);
+  if (i == indices.size()) return;
+  throw InputError("number " + std::to_string(i) + " of " + std::to_string(indices.size()) + " indices is " +
+                   std::to_string(indices[i]) + ", but they count from 0 to " + std::to_string(rows - 1));
+}
 
 Ops::Ops(std::unique_ptr<Backend> backend) : backend_(std::move(backend)) { BLOCKTRAIN_EXPECTS(backend_ != nullptr); }
 Ops::~Ops() = default;
@@ -185,25 +202,29 @@ void Ops::gated_residual_backward(const Tensor& dh, const Tensor& dgate, const T
 
 // ---- embeddings --------------------------------------------------------------------------------------------------
 
-void Ops::embedding_forward(const Tensor& out, const Tensor& table, const Tensor& index) {
+void Ops::embedding_forward(const Tensor& out, const Tensor& table, const Tensor& index, const Tensor& rows,
+                            std::int32_t ignored) {
   BLOCKTRAIN_EXPECTS(table.contiguous() && packed(out, index.size(), table.row_size()));
   BLOCKTRAIN_EXPECTS(floating(dtype(), table.dtype) && typed(table.dtype, out) && apart(out, table));
-  expect_indices(index, table.dim(0));
-  backend_->embedding_forward(out, table, index);
+  expect_indices(index, table.dim(0), ignored);
+  if (!rows.empty()) expect_indices(rows, out.dim(0), 0);
+  backend_->embedding_forward(out, table, index, rows, ignored);
 }
 
-void Ops::embedding_backward(const Tensor& dtable, const Tensor& dout, const Tensor& index) {
+void Ops::embedding_backward(const Tensor& dtable, const Tensor& dout, const Tensor& index, const Tensor& rows,
+                             std::int32_t ignored) {
   BLOCKTRAIN_EXPECTS(dtable.contiguous() && packed(dout, index.size(), dtable.row_size()));
   BLOCKTRAIN_EXPECTS(floating(dtype(), dout.dtype) && typed(precise(dtype()), dtable) && apart(dtable, dout));
-  expect_indices(index, dtable.dim(0));
-  backend_->embedding_backward(dtable, dout, index);
+  expect_indices(index, dtable.dim(0), ignored);
+  if (!rows.empty()) expect_indices(rows, dout.dim(0), 0);
+  backend_->embedding_backward(dtable, dout, index, rows, ignored);
 }
 
-void Ops::expect_indices(const Tensor& index, std::int64_t rows) const {
+void Ops::expect_indices(const Tensor& index, std::int64_t rows, std::int32_t ignored) const {
   BLOCKTRAIN_EXPECTS(index.contiguous() && typed(DType::int32, index));
   if (!backend_->on_host()) return;
-  const std::int32_t* const all = index.as<std::int32_t>();
-  for (std::int64_t n = 0; n < index.size(); ++n) BLOCKTRAIN_EXPECTS(0 <= all[n] && all[n] < rows);
+  const std::span all(index.as<std::int32_t>(), static_cast<std::size_t>(index.size()));
+  BLOCKTRAIN_EXPECTS(first_outside(all, rows, ignored) == all.size());
 }
 
 void Ops::add_rows(const Tensor& x, const Tensor& row) {

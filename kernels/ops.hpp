@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "kernels/attention.hpp"
 #include "kernels/op_types.hpp"
 #include "kernels/random.hpp"
 #include "kernels/step_state.hpp"
@@ -96,19 +97,39 @@ class Ops {
                                const Tensor& gate);
 
   // ---- attention ----------------------------------------------------------------------------------------
-  /// Bidirectional multi-head attention, softmax(q k^T / sqrt(D)) v. qkv[N,T,3*C]: q, k and v side by side, each
-  /// split into `heads` heads of D = C/heads. out[N,T,C]; log_sum_exp[N,heads,T] is kept for the backward pass.
-  /// No T x T matrix outlives the call.
-  void attention_forward(const Tensor& out, const Tensor& log_sum_exp, const Tensor& qkv, int heads);
-  /// dqkv[N,T,3*C] from dout[N,T,C].
-  void attention_backward(const Tensor& dqkv, const Tensor& dout, const Tensor& out, const Tensor& log_sum_exp,
-                          const Tensor& qkv, int heads);
+  /// Multi-head attention, softmax(q k^T / sqrt(D)) v over the keys that form.mask shows each query. q[N,T,heads*D];
+  /// k, v [N,S,kv_heads*D], each as [N,T,C], whose samples may be apart, or as [N*T,C], whose rows may be: so columns
+  /// of packed rows, and a cache's used part, are operands as they lie. out is like q; log_sum_exp[N,heads,T] is the
+  /// log of the sum that the softmax divided by. A query that sees no key gets out = 0 and -infinity. No T x S matrix
+  /// outlives the call.
+  void attention_forward(const Tensor& out, const Tensor& log_sum_exp, const Tensor& q, const Tensor& k,
+                         const Tensor& v, const AttentionForm& form);
+  /// dq, dk, dv, like q, k, v, from dout; each is overwritten or added to as said. The gradient of a part of a merged
+  /// attention: the same call on the part's k, v and mask with the merged out and log_sum_exp, and form.merged. Those
+  /// make the probabilities, exp(score - log_sum_exp), and the row sums, dout . out, what they are over all parts, so
+  /// that dk and dv of a part are complete and the dq of the parts add up.
+  void attention_backward(const Tensor& dq, const Tensor& dk, const Tensor& dv, const Tensor& dout, const Tensor& out,
+                          const Tensor& log_sum_exp, const Tensor& q, const Tensor& k, const Tensor& v,
+                          const AttentionForm& form, GradientWrite write_dq, GradientWrite write_dkv);
+  /// What one attention over the keys of both parts would give, from two over keys that they do not share:
+  /// log_sum_exp = log(exp(sums_a) + exp(sums_b)), out = exp(sums_a - log_sum_exp) out_a + exp(sums_b - log_sum_exp)
+  /// out_b. out and log_sum_exp may be one part's. It has no backward pass: see attention_backward.
+  void attention_merge(const Tensor& out, const Tensor& log_sum_exp, const Tensor& out_a, const Tensor& sums_a,
+                       const Tensor& out_b, const Tensor& sums_b);
 
   // ---- embeddings ---------------------------------------------------------------------------------------
-  /// out[N,C] = table[index[n]]; index[N] int32, each in [0, table rows).
-  void embedding_forward(const Tensor& out, const Tensor& table, const Tensor& index);
-  /// Adds into dtable[V,C] the rows of dout[N,C]; rows of the same index are added in the order of n.
-  void embedding_backward(const Tensor& dtable, const Tensor& dout, const Tensor& index);
+  /// out[n] = table[index[n]] for every n of out[N,C], or for those that `rows` lists, each once; the others stay. An
+  /// index[N], int32, that is `ignored` gives 0. One outside [0, table rows), or a row of `rows` that is not there, is
+  /// refused where the host can look. A GPU reads and writes nothing there; it makes out[n] NaN, or leaves it out. So
+  /// the gradient of the step is not finite, and its block stops before the update (StepState::finite). What comes from
+  /// a file is to be checked before: check_indices.
+  void embedding_forward(const Tensor& out, const Tensor& table, const Tensor& index, const Tensor& rows = {},
+                         std::int32_t ignored = ignored_index);
+  /// Adds into dtable[V,C] the rows of dout[N,C], or those that `rows` lists; of one index they are added in the order
+  /// of n, or of the list. Rows of an index that is ignored or outside the table are left out. A GPU adds more than 512
+  /// rows of one index in pieces of 512, whose sums it then adds in order.
+  void embedding_backward(const Tensor& dtable, const Tensor& dout, const Tensor& index, const Tensor& rows = {},
+                          std::int32_t ignored = ignored_index);
   /// x[N,T,C] += row[T,C] for every n (positions).
   void add_rows(const Tensor& x, const Tensor& row);
   /// out[N,F]: features of c_noise = ln(sigma)/4 (method: section 1, noise conditioning):
@@ -152,9 +173,11 @@ class Ops {
 
   // ---- classification (the evaluation's classifier) -------------------------------------------------------
   /// loss[n] = -log softmax(logits[n])[label[n]]; dlogits[N,V] = loss_scale * (softmax - onehot), skipped when
-  /// empty; dlogits may alias logits. label[N] int32.
+  /// empty; dlogits may alias logits. label[N] int32. With `rows`, each at most once, for the rows that it lists alone:
+  /// of the others nothing is read or written. Where the label is `ignored`, loss and gradient are 0. Other labels
+  /// outside [0, V) are treated as indices of embedding_forward: refused, or NaN.
   void cross_entropy(const Tensor& loss, const Tensor& dlogits, const Tensor& logits, const Tensor& label,
-                     double loss_scale);
+                     double loss_scale, const Tensor& rows = {}, std::int32_t ignored = ignored_index);
 
   // ---- optimizer ----------------------------------------------------------------------------------------
   /// state->gradient_square_sum += sum of x^2, added up in double in a fixed order.
@@ -170,8 +193,8 @@ class Ops {
   void exponential_average(const Tensor& average, const Tensor& p, double decay, const StepState* state);
 
  private:
-  /// int32, each in [0, rows); looked at where the host can.
-  void expect_indices(const Tensor& index, std::int64_t rows) const;
+  /// int32, each `ignored` or in [0, rows); looked at where the host can.
+  void expect_indices(const Tensor& index, std::int64_t rows, std::int32_t ignored) const;
 
   std::unique_ptr<Backend> backend_;
 };

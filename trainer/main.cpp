@@ -21,6 +21,7 @@
 #include "trainer/config/suggest.hpp"
 #include "trainer/support/exit_status.hpp"
 #include "trainer/support/output.hpp"
+#include "trainer/support/text.hpp"
 #include "trainer/support/threads.hpp"
 #include "trainer/support/version.hpp"
 
@@ -66,8 +67,7 @@ std::string describe(const CLI::App& app, const CLI::ParseError& error, int argc
   std::vector<std::string> names;
   for (const CLI::App* command : app.get_subcommands([](const CLI::App* c) { return !c->get_group().empty(); }))
     names.push_back(command->get_name());
-  std::string accepted;
-  for (const std::string& name : names) accepted += (accepted.empty() ? "" : ", ") + name;
+  const std::string accepted = join(names);
   if (argc < 2) return "found no command; accepted: " + accepted + " (see blocktrain --help)";
   if (argv[1][0] == '-')
     return "found the unknown option " + std::string(argv[1]) + "; accepted: see blocktrain --help";

@@ -5,8 +5,16 @@
 namespace blocktrain::blocks {
 namespace {
 
+/// A factory that is given its own settings alone.
+template <auto settings, auto make>
+std::unique_ptr<Network> made_by(const ArchitectureSettings& all, const SampleLayout& layout, const BlockPlace& place,
+                                 ParameterLayout& parameters) {
+  return make(all.*settings, layout, place, parameters);
+}
+
 constexpr Architecture all[] = {
-    {"dit", "diffusion transformer that generates images of a class", "gaussian", "images", options_of<DitOptions>},
+    {"dit", "diffusion transformer that generates images of a class", "gaussian", "images",
+     made_by<&ArchitectureSettings::dit, make_dit>, options_of<DitOptions>},
 };
 
 }  // namespace

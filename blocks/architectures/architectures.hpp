@@ -1,20 +1,33 @@
 #pragma once
 /// The architectures that model.architecture names: a list of one line each. An entry says what an architecture is
-/// trained for and which keys it has of its own, with the defaults that it wants of others.
+/// trained for, makes its networks, and has the keys that are its own and the defaults that it wants of others.
 
 #include <algorithm>
+#include <memory>
 #include <span>
 #include <string_view>
 
+#include "blocks/architectures/dit.hpp"
+#include "blocks/batch.hpp"
+#include "blocks/network.hpp"
 #include "blocks/options.hpp"
+#include "blocks/parameters.hpp"
 
 namespace blocktrain::blocks {
 
+/// The settings of each architecture, of which the one that is made reads its own.
+struct ArchitectureSettings {
+  DitConfig dit;
+};
+
 struct Architecture {
   std::string_view name;
-  std::string_view meaning;                    ///< for people, behind the name
-  std::string_view objective;                  ///< what it is trained by: a name of objectives()
-  std::string_view task;                       ///< what it is trained for: a name of the tasks of trainer/
+  std::string_view meaning;    ///< for people, behind the name
+  std::string_view objective;  ///< what it is trained by: a name of objectives()
+  std::string_view task;       ///< what it is trained for: a name of the tasks of trainer/
+  /// The network of one block, which registers its parameters. Throws InputError when settings and data do not fit.
+  std::unique_ptr<Network> (*make)(const ArchitectureSettings& settings, const SampleLayout& layout,
+                                   const BlockPlace& place, ParameterLayout& parameters) = nullptr;
   Options (*options)();                        ///< its own keys, at their defaults
   std::span<const SettingDefault> defaults{};  ///< where they are not what the key's owner says
 };

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "kernels/attention.hpp"
 #include "kernels/cpu/workspace.hpp"
 #include "kernels/tensor.hpp"
 
@@ -17,9 +18,9 @@ inline constexpr std::int64_t largest_query_block = 64;
 
 constexpr std::int64_t round_up_16(std::int64_t n) { return (n + 15) / 16 * 16; }
 
-/// Sizes of one attention call.
+/// Sizes of a call where every token of a sample attends to every one.
 struct Shape {
-  std::int64_t samples, tokens, heads, head_width, width;
+  std::int64_t samples, tokens, heads, head_width;
   std::int64_t padded_width;   ///< head_width rounded up to 16
   std::int64_t padded_tokens;  ///< tokens rounded up to the query block
   std::int64_t query_block;
@@ -27,9 +28,8 @@ struct Shape {
   /// Long contexts and widths that do not fill registers are copied to contiguous, zero-padded rows first.
   bool packed;
 
-  Shape(const Tensor& qkv, int head_count)
-      : samples(qkv.dim(0)), tokens(qkv.dim(1)), heads(head_count), head_width(0), width(qkv.dim(2) / 3) {
-    head_width = width / heads;
+  explicit Shape(const AttentionSizes& s)
+      : samples(s.samples), tokens(s.queries), heads(s.heads), head_width(s.head_width) {
     padded_width = round_up_16(head_width);
     query_block = std::min(round_up_16(tokens), largest_query_block);
     padded_tokens = (tokens + query_block - 1) / query_block * query_block;
@@ -51,6 +51,29 @@ struct Rows {
   std::int64_t stride;
 };
 
+/// A head's numbers of token t at data + t * stride, head_width of them.
+template <class T>
+struct HeadRows {
+  T* data;
+  std::int64_t stride;
+  T* row(std::int64_t t) const { return data + t * stride; }
+};
+/// Those of one head of one sample of a tensor [N,T,C] or [N*T,C].
+template <class T>
+HeadRows<T> head_rows_of(const Tensor& t, const AttentionSizes& s, std::int64_t sample, std::int64_t head) {
+  const TokenStrides strides = token_strides(t, s.samples);
+  return {t.as<float>() + sample * strides.sample + head * s.head_width, strides.token};
+}
+/// What the passes of one head read.
+struct HeadInputs {
+  HeadRows<const float> q, k, v;
+};
+
+/// Where its gradients go.
+struct HeadGradients {
+  HeadRows<float> dq, dk, dv;
+};
+
 /// Hands out consecutive parts of a thread's scratch memory, whose size the caller has checked.
 class Scratch {
  public:
@@ -65,12 +88,12 @@ class Scratch {
   float* next_;
 };
 
-/// The rows of one head of `source` (rows `stride` apart), where they are or copied to `buffer` as the shape asks.
-inline Rows head_rows(const Shape& shape, const float* source, std::int64_t stride, float* buffer) {
-  if (!shape.packed) return {source, stride};
+/// The rows of one head, where they are or copied to `buffer` as the shape asks.
+inline Rows head_rows(const Shape& shape, const HeadRows<const float>& source, float* buffer) {
+  if (!shape.packed) return {source.data, source.stride};
   for (std::int64_t t = 0; t < shape.tokens; ++t) {
     float* row = buffer + t * shape.padded_width;
-    std::copy(source + t * stride, source + t * stride + shape.head_width, row);
+    std::copy(source.row(t), source.row(t) + shape.head_width, row);
     std::fill(row + shape.head_width, row + shape.padded_width, 0.0f);
   }
   return {buffer, shape.padded_width};

@@ -8,49 +8,6 @@
 namespace blocktrain::kernels::attention {
 namespace {
 
-constexpr auto scratch_size = static_cast<std::int64_t>(Workspace::thread_floats);
-
-/// How a head is cut: `queries` at a time against `keys` at a time. Both passes cut alike.
-struct Tiles {
-  std::int64_t keys, queries;
-};
-
-/// Floats of the backward pass, which takes the most: keys, values and their gradients; two tiles of scores; rows and
-/// transposed rows of the queries and of dout, and the gradient of the queries; a number for each query.
-constexpr std::int64_t floats(const Tiles& t, std::int64_t padded) {
-  return 4 * t.keys * padded + 2 * t.keys * t.queries + 5 * t.queries * padded + 16 * largest_query_block;
-}
-
-constexpr Tiles tiles_of(std::int64_t padded) {
-  // The larger the faster, up to what a core's cache holds. Of very wide heads, fewer queries.
-  constexpr std::int64_t most_keys = 512;
-  for (const std::int64_t queries : {largest_query_block, largest_query_block / 4}) {
-    for (std::int64_t keys = most_keys; keys >= 16; keys /= 2) {
-      if (floats({keys, queries}, padded) <= scratch_size) return {keys, queries};
-    }
-  }
-  return {0, 0};
-}
-static_assert(widest_head % 16 == 0 && tiles_of(widest_head).keys == 16);
-
-/// `count` rows of one head from `first` on, `stride` apart, copied to zero-padded rows.
-void copy_rows(const Shape& shape, const float* source, std::int64_t stride, std::int64_t first, std::int64_t count,
-               float* to) {
-  for (std::int64_t t = 0; t < count; ++t) {
-    const float* row = source + (first + t) * stride;
-    std::copy(row, row + shape.head_width, to + t * shape.padded_width);
-    std::fill(to + t * shape.padded_width + shape.head_width, to + (t + 1) * shape.padded_width, 0.0f);
-  }
-}
-
-/// to[padded_width][columns] = the transposed rows, 0 beyond `count` of them.
-void transpose(const Shape& shape, const float* rows, std::int64_t count, std::int64_t columns, float* to) {
-  for (std::int64_t d = 0; d < shape.padded_width; ++d) {
-    for (std::int64_t i = 0; i < columns; ++i)
-      to[d * columns + i] = i < count ? rows[i * shape.padded_width + d] : 0.0f;
-  }
-}
-
 /// The softmax of a block of queries goes on over a tile of scores[keys][queries]: they become their exponentials over
 /// the new `largest`, and `factor` says by what everything summed before shrinks.
 void softmax_tile(float* scores, std::int64_t keys, std::int64_t queries, float* largest, float* sum, float* factor) {
@@ -101,9 +58,10 @@ void gradient_tile(float* scores, float* gradient, std::int64_t keys, std::int64
 
 }  // namespace
 
-void forward_long_head(const Shape& shape, Scratch scratch, const float* qkv, float* out, float* log_sum_exp) {
+void forward_long_head(const Shape& shape, Scratch scratch, const HeadInputs& in, const HeadRows<float>& out,
+                       float* log_sum_exp) {
   const Tiles tiles = tiles_of(shape.padded_width);
-  const std::int64_t padded = shape.padded_width, stride = 3 * shape.width;
+  const std::int64_t padded = shape.padded_width, width = shape.head_width;
   float* k = scratch.take(tiles.keys * padded);
   float* v = scratch.take(tiles.keys * padded);
   float* scores = scratch.take(tiles.keys * tiles.queries);
@@ -115,15 +73,15 @@ void forward_long_head(const Shape& shape, Scratch scratch, const float* qkv, fl
   float* factor = scratch.take(tiles.queries);
   for (std::int64_t first = 0; first < shape.tokens; first += tiles.queries) {
     const std::int64_t queries = std::min(tiles.queries, shape.tokens - first);
-    copy_rows(shape, qkv, stride, first, queries, q);
-    transpose(shape, q, queries, tiles.queries, transposed);
+    copy_rows(in.q, first, queries, width, padded, q);
+    transpose(q, queries, tiles.queries, padded, transposed);
     // Finite, or the first factor would be that of a difference of infinities.
     std::fill(largest, largest + tiles.queries, std::numeric_limits<float>::lowest() / 2);
     std::fill(sum, sum + tiles.queries, 0.0f);
     for (std::int64_t begin = 0; begin < shape.tokens; begin += tiles.keys) {
       const std::int64_t keys = std::min(tiles.keys, shape.tokens - begin);
-      copy_rows(shape, qkv + shape.width, stride, begin, keys, k);
-      copy_rows(shape, qkv + 2 * shape.width, stride, begin, keys, v);
+      copy_rows(in.k, begin, keys, width, padded, k);
+      copy_rows(in.v, begin, keys, width, padded, v);
       small_gemm(keys, tiles.queries, padded, {k, padded, 1}, transposed, tiles.queries, scores, tiles.queries, false,
                  shape.scale);
       softmax_tile(scores, keys, tiles.queries, largest, sum, factor);
@@ -136,18 +94,18 @@ void forward_long_head(const Shape& shape, Scratch scratch, const float* qkv, fl
     }
     for (std::int64_t i = 0; i < queries; ++i) {
       const float inverse = 1.0f / sum[i];
-      float* row = out + (first + i) * shape.width;
+      float* row = out.row(first + i);
 #pragma omp simd
-      for (std::int64_t d = 0; d < shape.head_width; ++d) row[d] = result[i * padded + d] * inverse;
+      for (std::int64_t d = 0; d < width; ++d) row[d] = result[i * padded + d] * inverse;
       log_sum_exp[first + i] = largest[i] + fast_log(sum[i]);
     }
   }
 }
 
-void backward_long_head(const Shape& shape, Scratch scratch, const float* qkv, const float* dout, const float* out,
-                        const float* log_sum_exp, float* dqkv) {
+void backward_long_head(const Shape& shape, Scratch scratch, const HeadInputs& in, const HeadRows<const float>& dout,
+                        const HeadRows<const float>& out, const float* log_sum_exp, const HeadGradients& gradients) {
   const Tiles tiles = tiles_of(shape.padded_width);
-  const std::int64_t padded = shape.padded_width, stride = 3 * shape.width, block = tiles.queries;
+  const std::int64_t padded = shape.padded_width, width = shape.head_width, block = tiles.queries;
   float* k = scratch.take(tiles.keys * padded);
   float* v = scratch.take(tiles.keys * padded);
   float* dk = scratch.take(tiles.keys * padded);
@@ -163,19 +121,19 @@ void backward_long_head(const Shape& shape, Scratch scratch, const float* qkv, c
   float* total = scratch.take(block);
   for (std::int64_t begin = 0; begin < shape.tokens; begin += tiles.keys) {
     const std::int64_t keys = std::min(tiles.keys, shape.tokens - begin);
-    copy_rows(shape, qkv + shape.width, stride, begin, keys, k);
-    copy_rows(shape, qkv + 2 * shape.width, stride, begin, keys, v);
+    copy_rows(in.k, begin, keys, width, padded, k);
+    copy_rows(in.v, begin, keys, width, padded, v);
     for (std::int64_t first = 0; first < shape.tokens; first += block) {
       const std::int64_t queries = std::min(block, shape.tokens - first);
-      copy_rows(shape, qkv, stride, first, queries, q);
-      copy_rows(shape, dout, shape.width, first, queries, d);
-      transpose(shape, q, queries, block, transposed_q);
-      transpose(shape, d, queries, block, transposed_d);
+      copy_rows(in.q, first, queries, width, padded, q);
+      copy_rows(dout, first, queries, width, padded, d);
+      transpose(q, queries, block, padded, transposed_q);
+      transpose(d, queries, block, padded, transposed_d);
       for (std::int64_t i = 0; i < block; ++i) {
         // sum_j p dp = sum_d dout out: known before all keys have been seen.
-        const float* row = out + (first + i) * shape.width;
+        const float* row = i < queries ? out.row(first + i) : nullptr;
         float product = 0;
-        for (std::int64_t c = 0; i < queries && c < shape.head_width; ++c) product += d[i * padded + c] * row[c];
+        for (std::int64_t c = 0; i < queries && c < width; ++c) product += d[i * padded + c] * row[c];
         dot[i] = product;
         total[i] = i < queries ? log_sum_exp[first + i] : 0.0f;
       }
@@ -186,14 +144,13 @@ void backward_long_head(const Shape& shape, Scratch scratch, const float* qkv, c
       small_gemm(keys, padded, queries, {gradient, block, 1}, q, padded, dk, padded, first > 0, shape.scale);
       small_gemm(queries, padded, keys, {gradient, 1, block}, k, padded, dq, padded, false, shape.scale);
       for (std::int64_t i = 0; i < queries; ++i) {
-        float* to = dqkv + (first + i) * stride;
-        for (std::int64_t c = 0; c < shape.head_width; ++c) to[c] = (begin > 0 ? to[c] : 0.0f) + dq[i * padded + c];
+        float* to = gradients.dq.row(first + i);
+        for (std::int64_t c = 0; c < width; ++c) to[c] = (begin > 0 ? to[c] : 0.0f) + dq[i * padded + c];
       }
     }
     for (std::int64_t j = 0; j < keys; ++j) {
-      float* to = dqkv + (begin + j) * stride;
-      std::copy(dk + j * padded, dk + j * padded + shape.head_width, to + shape.width);
-      std::copy(dv + j * padded, dv + j * padded + shape.head_width, to + 2 * shape.width);
+      std::copy(dk + j * padded, dk + j * padded + width, gradients.dk.row(begin + j));
+      std::copy(dv + j * padded, dv + j * padded + width, gradients.dv.row(begin + j));
     }
   }
 }

@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "kernels/cpu/attention.hpp"
+#include "kernels/cpu/attention_tiles.hpp"
 
 namespace blocktrain::kernels::attention {
 
@@ -14,13 +14,11 @@ constexpr bool fits_whole(const Shape& shape) {
   return scratch_floats(shape) <= static_cast<std::int64_t>(Workspace::thread_floats);
 }
 
-/// The widest head, in numbers, of which a tile fits the scratch: any number of tokens is served up to it.
-inline constexpr std::int64_t widest_head = 29'088;
-
-/// One head of one sample, as forward_head and backward_head of the other way: rows of qkv and dqkv lie 3 * shape.width
-/// apart, those of out and dout shape.width. Precondition: shape.head_width <= widest_head.
-void forward_long_head(const Shape& shape, Scratch scratch, const float* qkv, float* out, float* log_sum_exp);
-void backward_long_head(const Shape& shape, Scratch scratch, const float* qkv, const float* dout, const float* out,
-                        const float* log_sum_exp, float* dqkv);
+/// One head of one sample, as forward_head and backward_head of the other way. Precondition: shape.head_width <=
+/// widest_head.
+void forward_long_head(const Shape& shape, Scratch scratch, const HeadInputs& in, const HeadRows<float>& out,
+                       float* log_sum_exp);
+void backward_long_head(const Shape& shape, Scratch scratch, const HeadInputs& in, const HeadRows<const float>& dout,
+                        const HeadRows<const float>& out, const float* log_sum_exp, const HeadGradients& gradients);
 
 }  // namespace blocktrain::kernels::attention

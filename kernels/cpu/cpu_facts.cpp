@@ -18,7 +18,8 @@ std::string cpu_matrix_products() {
 std::int64_t cpu_attention_widest_head() { return attention::widest_head; }
 
 bool cpu_attention_serves(std::int64_t tokens, std::int64_t head_width) {
-  const attention::Shape shape(Tensor(nullptr, DType::float32, {1, tokens, 3 * head_width}), 1);
+  const Tensor sums(nullptr, DType::float32, {1, 1, tokens}), rows(nullptr, DType::float32, {1, tokens, head_width});
+  const attention::Shape shape(AttentionSizes(sums, rows, rows, {}));
   return attention::fits_whole(shape) || head_width <= attention::widest_head;
 }
 

@@ -8,7 +8,7 @@
 namespace blocktrain::kernels {
 
 void CpuBackend::cross_entropy(const Tensor& loss, const Tensor& dlogits, const Tensor& logits, const Tensor& label,
-                               double loss_scale) {
+                               double loss_scale, const Tensor& rows, std::int32_t ignored) {
   const std::int64_t samples = logits.shape[0], classes = logits.row_size();
   const std::int32_t* const correct = label.as<std::int32_t>();
   float* const losses = loss.as<float>();
@@ -16,8 +16,16 @@ void CpuBackend::cross_entropy(const Tensor& loss, const Tensor& dlogits, const 
   const float* const all = logits.as<float>();
   const float scale = static_cast<float>(loss_scale);
   const std::int64_t samples_of_a_piece = std::max<std::int64_t>(1, elementwise_piece / classes);
-  parallel_ranges(threads_, samples, samples_of_a_piece, [=](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t n = begin; n < end; ++n) {
+  const std::int32_t* const listed = rows.empty() ? nullptr : rows.as<std::int32_t>();
+  const std::int64_t count = rows.empty() ? samples : rows.size();
+  parallel_ranges(threads_, count, samples_of_a_piece, [=](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t m = begin; m < end; ++m) {
+      const std::int64_t n = listed == nullptr ? m : listed[m];
+      if (correct[n] == ignored) {
+        losses[n] = 0;
+        if (gradients != nullptr) std::fill_n(gradients + n * classes, classes, 0.0f);
+        continue;
+      }
       const float* const row = all + n * classes;
       float largest = row[0];
 #pragma omp simd reduction(max : largest)

@@ -8,33 +8,46 @@
 
 namespace blocktrain::kernels {
 
-void CpuBackend::embedding_forward(const Tensor& out, const Tensor& table, const Tensor& index) {
+void CpuBackend::embedding_forward(const Tensor& out, const Tensor& table, const Tensor& index, const Tensor& rows,
+                                   std::int32_t ignored) {
   const std::int64_t width = table.row_size();
   float* const o = out.as<float>();
-  const float* const rows = table.as<float>();
+  const float* const from = table.as<float>();
   const std::int32_t* const which = index.as<std::int32_t>();
+  const std::int32_t* const listed = rows.empty() ? nullptr : rows.as<std::int32_t>();
   const std::int64_t samples_of_a_piece = std::max<std::int64_t>(1, elementwise_piece / width);
-  parallel_ranges(threads_, index.size(), samples_of_a_piece, [=](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t n = begin; n < end; ++n) std::copy_n(rows + which[n] * width, width, o + n * width);
-  });
+  parallel_ranges(threads_, rows.empty() ? index.size() : rows.size(), samples_of_a_piece,
+                  [=](std::int64_t begin, std::int64_t end) {
+                    for (std::int64_t m = begin; m < end; ++m) {
+                      const std::int64_t n = listed == nullptr ? m : listed[m];
+                      if (which[n] == ignored) {
+                        std::fill_n(o + n * width, width, 0.0f);
+                      } else {
+                        std::copy_n(from + which[n] * width, width, o + n * width);
+                      }
+                    }
+                  });
 }
 
-void CpuBackend::embedding_backward(const Tensor& dtable, const Tensor& dout, const Tensor& index) {
-  const std::int64_t width = dtable.row_size();
+void CpuBackend::embedding_backward(const Tensor& dtable, const Tensor& dout, const Tensor& index, const Tensor& rows,
+                                    std::int32_t ignored) {
+  const std::int64_t width = dtable.row_size(), count = rows.empty() ? index.size() : rows.size();
   float* const sums = dtable.as<float>();
   const float* const d = dout.as<float>();
   const std::int32_t* const which = index.as<std::int32_t>();
+  const std::int32_t* const listed = rows.empty() ? nullptr : rows.as<std::int32_t>();
   // Pieces are ranges of columns: each walks the samples in order, whatever rows they meet in.
   constexpr std::int64_t columns_of_a_piece = 64;
-  parallel_ranges(threads_, width, columns_of_a_piece,
-                  [=, samples = index.size()](std::int64_t begin, std::int64_t end) {
-                    for (std::int64_t n = 0; n < samples; ++n) {
-                      float* const row = sums + which[n] * width;
-                      const float* const add = d + n * width;
+  parallel_ranges(threads_, width, columns_of_a_piece, [=](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t m = 0; m < count; ++m) {
+      const std::int64_t n = listed == nullptr ? m : listed[m];
+      if (which[n] == ignored) continue;
+      float* const row = sums + which[n] * width;
+      const float* const add = d + n * width;
 #pragma omp simd
-                      for (std::int64_t c = begin; c < end; ++c) row[c] += add[c];
-                    }
-                  });
+      for (std::int64_t c = begin; c < end; ++c) row[c] += add[c];
+    }
+  });
 }
 
 void CpuBackend::noise_features(const Tensor& out, const Tensor& sigma) {

@@ -1,7 +1,10 @@
 #pragma once
-/// Shapes that the forward and backward passes of our own attention share. Plain kernels, a warp to a query or a key:
-/// for float32, which cuDNN's fused attention does not compute, and for what it refuses.
+/// Shapes that the passes of our own attention share. Plain kernels, a warp to a query or a key: for float32, which
+/// cuDNN's fused attention does not compute, and for what it is not asked for.
 
+#include <cmath>
+
+#include "kernels/attention.hpp"
 #include "kernels/cuda/launch.cuh"
 
 namespace blocktrain::kernels::cuda {
@@ -24,33 +27,41 @@ void with_head_registers(std::int64_t head_width, F&& f) {
   }
 }
 
-struct AttentionShape {
-  AttentionShape(const Tensor& qkv, int head_count)
-      : samples(qkv.dim(0)), tokens(qkv.dim(1)), width(qkv.dim(2) / 3), heads(head_count) {
-    head_width = width / heads;
-    scale = static_cast<float>(1 / std::sqrt(static_cast<double>(head_width)));
-  }
-  std::int64_t samples, tokens, width, heads, head_width = 0;
-  float scale = 1;
-  /// Warps' worth of work: one for each token of each head.
-  __host__ __device__ std::int64_t items() const { return samples * heads * tokens; }
+/// What the kernels are told of a call.
+struct AttentionShape : AttentionSizes {
+  AttentionShape(const AttentionSizes& sizes, const AttentionForm& form)
+      : AttentionSizes(sizes),
+        group(heads / kv_heads),
+        scale(static_cast<float>(1 / std::sqrt(static_cast<double>(head_width)))),
+        mask(form.mask) {}
+  std::int64_t group;  ///< query heads to a head of keys
+  float scale;
+  AttentionMask mask;
+  /// Warps' worth of work: one for each query of each head, or each key of each of its heads.
+  __host__ __device__ std::int64_t query_items() const { return samples * heads * queries; }
+  __host__ __device__ std::int64_t key_items() const { return samples * kv_heads * keys; }
 };
+
+/// The rows of a tensor [N,T,C] or [N*T,C] as kernels see them.
+template <class T>
+struct TokenRows {
+  T* data;
+  TokenStrides strides;
+  __device__ T* of(std::int64_t sample, std::int64_t token, std::int64_t head, std::int64_t head_width) const {
+    return data + sample * strides.sample + token * strides.token + head * head_width;
+  }
+};
+template <class T>
+TokenRows<T> token_rows(const Tensor& t, std::int64_t samples) {
+  return {pointer<std::remove_const_t<T>>(t), token_strides(t, samples)};
+}
 
 /// One token of one head: item = (n * heads + head) * tokens + token.
 struct AttentionItem {
-  __device__ AttentionItem(const AttentionShape& s, std::int64_t item)
-      : sample(item / (s.heads * s.tokens)), head(item / s.tokens % s.heads), token(item % s.tokens) {}
+  __device__ AttentionItem(std::int64_t item, std::int64_t heads, std::int64_t tokens)
+      : sample(item / (heads * tokens)), head(item / tokens % heads), token(item % tokens) {}
   std::int64_t sample, head, token;
 };
-
-/// Where q (part 0), k (1) or v (2) of token `t` of the item's head starts in qkv.
-__device__ inline std::int64_t part_of(const AttentionShape& s, const AttentionItem& i, int part, std::int64_t t) {
-  return (i.sample * s.tokens + t) * 3 * s.width + part * s.width + i.head * s.head_width;
-}
-/// The same in a tensor [N,T,C].
-__device__ inline std::int64_t row_of(const AttentionShape& s, const AttentionItem& i, std::int64_t t) {
-  return (i.sample * s.tokens + t) * s.width + i.head * s.head_width;
-}
 
 /// A head's numbers of one token, lane l holding l, l + 32, ...
 template <class T, int R>
@@ -61,12 +72,13 @@ __device__ void load_head(float (&out)[R], const T* from, std::int64_t head_widt
     out[r] = d < head_width ? to_float(from[d]) : 0.0f;
   }
 }
+/// to = factor * from, or += with `add`.
 template <class T, int R>
-__device__ void store_head(T* to, const float (&from)[R], std::int64_t head_width, float factor) {
+__device__ void store_head(T* to, const float (&from)[R], std::int64_t head_width, float factor, bool add = false) {
 #pragma unroll
   for (int r = 0; r < R; ++r) {
     const std::int64_t d = r * warp_size + threadIdx.x % warp_size;
-    if (d < head_width) to[d] = from_float<T>(from[r] * factor);
+    if (d < head_width) to[d] = from_float<T>(add ? to_float(to[d]) + from[r] * factor : from[r] * factor);
   }
 }
 /// Scalar product of a head held by the warp with one in memory; every lane has it.

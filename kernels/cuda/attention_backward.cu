@@ -1,11 +1,17 @@
-#include <cmath>
-
 #include "kernels/cuda/attention.cuh"
 #include "kernels/cuda/cuda_backend.hpp"
+#include "kernels/cuda/plain_attention.hpp"
 
 namespace blocktrain::kernels {
 using namespace cuda;
 namespace {
+
+/// What the backward kernels read.
+template <class T>
+struct Inputs {
+  TokenRows<const T> dout, out, q, k, v;
+  const float* log_sum_exp;
+};
 
 /// With p = softmax of the scores, computed again from log_sum_exp, and delta = dout . out:
 ///   ds = p * (dout . v - delta) * scale,  dq = sum over keys of ds k,  dk = sum over queries of ds q,
@@ -13,76 +19,99 @@ namespace {
 /// A warp has a query and leaves dq, and delta for the kernel below.
 template <class T, int R>
 __global__ void __launch_bounds__(threads_per_block)
-    query_kernel(AttentionShape s, T* dqkv, float* delta, const T* dout, const T* out, const float* log_sum_exp,
-                 const T* qkv) {
+    query_kernel(AttentionShape s, TokenRows<T> dq, bool add, float* delta, Inputs<T> in) {
   const std::int64_t item = static_cast<std::int64_t>(blockIdx.x) * warps_per_block + threadIdx.x / warp_size;
-  if (item >= s.items()) return;
-  const AttentionItem i(s, item);
+  if (item >= s.query_items()) return;
+  const AttentionItem i(item, s.heads, s.queries);
+  const std::int64_t width = s.head_width, kv_head = i.head / s.group;
   float query[R], gradient[R], sum[R] = {};
-  load_head(query, qkv + part_of(s, i, 0, i.token), s.head_width);
-  load_head(gradient, dout + row_of(s, i, i.token), s.head_width);
-  const float own_delta = head_dot(gradient, out + row_of(s, i, i.token), s.head_width);
-  const float own_log = log_sum_exp[item];
+  load_head(query, in.q.of(i.sample, i.token, i.head, width), width);
+  load_head(gradient, in.dout.of(i.sample, i.token, i.head, width), width);
+  const float own_delta = head_dot(gradient, in.out.of(i.sample, i.token, i.head, width), width);
+  const float own_log = in.log_sum_exp[item];
   if (threadIdx.x % warp_size == 0) delta[item] = own_delta;
-  for (std::int64_t t = 0; t < s.tokens; ++t) {
-    const T* const key = qkv + part_of(s, i, 1, t);
-    const float p = expf(s.scale * head_dot(query, key, s.head_width) - own_log);
-    const float dp = head_dot(gradient, qkv + part_of(s, i, 2, t), s.head_width);
-    add_head(sum, p * (dp - own_delta) * s.scale, key, s.head_width);
+  const TokenRange seen = s.mask.keys_of(i.token, s.keys);
+  for (std::int64_t t = seen.begin; t < seen.end; ++t) {
+    const T* const key = in.k.of(i.sample, t, kv_head, width);
+    const float p = expf(s.scale * head_dot(query, key, width) - own_log);
+    const float dp = head_dot(gradient, in.v.of(i.sample, t, kv_head, width), width);
+    add_head(sum, p * (dp - own_delta) * s.scale, key, width);
   }
-  store_head(dqkv + part_of(s, i, 0, i.token), sum, s.head_width, 1);
+  store_head(dq.of(i.sample, i.token, i.head, width), sum, width, 1, add);
 }
 
-/// A warp has a key and walks the queries in order.
+/// A warp has a key and walks the queries that see it in order, head by head of its group.
 template <class T, int R>
 __global__ void __launch_bounds__(threads_per_block)
-    key_kernel(AttentionShape s, T* dqkv, const float* delta, const T* dout, const float* log_sum_exp, const T* qkv) {
+    key_kernel(AttentionShape s, TokenRows<T> dk, TokenRows<T> dv, bool add, const float* delta, Inputs<T> in) {
   const std::int64_t item = static_cast<std::int64_t>(blockIdx.x) * warps_per_block + threadIdx.x / warp_size;
-  if (item >= s.items()) return;
-  const AttentionItem i(s, item);
+  if (item >= s.key_items()) return;
+  const AttentionItem i(item, s.kv_heads, s.keys);
+  const std::int64_t width = s.head_width;
   float key[R], value[R], dkey[R] = {}, dvalue[R] = {};
-  load_head(key, qkv + part_of(s, i, 1, i.token), s.head_width);
-  load_head(value, qkv + part_of(s, i, 2, i.token), s.head_width);
-  const std::int64_t first = item - i.token;
-  for (std::int64_t t = 0; t < s.tokens; ++t) {
-    const T* const query = qkv + part_of(s, i, 0, t);
-    const T* const gradient = dout + row_of(s, i, t);
-    const float p = expf(s.scale * head_dot(key, query, s.head_width) - log_sum_exp[first + t]);
-    const float dp = head_dot(value, gradient, s.head_width);
-    add_head(dvalue, p, gradient, s.head_width);
-    add_head(dkey, p * (dp - delta[first + t]) * s.scale, query, s.head_width);
+  load_head(key, in.k.of(i.sample, i.token, i.head, width), width);
+  load_head(value, in.v.of(i.sample, i.token, i.head, width), width);
+  const TokenRange seen = s.mask.queries_of(i.token, s.queries);
+  for (std::int64_t head = i.head * s.group; head < (i.head + 1) * s.group; ++head) {
+    const std::int64_t first = (i.sample * s.heads + head) * s.queries;
+    for (std::int64_t t = seen.begin; t < seen.end; ++t) {
+      const T* const query = in.q.of(i.sample, t, head, width);
+      const T* const gradient = in.dout.of(i.sample, t, head, width);
+      const float p = expf(s.scale * head_dot(key, query, width) - in.log_sum_exp[first + t]);
+      const float dp = head_dot(value, gradient, width);
+      add_head(dvalue, p, gradient, width);
+      add_head(dkey, p * (dp - delta[first + t]) * s.scale, query, width);
+    }
   }
-  store_head(dqkv + part_of(s, i, 1, i.token), dkey, s.head_width, 1);
-  store_head(dqkv + part_of(s, i, 2, i.token), dvalue, s.head_width, 1);
+  store_head(dk.of(i.sample, i.token, i.head, width), dkey, width, 1, add);
+  store_head(dv.of(i.sample, i.token, i.head, width), dvalue, width, 1, add);
+}
+
+/// The rows from sample `first` on.
+template <class T>
+TokenRows<T> from_sample(TokenRows<T> rows, std::int64_t first) {
+  rows.data += first * rows.strides.sample;
+  return rows;
 }
 
 }  // namespace
 
-void CudaBackend::attention_backward(const Tensor& dqkv, const Tensor& dout, const Tensor& out,
-                                     const Tensor& log_sum_exp, const Tensor& qkv, int heads) {
-  const AttentionShape shape(qkv, heads);
-  if (shape.items() == 0) return;
-  if (fused_attention_->backward(stream_, dqkv, dout, out, log_sum_exp, qkv, heads)) return;
+void cuda::plain_attention_backward(cudaStream_t stream, const Workspace& workspace, const Tensor& dq, const Tensor& dk,
+                                    const Tensor& dv, const Tensor& dout, const Tensor& out, const Tensor& log_sum_exp,
+                                    const Tensor& q, const Tensor& k, const Tensor& v, const AttentionForm& form,
+                                    GradientWrite write_dq, GradientWrite write_dkv) {
+  const AttentionShape shape({log_sum_exp, q, k, form}, form);
+  const std::int64_t samples = shape.samples, of_sample = shape.heads * shape.queries;
   // As many samples at once as have their delta in the workspace; a sample's results do not depend on the others.
-  const std::int64_t most = static_cast<std::int64_t>(workspace_.floats()) / (shape.heads * shape.tokens);
+  const std::int64_t most = static_cast<std::int64_t>(workspace.floats()) / of_sample;
   BLOCKTRAIN_EXPECTS(most >= 1);
-  with_stored_type(qkv.dtype, [&](auto type) {
+  with_stored_type(q.dtype, [&](auto type) {
     using T = decltype(type);
     with_head_registers(shape.head_width, [&](auto registers) {
-      for (std::int64_t first = 0; first < shape.samples; first += most) {
+      constexpr int r = decltype(registers)::value;
+      for (std::int64_t first = 0; first < samples; first += most) {
         AttentionShape part = shape;
-        part.samples = std::min(most, shape.samples - first);
-        const unsigned blocks = static_cast<unsigned>(divide_up(part.items(), warps_per_block));
-        const std::int64_t at = first * shape.tokens * shape.width;
-        const T *const from = pointer<T>(qkv) + 3 * at, *const gradient = pointer<T>(dout) + at;
-        const float* const logs = pointer<float>(log_sum_exp) + first * shape.heads * shape.tokens;
-        launch({stream_, blocks}, query_kernel<T, decltype(registers)::value>, part, pointer<T>(dqkv) + 3 * at,
-               workspace_.data(), gradient, pointer<T>(out) + at, logs, from);
-        launch({stream_, blocks}, key_kernel<T, decltype(registers)::value>, part, pointer<T>(dqkv) + 3 * at,
-               workspace_.data(), gradient, logs, from);
+        part.samples = std::min(most, samples - first);
+        const auto reads = [&](const Tensor& t) { return from_sample(token_rows<const T>(t, samples), first); };
+        const auto writes = [&](const Tensor& t) { return from_sample(token_rows<T>(t, samples), first); };
+        const Inputs<T> in{reads(dout), reads(out), reads(q),
+                           reads(k),    reads(v),   pointer<float>(log_sum_exp) + first * of_sample};
+        launch({stream, static_cast<unsigned>(divide_up(part.query_items(), warps_per_block))}, query_kernel<T, r>,
+               part, writes(dq), write_dq == GradientWrite::add, workspace.data(), in);
+        launch({stream, static_cast<unsigned>(divide_up(part.key_items(), warps_per_block))}, key_kernel<T, r>, part,
+               writes(dk), writes(dv), write_dkv == GradientWrite::add, workspace.data(), in);
       }
     });
   });
+}
+
+void CudaBackend::attention_backward(const Tensor& dq, const Tensor& dk, const Tensor& dv, const Tensor& dout,
+                                     const Tensor& out, const Tensor& log_sum_exp, const Tensor& q, const Tensor& k,
+                                     const Tensor& v, const AttentionForm& form, GradientWrite write_dq,
+                                     GradientWrite write_dkv) {
+  const FusedGradient gradient{dq, dk, dv, write_dq, write_dkv};
+  if (fused_attention_->backward(stream_, workspace_, gradient, dout, out, log_sum_exp, q, k, v, form)) return;
+  plain_attention_backward(stream_, workspace_, dq, dk, dv, dout, out, log_sum_exp, q, k, v, form, write_dq, write_dkv);
 }
 
 }  // namespace blocktrain::kernels

@@ -58,11 +58,17 @@ class CudaBackend final : public Backend {
   void gated_residual_forward(const Tensor& out, const Tensor& x, const Tensor& h, const Tensor& gate) override;
   void gated_residual_backward(const Tensor& dh, const Tensor& dgate, const Tensor& dout, const Tensor& h,
                                const Tensor& gate) override;
-  void attention_forward(const Tensor& out, const Tensor& log_sum_exp, const Tensor& qkv, int heads) override;
-  void attention_backward(const Tensor& dqkv, const Tensor& dout, const Tensor& out, const Tensor& log_sum_exp,
-                          const Tensor& qkv, int heads) override;
-  void embedding_forward(const Tensor& out, const Tensor& table, const Tensor& index) override;
-  void embedding_backward(const Tensor& dtable, const Tensor& dout, const Tensor& index) override;
+  void attention_forward(const Tensor& out, const Tensor& log_sum_exp, const Tensor& q, const Tensor& k,
+                         const Tensor& v, const AttentionForm& form) override;
+  void attention_backward(const Tensor& dq, const Tensor& dk, const Tensor& dv, const Tensor& dout, const Tensor& out,
+                          const Tensor& log_sum_exp, const Tensor& q, const Tensor& k, const Tensor& v,
+                          const AttentionForm& form, GradientWrite write_dq, GradientWrite write_dkv) override;
+  void attention_merge(const Tensor& out, const Tensor& log_sum_exp, const Tensor& out_a, const Tensor& sums_a,
+                       const Tensor& out_b, const Tensor& sums_b) override;
+  void embedding_forward(const Tensor& out, const Tensor& table, const Tensor& index, const Tensor& rows,
+                         std::int32_t ignored) override;
+  void embedding_backward(const Tensor& dtable, const Tensor& dout, const Tensor& index, const Tensor& rows,
+                          std::int32_t ignored) override;
   void add_rows(const Tensor& x, const Tensor& row) override;
   void noise_features(const Tensor& out, const Tensor& sigma) override;
   void patchify(const Tensor& tokens, const Tensor& image, int patch, const Tensor& sigma, double sigma_data) override;
@@ -80,7 +86,7 @@ class CudaBackend final : public Backend {
                     double loss_scale) override;
   void add_losses(StepState* state, const Tensor& loss, const Tensor& mse) override;
   void cross_entropy(const Tensor& loss, const Tensor& dlogits, const Tensor& logits, const Tensor& label,
-                     double loss_scale) override;
+                     double loss_scale, const Tensor& rows, std::int32_t ignored) override;
   void sum_squares(StepState* state, const Tensor& x) override;
   void clip_gradient(StepState* state) override;
   void adamw(const Tensor& p, const Tensor& m, const Tensor& v, const Tensor& working, const Tensor& g,

@@ -64,20 +64,43 @@ class Scratch {
   std::size_t bytes_ = 0;
 };
 
+/// How a plan's tensors lie: of q, k, v, out, and of dout, dq, dk, dv in the gradient.
+enum Part : std::size_t { part_q, part_k, part_v, part_out, part_dout, part_dq, part_dk, part_dv, parts };
+
 /// What a plan is made for.
 struct Shape {
-  Shape(const Tensor& qkv, int head_count)
-      : samples(qkv.dim(0)), tokens(qkv.dim(1)), width(qkv.dim(2) / 3), heads(head_count), head_width(width / heads) {}
-  std::array<std::int64_t, 4> key() const { return {samples, tokens, width, heads}; }
+  Shape(const Tensor& log_sum_exp, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& out,
+        const AttentionForm& form)
+      : samples(log_sum_exp.dim(0)),
+        tokens(log_sum_exp.dim(2)),
+        width(token_width(q)),
+        heads(form.heads),
+        head_width(width / heads) {
+    set(part_q, q);
+    set(part_k, k);
+    set(part_v, v);
+    set(part_out, out);
+  }
+  void set(Part part, const Tensor& t) { strides[part] = token_strides(t, samples); }
+  using Key = std::array<std::int64_t, 4 + 2 * parts>;
+  Key key() const {
+    Key all{samples, tokens, width, heads};
+    for (std::size_t p = 0; p < parts; ++p) {
+      all[4 + 2 * p] = strides[p].sample;
+      all[5 + 2 * p] = strides[p].token;
+    }
+    return all;
+  }
   double scale() const { return 1 / std::sqrt(static_cast<double>(head_width)); }
   std::vector<std::int64_t> dims() const { return {samples, heads, tokens, head_width}; }
-  /// Of q, k or v inside qkv[N,T,3C], and of a tensor [N,T,C].
-  std::vector<std::int64_t> part_strides() const { return {tokens * 3 * width, head_width, 3 * width, 1}; }
-  std::vector<std::int64_t> row_strides() const { return {tokens * width, head_width, width, 1}; }
+  std::vector<std::int64_t> strides_of(Part part) const {
+    return {strides[part].sample, head_width, strides[part].token, 1};
+  }
   /// cuDNN's gradient on Hopper reads past the last token in half of a tile of 128 (9.20 does, and later ones), which
   /// makes NaN of very low scores. It does not where it is told how long sequences are.
   bool needs_lengths() const { return tokens % 128 == 64; }
   std::int64_t samples, tokens, width, heads, head_width;
+  std::array<TokenStrides, parts> strides{};
 };
 
 /// The number of tokens of every sample, for a plan that is to be told.
@@ -119,37 +142,40 @@ class CudnnAttention final : public FusedAttention {
   CudnnAttention(const CudnnAttention&) = delete;
   CudnnAttention& operator=(const CudnnAttention&) = delete;
 
-  bool forward(cudaStream_t stream, const Tensor& out, const Tensor& log_sum_exp, const Tensor& qkv,
-               int heads) override {
-    if (qkv.dtype != DType::bfloat16) return false;
-    const Shape shape(qkv, heads);
+  bool forward(cudaStream_t stream, const Tensor& out, const Tensor& log_sum_exp, const Tensor& q, const Tensor& k,
+               const Tensor& v, const AttentionForm& form) override {
+    if (!fused_attention_serves(log_sum_exp, q, k, form)) return false;
+    const Shape shape(log_sum_exp, q, k, v, out, form);
     const Graph graph = plan(forward_, shape, "attention", &CudnnAttention::forward_plan);
-    return graph != nullptr && execute(stream, graph,
-                                       {{uid_q, part(qkv, 0)},
-                                        {uid_k, part(qkv, 1)},
-                                        {uid_v, part(qkv, 2)},
-                                        {uid_out, out.data},
-                                        {uid_stats, log_sum_exp.data}});
+    return graph != nullptr &&
+           execute(
+               stream, graph,
+               {{uid_q, q.data}, {uid_k, k.data}, {uid_v, v.data}, {uid_out, out.data}, {uid_stats, log_sum_exp.data}});
   }
 
-  bool backward(cudaStream_t stream, const Tensor& dqkv, const Tensor& dout, const Tensor& out,
-                const Tensor& log_sum_exp, const Tensor& qkv, int heads) override {
-    if (qkv.dtype != DType::bfloat16) return false;
-    const std::int64_t samples = qkv.dim(0);
-    const std::int64_t at_once = deterministic_ ? attention_samples_at_once(samples, heads, qkv.dim(1)) : samples;
+  bool backward(cudaStream_t stream, const Workspace&, const FusedGradient& gradient, const Tensor& dout,
+                const Tensor& out, const Tensor& log_sum_exp, const Tensor& q, const Tensor& k, const Tensor& v,
+                const AttentionForm& form) override {
+    if (!fused_attention_serves(log_sum_exp, q, k, form)) return false;
+    if (gradient.write_dq == GradientWrite::add || gradient.write_dkv == GradientWrite::add) return false;
+    const std::int64_t samples = log_sum_exp.dim(0), heads = form.heads, tokens = log_sum_exp.dim(2);
+    const std::int64_t at_once = deterministic_ ? attention_samples_at_once(samples, heads, tokens) : samples;
     // Its frontend puts a sum of every row in front of what the gradient's kernels use, which is to begin at 16 bytes.
     for (const std::int64_t part : {at_once, samples % at_once}) {
-      if (!deterministic_ || part * heads * qkv.dim(1) % 4 == 0) continue;
+      if (!deterministic_ || part * heads * tokens % 4 == 0) continue;
       if (!std::exchange(told_of_odd_rows_, true)) {
         complain("its deterministic gradient of " + std::to_string(part) + " samples, " + std::to_string(heads) +
-                 " heads and " + std::to_string(qkv.dim(1)) + " tokens: their product is no multiple of 4");
+                 " heads and " + std::to_string(tokens) + " tokens: their product is no multiple of 4");
       }
       return false;
     }
     for (std::int64_t begin = 0; begin < samples; begin += at_once) {
       const std::int64_t end = std::min(begin + at_once, samples);
-      if (!backward_of(stream, dqkv.rows(begin, end), dout.rows(begin, end), out.rows(begin, end),
-                       log_sum_exp.rows(begin, end), qkv.rows(begin, end), heads)) {
+      const auto some = [&](const Tensor& t) { return samples_of(t, samples, begin, end); };
+      const FusedGradient own{some(gradient.dq), some(gradient.dk), some(gradient.dv), gradient.write_dq,
+                              gradient.write_dkv};
+      if (!backward_of(stream, own, some(dout), some(out), log_sum_exp.rows(begin, end), some(q), some(k), some(v),
+                       form)) {
         return false;
       }
     }
@@ -158,28 +184,40 @@ class CudnnAttention final : public FusedAttention {
 
  private:
   using Graph = std::shared_ptr<fe::graph::Graph>;
-  using Plans = std::map<std::array<std::int64_t, 4>, Graph>;
+  using Plans = std::map<Shape::Key, Graph>;
   using MakePlan = Graph (CudnnAttention::*)(const Shape&, fe::AttentionImplementation_t) const;
 
-  bool backward_of(cudaStream_t stream, const Tensor& dqkv, const Tensor& dout, const Tensor& out,
-                   const Tensor& log_sum_exp, const Tensor& qkv, int heads) {
-    const Shape shape(qkv, heads);
+  /// Samples [begin, end) of a tensor [N,T,C] or [N*T,C].
+  static Tensor samples_of(const Tensor& t, std::int64_t samples, std::int64_t begin, std::int64_t end) {
+    const std::int64_t rows = t.rank == 3 ? 1 : tokens_of(t, samples);
+    return t.rows(begin * rows, end * rows);
+  }
+
+  bool backward_of(cudaStream_t stream, const FusedGradient& gradient, const Tensor& dout, const Tensor& out,
+                   const Tensor& log_sum_exp, const Tensor& q, const Tensor& k, const Tensor& v,
+                   const AttentionForm& form) {
+    Shape shape(log_sum_exp, q, k, v, out, form);
+    shape.set(part_dout, dout);
+    shape.set(part_dq, gradient.dq);
+    shape.set(part_dk, gradient.dk);
+    shape.set(part_dv, gradient.dv);
     const Graph graph = plan(backward_, shape, "attention's gradient", &CudnnAttention::backward_plan);
     if (graph == nullptr) return false;
-    std::unordered_map<std::int64_t, void*> tensors{
-        {uid_q, part(qkv, 0)},   {uid_k, part(qkv, 1)},         {uid_v, part(qkv, 2)},
-        {uid_out, out.data},     {uid_stats, log_sum_exp.data}, {uid_dout, dout.data},
-        {uid_dq, part(dqkv, 0)}, {uid_dk, part(dqkv, 1)},       {uid_dv, part(dqkv, 2)}};
+    std::unordered_map<std::int64_t, void*> tensors{{uid_q, q.data},
+                                                    {uid_k, k.data},
+                                                    {uid_v, v.data},
+                                                    {uid_out, out.data},
+                                                    {uid_stats, log_sum_exp.data},
+                                                    {uid_dout, dout.data},
+                                                    {uid_dq, gradient.dq.data},
+                                                    {uid_dk, gradient.dk.data},
+                                                    {uid_dv, gradient.dv.data}};
     if (shape.needs_lengths()) {
-      std::unique_ptr<Lengths>& lengths = lengths_[shape.key()];
+      std::unique_ptr<Lengths>& lengths = lengths_[{shape.samples, shape.tokens}];
       if (lengths == nullptr) lengths = std::make_unique<Lengths>(shape);
       tensors[uid_lengths] = lengths->data();
     }
     return execute(stream, graph, std::move(tensors));
-  }
-
-  static void* part(const Tensor& qkv, std::int64_t i) {
-    return static_cast<std::byte*>(qkv.data) + i * qkv.dim(2) / 3 * static_cast<std::int64_t>(size_of(qkv.dtype));
   }
 
   static Graph empty_graph() {
@@ -203,15 +241,15 @@ class CudnnAttention final : public FusedAttention {
 
   Graph forward_plan(const Shape& s, fe::AttentionImplementation_t implementation) const {
     const Graph graph = empty_graph();
-    const auto q = input(graph, uid_q, s.dims(), s.part_strides());
-    const auto k = input(graph, uid_k, s.dims(), s.part_strides());
-    const auto v = input(graph, uid_v, s.dims(), s.part_strides());
+    const auto q = input(graph, uid_q, s.dims(), s.strides_of(part_q));
+    const auto k = input(graph, uid_k, s.dims(), s.strides_of(part_k));
+    const auto v = input(graph, uid_v, s.dims(), s.strides_of(part_v));
     const auto [out, stats] = graph->sdpa(q, k, v,
                                           fe::graph::SDPA_attributes()
                                               .set_generate_stats(true)
                                               .set_attn_scale(static_cast<float>(s.scale()))
                                               .set_implementation(implementation));
-    output(out, uid_out, s.dims(), s.row_strides());
+    output(out, uid_out, s.dims(), s.strides_of(part_out));
     output(stats, uid_stats, stats_dims(s), stats_strides(s));
     stats->set_data_type(fe::DataType_t::FLOAT);
     return graph;
@@ -219,11 +257,11 @@ class CudnnAttention final : public FusedAttention {
 
   Graph backward_plan(const Shape& s, fe::AttentionImplementation_t) const {
     const Graph graph = empty_graph();
-    const auto q = input(graph, uid_q, s.dims(), s.part_strides());
-    const auto k = input(graph, uid_k, s.dims(), s.part_strides());
-    const auto v = input(graph, uid_v, s.dims(), s.part_strides());
-    const auto out = input(graph, uid_out, s.dims(), s.row_strides());
-    const auto dout = input(graph, uid_dout, s.dims(), s.row_strides());
+    const auto q = input(graph, uid_q, s.dims(), s.strides_of(part_q));
+    const auto k = input(graph, uid_k, s.dims(), s.strides_of(part_k));
+    const auto v = input(graph, uid_v, s.dims(), s.strides_of(part_v));
+    const auto out = input(graph, uid_out, s.dims(), s.strides_of(part_out));
+    const auto dout = input(graph, uid_dout, s.dims(), s.strides_of(part_dout));
     const auto stats = input(graph, uid_stats, stats_dims(s), stats_strides(s));
     stats->set_data_type(fe::DataType_t::FLOAT);
     auto attributes = fe::graph::SDPA_backward_attributes()
@@ -235,9 +273,9 @@ class CudnnAttention final : public FusedAttention {
       attributes.set_padding_mask(true).set_seq_len_q(lengths).set_seq_len_kv(lengths);
     }
     const auto [dq, dk, dv] = graph->sdpa_backward(q, k, v, out, dout, stats, attributes);
-    output(dq, uid_dq, s.dims(), s.part_strides());
-    output(dk, uid_dk, s.dims(), s.part_strides());
-    output(dv, uid_dv, s.dims(), s.part_strides());
+    output(dq, uid_dq, s.dims(), s.strides_of(part_dq));
+    output(dk, uid_dk, s.dims(), s.strides_of(part_dk));
+    output(dv, uid_dv, s.dims(), s.strides_of(part_dv));
     return graph;
   }
 
@@ -294,7 +332,7 @@ class CudnnAttention final : public FusedAttention {
   cudnnHandle_t handle_ = nullptr;
   Scratch scratch_;
   Plans forward_, backward_;
-  std::map<std::array<std::int64_t, 4>, std::unique_ptr<Lengths>> lengths_;
+  std::map<std::array<std::int64_t, 2>, std::unique_ptr<Lengths>> lengths_;  ///< by samples and tokens
 };
 
 }  // namespace

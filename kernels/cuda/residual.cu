@@ -99,7 +99,7 @@ void add_rows_of(cudaStream_t stream, const Tensor& x, const Tensor& row) {
 }  // namespace
 
 void CudaBackend::gated_residual_forward(const Tensor& out, const Tensor& x, const Tensor& h, const Tensor& gate) {
-  const std::int64_t samples = x.dim(0), tokens = x.dim(1), width = x.dim(2);
+  const std::int64_t tokens = x.dim(1), width = x.dim(2);
   if (x.size() == 0) return;
   with_stored_type(x.dtype, [&](auto type) {
     using T = decltype(type);

@@ -8,10 +8,16 @@ namespace blocktrain::kernels {
 using namespace reference;
 
 void ReferenceBackend::cross_entropy(const Tensor& loss, const Tensor& dlogits, const Tensor& logits,
-                                     const Tensor& label, double loss_scale) {
+                                     const Tensor& label, double loss_scale, const Tensor& rows, std::int32_t ignored) {
   const Index samples = logits.shape[0], classes = logits.shape[1];
-  for (Index n = 0; n < samples; ++n) {
+  for (Index m = 0; m < (rows.empty() ? samples : rows.size()); ++m) {
+    const Index n = rows.empty() ? m : rows.as<std::int32_t>()[m];
     const Index correct = label.as<std::int32_t>()[n];
+    if (correct == ignored) {
+      at(loss, n) = 0;
+      for (Index v = 0; v < classes && !dlogits.empty(); ++v) at(dlogits, n, v) = 0;
+      continue;
+    }
     double largest = at(logits, n, 0);
     for (Index v = 1; v < classes; ++v) largest = std::max(largest, at(logits, n, v));
     double sum = 0;

@@ -5,15 +5,19 @@
 
 namespace blocktrain::kernels {
 using namespace reference;
-void ReferenceBackend::embedding_forward(const Tensor& out, const Tensor& table, const Tensor& index) {
-  for (Index n = 0; n < index.size(); ++n) {
-    for (Index c = 0; c < table.shape[1]; ++c) at(out, n, c) = at(table, index.as<std::int32_t>()[n], c);
+void ReferenceBackend::embedding_forward(const Tensor& out, const Tensor& table, const Tensor& index,
+                                         const Tensor& rows, std::int32_t ignored) {
+  for (Index m = 0; m < (rows.empty() ? index : rows).size(); ++m) {
+    const Index n = rows.empty() ? m : rows.as<std::int32_t>()[m], row = index.as<std::int32_t>()[n];
+    for (Index c = 0; c < table.row_size(); ++c) at(out, n, c) = row == ignored ? 0 : at(table, row, c);
   }
 }
 
-void ReferenceBackend::embedding_backward(const Tensor& dtable, const Tensor& dout, const Tensor& index) {
-  for (Index n = 0; n < index.size(); ++n) {
-    for (Index c = 0; c < dtable.shape[1]; ++c) at(dtable, index.as<std::int32_t>()[n], c) += at(dout, n, c);
+void ReferenceBackend::embedding_backward(const Tensor& dtable, const Tensor& dout, const Tensor& index,
+                                          const Tensor& rows, std::int32_t ignored) {
+  for (Index m = 0; m < (rows.empty() ? index : rows).size(); ++m) {
+    const Index n = rows.empty() ? m : rows.as<std::int32_t>()[m], row = index.as<std::int32_t>()[n];
+    for (Index c = 0; c < dtable.row_size() && row != ignored; ++c) at(dtable, row, c) += at(dout, n, c);
   }
 }
 

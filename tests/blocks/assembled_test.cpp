@@ -2,7 +2,7 @@
 
 #include <boost/test/unit_test.hpp>
 
-#include "blocks/sampler.hpp"
+#include "blocks/noise/sampler.hpp"
 #include "tests/blocks/support.hpp"
 
 namespace blocktrain::blocks {
@@ -11,7 +11,7 @@ namespace {
 using kernels::Arena;
 using kernels::DType;
 using kernels::Tensor;
-using test::BoundDenoiser;
+using test::BoundBlock;
 using test::HostTensor;
 using test::Samples;
 using test::values_of;
@@ -22,36 +22,36 @@ constexpr std::int64_t count = 5;
 class Assembly {
  public:
   explicit Assembly(std::vector<int> layers, const DitConfig& config = test::small_config()) : config_(config) {
-    std::vector<Denoiser*> pointers;
+    std::vector<Block*> pointers;
     int first = 0;
     for (std::size_t b = 0; b < layers.size(); ++b) {
       const BlockPlace place{static_cast<int>(b), static_cast<int>(layers.size()), first, layers[b]};
-      blocks_.push_back(std::make_unique<BoundDenoiser>(config, place, DType::float64, count));
+      blocks_.push_back(std::make_unique<BoundBlock>(config, place, DType::float64, count));
       blocks_.back()->randomize(0.3);
       pointers.push_back(&**blocks_.back());
       first += layers[b];
     }
     network_ = std::make_unique<AssembledNetwork>(NoiseSchedule({}, static_cast<int>(layers.size())), pointers);
     Arena measured = Arena::measuring("assembled");
-    network_->bind(measured, DType::float64, count, config.image_elements());
+    network_->bind(measured, DType::float64, count);
     arena_ = Arena::host("assembled", measured.peak());
-    network_->bind(arena_, DType::float64, count, config.image_elements());
+    network_->bind(arena_, DType::float64, count);
   }
 
   std::vector<double> denoise(const Tensor& z, double sigma, const Tensor& label, double guidance) {
     const HostTensor d(DType::float64, {z.dim(0), z.dim(1), z.dim(2), z.dim(3)});
-    network_->denoise(*ops_, *d, z, sigma, label, guidance);
+    network_->denoise(*ops_, *d, z, sigma, test::image_batch({}, label), guidance);
     return values_of(*d);
   }
 
   /// What block b says by itself, with memory of its own.
   std::vector<double> alone(std::size_t b, const Tensor& z, double sigma, const Tensor& label) {
     const BlockPlace& place = blocks_[b]->operator*().place();
-    BoundDenoiser copy(config_, place, DType::float64, count);
+    BoundBlock copy(config_, place, DType::float64, count);
     ops_->copy(copy.parameters(), blocks_[b]->parameters());
     const HostTensor d(DType::float64, {z.dim(0), z.dim(1), z.dim(2), z.dim(3)}), levels(DType::float64, {z.dim(0)});
     ops_->fill(*levels, sigma);
-    copy->denoise(*ops_, *d, z, *levels, label);
+    copy->denoise(*ops_, *d, test::noisy_images(z, *levels, test::image_batch({}, label)));
     return values_of(*d);
   }
 
@@ -62,7 +62,7 @@ class Assembly {
  private:
   DitConfig config_;
   std::unique_ptr<kernels::Ops> ops_ = kernels::make_reference_ops();
-  std::vector<std::unique_ptr<BoundDenoiser>> blocks_;
+  std::vector<std::unique_ptr<BoundBlock>> blocks_;
   std::unique_ptr<AssembledNetwork> network_;
   Arena arena_ = Arena::measuring("not yet");
 };
@@ -120,19 +120,20 @@ BOOST_AUTO_TEST_CASE(a_whole_network_generates) {
   Assembly a({1, 2, 1});
   Sampler sampler;
   Arena measured = Arena::measuring("sampler");
-  sampler.bind(measured, DType::float64, count, c.channels, c.height, c.width_px);
+  sampler.bind(measured, DType::float64, count, {c.channels, c.height, c.width_px});
   Arena arena = Arena::host("sampler", measured.peak());
-  sampler.bind(arena, DType::float64, count, c.channels, c.height, c.width_px);
+  sampler.bind(arena, DType::float64, count, {c.channels, c.height, c.width_px});
   std::vector<int> asked;
-  const DenoiseFunction denoise = [&](const Tensor& d, const Tensor& z, double sigma, const Tensor& label) {
+  const DenoiseFunction denoise = [&](const Tensor& d, const Tensor& z, double sigma, const Batch& conditions) {
     asked.push_back(a.network().schedule().block_of(sigma));
-    a.network().denoise(a.ops(), d, z, sigma, label, 2);
+    a.network().denoise(a.ops(), d, z, sigma, conditions, 2);
   };
   const HostTensor label(DType::int32, {count}, {0, 1, 2, -1, 1});
   const auto edges = a.network().schedule().sampling_edges(6);
-  const auto all = values_of(sampler.run(a.ops(), denoise, edges, *label, {}, 10));
+  const auto all = values_of(sampler.run(a.ops(), denoise, edges, test::image_batch({}, *label, 10), count, {}));
   BOOST_TEST(asked == (std::vector<int>{0, 0, 1, 1, 2, 2}));
-  const auto last = values_of(sampler.run(a.ops(), denoise, edges, (*label).rows(3, 5), {}, 13));
+  const auto last =
+      values_of(sampler.run(a.ops(), denoise, edges, test::image_batch({}, (*label).rows(3, 5), 13), 2, {}));
   BOOST_TEST(std::vector<double>(all.begin() + 3 * c.image_elements(), all.end()) == last);
 }
 

@@ -2,15 +2,13 @@
 #include <algorithm>
 #include <boost/test/unit_test.hpp>
 
-#include "blocks/dit_scratch.hpp"
 #include "tests/blocks/support.hpp"
 
 namespace blocktrain::blocks {
 namespace {
 
 using kernels::DType;
-using kernels::LossWeighting;
-using test::BoundDenoiser;
+using test::BoundBlock;
 using test::Samples;
 using test::values_of;
 
@@ -43,7 +41,7 @@ void append(std::vector<double>& to, const kernels::Tensor& values) {
 
 /// A step of `samples` in passes of `micro`, with everything random in it, and then one at given noise and labels.
 Result run(kernels::Ops& ops, const DitConfig& c, const BlockPlace& place, std::int64_t samples, std::int64_t micro) {
-  BoundDenoiser d(c, place, ops.dtype(), micro);
+  BoundBlock d(c, place, ops.dtype(), micro);
   d.randomize(0.2);
   const Samples s(c, ops.dtype(), samples);
   kernels::StepState state;
@@ -52,24 +50,22 @@ Result run(kernels::Ops& ops, const DitConfig& c, const BlockPlace& place, std::
   settings.seed = 3;
   const kernels::SigmaInterval interval{0.1f, 2.0f, kernels::SigmaCoordinate::log_sigma, 0, 1, 0, 1, 1, 0, 0};
   settings.interval = &interval;
-  settings.loss_scale = 1.0 / static_cast<double>(samples);
+  settings.global_batch = samples;
   settings.state = &state;
   Result r;
   for (std::int64_t begin = 0; begin < samples; begin += micro) {
     const std::int64_t end = std::min(begin + micro, samples);
-    const Batch part{(*s.y).rows(begin, end), (*s.label).rows(begin, end), static_cast<std::uint32_t>(begin)};
-    const SampleLosses losses = d->accumulate_gradient(ops, part, settings);
-    append(r.sigma, losses.sigma);
+    const SampleLosses losses = d->accumulate_gradient(ops, s.batch().rows({begin, end}), settings);
+    append(r.sigma, losses.level);
     append(r.loss, losses.loss);
-    append(r.mse, losses.mse);
+    append(r.mse, losses.unweighted);
   }
   append(r.gradient, d.gradient());
   ops.fill(d.gradient(), 0);
   for (std::int64_t begin = 0; begin < samples; begin += micro) {
     const std::int64_t end = std::min(begin + micro, samples);
-    const NoisyBatch part{(*s.z).rows(begin, end), (*s.y).rows(begin, end), (*s.sigma).rows(begin, end),
-                          (*s.label).rows(begin, end)};
-    append(r.given_loss, d->accumulate_gradient_at(ops, part, LossWeighting::edm, settings.loss_scale).loss);
+    const double scale = 1.0 / static_cast<double>(samples);
+    append(r.given_loss, d->accumulate_gradient_at(ops, s.input().rows({begin, end}), scale).loss);
   }
   append(r.given_gradient, d.gradient());
   return r;
@@ -89,7 +85,7 @@ const Case cases[] = {
 
 std::size_t training_bytes(const DitConfig& c, const BlockPlace& place, std::int64_t samples) {
   auto arena = kernels::Arena::measuring("training");
-  make_dit(c, place)->bind_training(arena, DType::float32, samples);
+  test::dit_block(c, place)->bind_training(arena, DType::float32, samples);
   return arena.peak();
 }
 
@@ -142,7 +138,7 @@ BOOST_AUTO_TEST_CASE(a_layer_keeps_its_input_and_all_of_them_share_the_rest) {
           static_cast<std::int64_t>(training_bytes(with(c, ActivationCheckpointing::layer), place, samples));
       // Beside its input: q, k, v, attention, projection, hidden and output rows, log-sum-exp, and the modulation.
       const std::int64_t sample = (10 * c.tokens() * c.width + c.heads * c.tokens() + 6 * c.width) * 4;
-      const std::int64_t chunk = samples_per_chunk(c, samples);
+      const std::int64_t chunk = std::min<std::int64_t>(samples, c.rows_at_once / c.tokens());
       BOOST_TEST(none - layer == (layers * samples - chunk) * sample);
       // Kept besides: two modulated norms and the stream between them, the GELU, means and deviations.
       const std::int64_t cheap = (7 * c.tokens() * c.width + 4 * c.tokens()) * 4;
@@ -158,13 +154,13 @@ BOOST_AUTO_TEST_CASE(what_is_computed_again_is_counted_and_apart_from_the_networ
   const DitConfig c = odd_config(70);  // two images in a chunk
   const double tokens = 35, width = 28;
   const double layer = 2 * tokens * (3 + 1 + 3 + 3) * width * width + 4 * tokens * tokens * width + 12 * width * width;
-  const auto kept = make_dit(c, {0, 1, 0, 3});
-  const auto again = make_dit(with(c, ActivationCheckpointing::layer), {0, 1, 0, 3});
+  const auto kept = test::dit_block(c, {0, 1, 0, 3});
+  const auto again = test::dit_block(with(c, ActivationCheckpointing::layer), {0, 1, 0, 3});
   BOOST_TEST(kept->recomputed_flops(5) == 0);
   BOOST_TEST(again->recomputed_flops(5) == 5 * 3 * layer);
   // In one chunk the last layer's activations are still there.
   BOOST_TEST(again->recomputed_flops(2) == 2 * 2 * layer);
-  BOOST_TEST(make_dit(with(c, ActivationCheckpointing::layer), {2, 3, 2, 1})->recomputed_flops(1) == 0);
+  BOOST_TEST(test::dit_block(with(c, ActivationCheckpointing::layer), {2, 3, 2, 1})->recomputed_flops(1) == 0);
   BOOST_TEST(again->flops().forward == kept->flops().forward);
   BOOST_TEST(again->flops().training == kept->flops().training);
 }

@@ -8,8 +8,7 @@ namespace blocktrain::blocks {
 namespace {
 
 using kernels::DType;
-using kernels::LossWeighting;
-using test::BoundDenoiser;
+using test::BoundBlock;
 using test::Samples;
 using test::values_of;
 
@@ -21,14 +20,14 @@ struct Result {
 
 Result run(kernels::Ops& ops, const BlockPlace& place) {
   const DitConfig c = test::odd_config();
-  BoundDenoiser d(c, place, ops.dtype(), samples);
+  BoundBlock d(c, place, ops.dtype(), samples);
   d.randomize(0.2);
   const Samples s(c, ops.dtype(), samples);
   const test::HostTensor out(ops.dtype(), {samples, c.channels, c.height, c.width_px});
-  const SampleLosses losses = d->accumulate_gradient_at(ops, s.noisy_batch(), LossWeighting::edm, 1.0 / samples);
-  d->denoise(ops, *out, *s.z, *s.sigma, *s.label);
+  const SampleLosses losses = d->accumulate_gradient_at(ops, s.input(), 1.0 / samples);
+  d->denoise(ops, *out, s.input());
   ops.synchronize();
-  return {values_of(losses.loss), values_of(losses.mse), values_of(d.gradient()), values_of(*out)};
+  return {values_of(losses.loss), values_of(losses.unweighted), values_of(d.gradient()), values_of(*out)};
 }
 
 }  // namespace
@@ -41,7 +40,7 @@ BOOST_AUTO_TEST_CASE(cpu_agrees_with_the_reference) {
     BOOST_TEST(test::relative_difference(a.loss, b.loss) < 5e-6);
     BOOST_TEST(test::relative_difference(a.mse, b.mse) < 5e-6);
     BOOST_TEST(test::relative_difference(a.denoised, b.denoised) < 5e-6);
-    const auto d = make_dit(test::odd_config(), place);
+    const auto d = test::dit_block(test::odd_config(), place);
     for (const Parameter& p : d->parameters()) {
       const auto part = [&p](const std::vector<double>& v) {
         return std::vector<double>(v.begin() + p.offset, v.begin() + p.offset + p.size);

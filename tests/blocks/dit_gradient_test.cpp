@@ -15,9 +15,9 @@ using kernels::LossWeighting;
 constexpr std::int64_t samples = 5;
 constexpr double loss_scale = 1.0 / 3;
 
-double scaled_loss(kernels::Ops& ops, Denoiser& d, const test::Samples& s, LossWeighting weighting) {
+double scaled_loss(kernels::Ops& ops, Block& d, const test::Samples& s) {
   double sum = 0;
-  for (const double l : test::values_of(d.accumulate_gradient_at(ops, s.noisy_batch(), weighting, loss_scale).loss)) {
+  for (const double l : test::values_of(d.accumulate_gradient_at(ops, s.input(), loss_scale).loss)) {
     sum += l;
   }
   return loss_scale * sum;
@@ -27,11 +27,11 @@ double scaled_loss(kernels::Ops& ops, Denoiser& d, const test::Samples& s, LossW
 void check_gradient(const BlockPlace& place, LossWeighting weighting) {
   const DitConfig config = test::small_config();
   const auto ops = kernels::make_reference_ops();
-  test::BoundDenoiser d(config, place, DType::float64, samples);
+  test::BoundBlock d(config, place, DType::float64, samples, weighting);
   d.randomize();
   const test::Samples s(config, DType::float64, samples);
 
-  scaled_loss(*ops, *d, s, weighting);
+  scaled_loss(*ops, *d, s);
   const std::vector<double> gradient = test::values_of(d.gradient());
   const std::vector<double> start = test::values_of(d.parameters());
   for (const Parameter& p : d->parameters()) {
@@ -48,7 +48,7 @@ void check_gradient(const BlockPlace& place, LossWeighting weighting) {
         test::set(d.parameters(), p.offset + i,
                   start[static_cast<std::size_t>(p.offset + i)] + t * direction[static_cast<std::size_t>(i)]);
       }
-      return scaled_loss(*ops, *d, s, weighting);
+      return scaled_loss(*ops, *d, s);
     };
     const double difference = (loss_at(h) - loss_at(-h)) / (2 * h);
     loss_at(0);

@@ -31,31 +31,31 @@ class Case {
         ops_(ops),
         config_(config_of(fixture_)),
         samples_(static_cast<std::int64_t>(fixture_.at("input/sigma").size())),
-        denoiser_(config_, place, ops.dtype(), samples_),
+        block_(config_, place, ops.dtype(), samples_),
         y_(image(fixture_.at("input/y"))),
         z_(image(noisy(fixture_, config_))),
         sigma_(ops.dtype(), {samples_}, fixture_.at("input/sigma")),
         label_(DType::int32, {samples_}, fixture_.at("input/label")) {
-    for (const Parameter& p : denoiser_->parameters()) {
+    for (const Parameter& p : block_->parameters()) {
       const auto& values = fixture_.at("parameters/" + p.name);
       BOOST_REQUIRE_EQUAL(static_cast<std::int64_t>(values.size()), p.size);
       for (std::int64_t i = 0; i < p.size; ++i) {
-        test::set(denoiser_.parameters(), p.offset + i, values[static_cast<std::size_t>(i)]);
+        test::set(block_.parameters(), p.offset + i, values[static_cast<std::size_t>(i)]);
       }
     }
   }
 
   void check_forward_and_gradient(const Tolerance& tolerance) {
     const HostTensor d = image({});
-    denoiser_->denoise(ops_, *d, *z_, *sigma_, *label_);
+    block_->denoise(ops_, *d, input());
     compare("d", values_of(*d), tolerance.forward);
 
     const SampleLosses losses = accumulate();
     compare("loss", values_of(losses.loss), tolerance.forward);
-    compare("mse", values_of(losses.mse), tolerance.forward);
+    compare("mse", values_of(losses.unweighted), tolerance.forward);
     std::set<std::string> compared;
-    for (const Parameter& p : denoiser_->parameters()) {
-      compare("gradient/" + p.name, values_of(view_of(denoiser_.gradient(), p)), tolerance.gradient);
+    for (const Parameter& p : block_->parameters()) {
+      compare("gradient/" + p.name, values_of(view_of(block_.gradient(), p)), tolerance.gradient);
       compared.insert(name_ + "/gradient/" + p.name);
     }
     for (const auto& [name, values] : fixture_.tensors) {
@@ -65,7 +65,7 @@ class Case {
 
   void check_training(const Tolerance& tolerance) {
     const auto& expected = fixture_.at(name_ + "/losses");
-    const std::int64_t elements = denoiser_->parameter_elements();
+    const std::int64_t elements = block_->parameter_elements();
     const HostTensor m(ops_.dtype(), {elements}), v(ops_.dtype(), {elements});
     kernels::StepState state;
     state.learning_rate = static_cast<float>(fixture_.number("learning_rate"));
@@ -80,10 +80,10 @@ class Case {
       state.bias_correction1 = static_cast<float>(1 - std::pow(0.9, static_cast<double>(step + 1)));
       state.bias_correction2 = static_cast<float>(1 - std::pow(0.999, static_cast<double>(step + 1)));
       state.gradient_square_sum = 0;
-      ops_.sum_squares(&state, denoiser_.gradient());
+      ops_.sum_squares(&state, block_.gradient());
       ops_.clip_gradient(&state);
       BOOST_TEST(state.gradient_scale < 1);  // clipping takes part
-      ops_.adamw(denoiser_.parameters(), *m, *v, {}, denoiser_.gradient(), &state, {});
+      ops_.adamw(block_.parameters(), *m, *v, {}, block_.gradient(), &state, {});
     }
   }
 
@@ -117,10 +117,11 @@ class Case {
   }
 
   SampleLosses accumulate() {
-    ops_.fill(denoiser_.gradient(), 0);
-    return denoiser_->accumulate_gradient_at(ops_, {*z_, *y_, *sigma_, *label_}, kernels::LossWeighting::edm,
-                                             1 / static_cast<double>(samples_));
+    ops_.fill(block_.gradient(), 0);
+    return block_->accumulate_gradient_at(ops_, input(), 1 / static_cast<double>(samples_));
   }
+
+  NetworkInput input() const { return test::noisy_images(*z_, *sigma_, test::image_batch(*y_, *label_)); }
 
   void compare(const std::string& what, const std::vector<double>& found, double tolerance) const {
     const auto& expected = fixture_.at(name_ + "/" + what);
@@ -134,7 +135,7 @@ class Case {
   kernels::Ops& ops_;
   DitConfig config_;
   std::int64_t samples_;
-  test::BoundDenoiser denoiser_;
+  test::BoundBlock block_;
   HostTensor y_, z_, sigma_, label_;
 };
 

@@ -1,13 +1,13 @@
 // What a training step and an evaluation of dit promise, in float64 on the reference ops.
-#include "blocks/dit.hpp"
+#include "blocks/architectures/dit.hpp"
 
 #include <boost/test/unit_test.hpp>
 #include <cmath>
 #include <limits>
 
-#include "blocks/dit_embedding.hpp"
+#include "blocks/layers/patch_embedding.hpp"
+#include "blocks/noise/preconditioning.hpp"
 #include "blocks/parameters.hpp"
-#include "blocks/preconditioning.hpp"
 #include "kernels/error.hpp"
 #include "tests/blocks/support.hpp"
 
@@ -15,8 +15,7 @@ namespace blocktrain::blocks {
 namespace {
 
 using kernels::DType;
-using kernels::LossWeighting;
-using test::BoundDenoiser;
+using test::BoundBlock;
 using test::HostTensor;
 using test::Samples;
 using test::values_of;
@@ -28,7 +27,7 @@ StepSettings settings_for(const kernels::StepState& state) {
   s.seed = 3;
   static constexpr kernels::SigmaInterval interval{0.1, 2.0, kernels::SigmaCoordinate::log_sigma, 0, 1, 0, 1, 1, 0, 0};
   s.interval = &interval;
-  s.loss_scale = 1.0 / 8;
+  s.global_batch = 8;
   s.state = &state;
   return s;
 }
@@ -50,7 +49,7 @@ BOOST_AUTO_TEST_CASE(parts_of_a_batch_add_up_to_the_whole) {
   const DitConfig c = tiny_samples();
   const std::int64_t count = 600, first = 350;
   const auto ops = kernels::make_reference_ops();
-  BoundDenoiser d(c, second_of_three, DType::float64, count);
+  BoundBlock d(c, second_of_three, DType::float64, count);
   d.randomize();
   const Samples s(c, DType::float64, count);
   kernels::StepState state;
@@ -58,17 +57,17 @@ BOOST_AUTO_TEST_CASE(parts_of_a_batch_add_up_to_the_whole) {
   const StepSettings settings = settings_for(state);
 
   const SampleLosses whole = d->accumulate_gradient(*ops, s.batch(), settings);
-  const auto loss = values_of(whole.loss), mse = values_of(whole.mse), sigma = values_of(whole.sigma);
+  const auto loss = values_of(whole.loss), mse = values_of(whole.unweighted), sigma = values_of(whole.level);
   const auto gradient = values_of(d.gradient());
 
   ops->fill(d.gradient(), 0);
   std::vector<double> parts_loss, parts_mse, parts_sigma;
   for (const auto& [begin, end] : {std::pair{std::int64_t{0}, first}, std::pair{first, count}}) {
-    const Batch part{(*s.y).rows(begin, end), (*s.label).rows(begin, end), static_cast<std::uint32_t>(begin)};
+    const Batch part = s.batch().rows({begin, end});
     const SampleLosses r = d->accumulate_gradient(*ops, part, settings);
     for (const double x : values_of(r.loss)) parts_loss.push_back(x);
-    for (const double x : values_of(r.mse)) parts_mse.push_back(x);
-    for (const double x : values_of(r.sigma)) parts_sigma.push_back(x);
+    for (const double x : values_of(r.unweighted)) parts_mse.push_back(x);
+    for (const double x : values_of(r.level)) parts_sigma.push_back(x);
   }
   BOOST_TEST(parts_sigma == sigma);
   BOOST_TEST(parts_loss == loss);
@@ -82,7 +81,7 @@ BOOST_AUTO_TEST_CASE(a_gradient_that_is_replaced_is_that_added_to_nothing) {
     DitConfig c = test::odd_config();
     c.rows_at_once = rows_at_once;
     for (const auto& ops : {kernels::make_reference_ops(), kernels::make_cpu_ops(2)}) {
-      BoundDenoiser d(c, second_of_three, ops->dtype(), 5);
+      BoundBlock d(c, second_of_three, ops->dtype(), 5);
       d.randomize();
       const Samples s(c, ops->dtype(), 5);
       kernels::StepState state;
@@ -105,7 +104,7 @@ BOOST_AUTO_TEST_CASE(a_step_is_keyed_by_seed_block_and_step) {
   const auto ops = kernels::make_reference_ops();
   const Samples s(c, DType::float64, 4);
   const auto losses = [&](const BlockPlace& place, std::uint64_t seed, std::uint32_t step) {
-    BoundDenoiser d(c, place, DType::float64, 4);
+    BoundBlock d(c, place, DType::float64, 4);
     initialize(d.parameters(), d->parameters(), 1);
     kernels::StepState state;
     state.step = step;
@@ -124,11 +123,11 @@ BOOST_AUTO_TEST_CASE(a_step_is_keyed_by_seed_block_and_step) {
 BOOST_AUTO_TEST_CASE(an_untrained_block_denoises_by_c_skip_alone) {
   const DitConfig c = test::small_config();
   const auto ops = kernels::make_reference_ops();
-  BoundDenoiser d(c, second_of_three, DType::float64, 3);
+  BoundBlock d(c, second_of_three, DType::float64, 3);
   initialize(d.parameters(), d->parameters(), 9);
   const Samples s(c, DType::float64, 3);
   const HostTensor out(DType::float64, {3, c.channels, c.height, c.width_px});
-  d->denoise(*ops, *out, *s.z, *s.sigma, *s.label);
+  d->denoise(*ops, *out, s.input());
   for (std::int64_t i = 0; i < (*out).size(); ++i) {
     const double sigma = test::get(*s.sigma, i / c.image_elements());
     BOOST_REQUIRE_CLOSE(test::get(*out, i), c_skip(sigma, c.sigma_data) * test::get(*s.z, i), 1e-10);
@@ -139,16 +138,16 @@ BOOST_AUTO_TEST_CASE(evaluation_agrees_with_training_and_leaves_its_memory_alone
   const DitConfig c = tiny_samples();
   const std::int64_t count = 530;  // more than one chunk, of 512
   const auto ops = kernels::make_reference_ops();
-  BoundDenoiser d(c, second_of_three, DType::float64, count);
+  BoundBlock d(c, second_of_three, DType::float64, count);
   d.randomize();
   const Samples s(c, DType::float64, count);
   const HostTensor out(DType::float64, {count, c.channels, c.height, c.width_px});
 
-  const SampleLosses trained = d->accumulate_gradient_at(*ops, s.noisy_batch(), LossWeighting::edm, 1);
-  const auto loss = values_of(trained.loss), mse = values_of(trained.mse), gradient = values_of(d.gradient());
+  const SampleLosses trained = d->accumulate_gradient_at(*ops, s.input(), 1);
+  const auto loss = values_of(trained.loss), mse = values_of(trained.unweighted), gradient = values_of(d.gradient());
 
   // D from denoise() gives the mse of the training step.
-  d->denoise(*ops, *out, *s.z, *s.sigma, *s.label);
+  d->denoise(*ops, *out, s.input());
   for (std::int64_t n = 0; n < count; ++n) {
     double sum = 0;
     for (std::int64_t i = n * c.image_elements(); i < (n + 1) * c.image_elements(); ++i) {
@@ -166,23 +165,23 @@ BOOST_AUTO_TEST_CASE(evaluation_agrees_with_training_and_leaves_its_memory_alone
   // evaluate() is accumulate_gradient_at() on noise of its own.
   kernels::StepState state;
   state.step = 77;
-  const EvaluationSettings settings{13, LossWeighting::edm, &state};
+  const EvaluationSettings settings{13, &state};
   const SampleLosses held_out = d->evaluate(*ops, s.batch(), *s.sigma, settings);
-  const auto held_out_loss = values_of(held_out.loss), held_out_mse = values_of(held_out.mse);
+  const auto held_out_loss = values_of(held_out.loss), held_out_mse = values_of(held_out.unweighted);
   BOOST_TEST(values_of(d.gradient()) == gradient);
   const HostTensor z(DType::float64, {count, c.channels, c.height, c.width_px});
   ops->add_noise((*z).reshaped({count, c.image_elements()}), (*s.y).reshaped({count, c.image_elements()}), *s.sigma,
                  {13, kernels::Purpose::evaluation, 0}, &state, 0);
-  const SampleLosses same = d->accumulate_gradient_at(*ops, {*z, *s.y, *s.sigma, *s.label}, LossWeighting::edm, 1);
+  const SampleLosses same = d->accumulate_gradient_at(*ops, test::noisy_images(*z, *s.sigma, s.batch()), 1);
   BOOST_TEST(test::relative_difference(values_of(same.loss), held_out_loss) < 1e-13);
-  BOOST_TEST(test::relative_difference(values_of(same.mse), held_out_mse) < 1e-13);
+  BOOST_TEST(test::relative_difference(values_of(same.unweighted), held_out_mse) < 1e-13);
 }
 
 BOOST_AUTO_TEST_CASE(dropped_labels_are_the_label_none) {
   DitConfig c = test::small_config();
   c.label_dropout = 1;
   const auto ops = kernels::make_reference_ops();
-  BoundDenoiser d(c, second_of_three, DType::float64, 4);
+  BoundBlock d(c, second_of_three, DType::float64, 4);
   d.randomize();
   const Samples s(c, DType::float64, 4);
   kernels::StepState state;
@@ -199,17 +198,17 @@ BOOST_AUTO_TEST_CASE(dropped_labels_are_the_label_none) {
 BOOST_AUTO_TEST_CASE(parameters_may_be_rebound) {
   const DitConfig c = test::small_config();
   const auto ops = kernels::make_reference_ops();
-  BoundDenoiser d(c, second_of_three, DType::float64, 2), other(c, second_of_three, DType::float64, 2);
+  BoundBlock d(c, second_of_three, DType::float64, 2), other(c, second_of_three, DType::float64, 2);
   d.randomize(0.4);
   other.randomize(0.3);
   const Samples s(c, DType::float64, 2);
   const HostTensor a(DType::float64, {2, c.channels, c.height, c.width_px});
   const HostTensor b(DType::float64, {2, c.channels, c.height, c.width_px});
-  d->denoise(*ops, *a, *s.z, *s.sigma, *s.label);
-  other->denoise(*ops, *b, *s.z, *s.sigma, *s.label);
+  d->denoise(*ops, *a, s.input());
+  other->denoise(*ops, *b, s.input());
   BOOST_TEST(values_of(*a) != values_of(*b));
   other->bind_parameters(d.parameters());
-  other->denoise(*ops, *b, *s.z, *s.sigma, *s.label);
+  other->denoise(*ops, *b, s.input());
   BOOST_TEST(values_of(*a) == values_of(*b));
 }
 
@@ -233,7 +232,7 @@ BOOST_AUTO_TEST_CASE(flops_count_products_and_attention) {
   const double attention = 4.0 * 6 * 6 * 12;
   const double output = 6 * 2.0 * 8 * 12 + 2.0 * 24 * 12;
   const double edge = 6 * 2.0 * 12 * 8 + 2.0 * 12 * 10, second = 2.0 * 12 * 12;
-  const Flops f = make_dit(c, {0, 1, 0, 3})->flops();
+  const Flops f = test::dit_block(c, {0, 1, 0, 3})->flops();
   BOOST_TEST(f.forward == 3 * (layer + attention) + output + edge + second);
   BOOST_TEST(f.training == 3 * (3 * layer + 3.5 * attention) + 3 * (output + second) + 2 * edge);
 }
@@ -248,7 +247,7 @@ BOOST_AUTO_TEST_CASE(memory_stays_within_its_bounds) {
   const double unit = 32 * 256 * 384 * 4.0;
   for (const int layers : {3, 4, 12}) {
     auto training = kernels::Arena::measuring("training"), inference = kernels::Arena::measuring("inference");
-    const auto d = make_dit(c, {0, 1, 0, layers});
+    const auto d = test::dit_block(c, {0, 1, 0, layers});
     d->bind_training(training, DType::float32, 32);
     d->bind_inference(inference, DType::float32, 32);
     const double kept = static_cast<double>(training.peak()) / unit;
@@ -264,7 +263,7 @@ BOOST_AUTO_TEST_CASE(sizes_that_do_not_fit_are_refused) {
   const auto refused = [](auto change) {
     DitConfig c = test::small_config();
     change(c);
-    BOOST_CHECK_THROW(make_dit(c, {0, 1, 0, 1}), InputError);
+    BOOST_CHECK_THROW(test::dit_block(c, {0, 1, 0, 1}), InputError);
   };
   refused([](DitConfig& c) { c.patch = 4; });
   refused([](DitConfig& c) { c.patch = 0; });

@@ -25,7 +25,7 @@ foreach(symbol IN LISTS found)
   string(APPEND wrong "blocktrain_blocks needs the symbol ${symbol}\n")
 endforeach()
 
-file(GLOB sources ${SOURCES}/*.hpp ${SOURCES}/*.cpp)
+file(GLOB_RECURSE sources ${SOURCES}/*.hpp ${SOURCES}/*.cpp)
 foreach(source IN LISTS sources)
   file(STRINGS ${source} included REGEX "^#include [<\"](comm|trainer|mpi|nccl|hdf5|yaml-cpp|fstream|filesystem)[/.>\"]")
   foreach(line IN LISTS included)

@@ -1,11 +1,10 @@
-#include "blocks/noise_schedule.hpp"
-
 #include <boost/test/data/monomorphic.hpp>
 #include <boost/test/data/test_case.hpp>
 #include <boost/test/unit_test.hpp>
 #include <cmath>
 
-#include "blocks/preconditioning.hpp"
+#include "blocks/noise/preconditioning.hpp"
+#include "blocks/noise/schedule.hpp"
 #include "kernels/error.hpp"
 #include "kernels/ops.hpp"
 #include "tests/blocks/support.hpp"

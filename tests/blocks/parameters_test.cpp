@@ -15,7 +15,7 @@ using kernels::Tensor;
 using test::HostTensor;
 
 /// Initial values by name.
-std::map<std::string, std::vector<double>> initialized(const Denoiser& d, std::uint64_t seed, DType dtype) {
+std::map<std::string, std::vector<double>> initialized(const Block& d, std::uint64_t seed, DType dtype) {
   const HostTensor flat(dtype, {d.parameter_elements()});
   initialize(*flat, d.parameters(), seed);
   std::map<std::string, std::vector<double>> out;
@@ -30,7 +30,7 @@ bool ends_with(const std::string& s, const std::string& end) {
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(parameters_are_aligned_named_once_and_do_not_overlap) {
-  const auto d = make_dit(test::small_config(), {1, 3, 2, 2});
+  const auto d = test::dit_block(test::small_config(), {1, 3, 2, 2});
   std::int64_t end = 0;
   for (const Parameter& p : d->parameters()) {
     BOOST_TEST(p.offset % 16 == 0);
@@ -69,16 +69,16 @@ BOOST_AUTO_TEST_CASE(no_network_that_a_config_can_ask_for_has_names_of_one_hash)
   constexpr int most = 4096;  // of layers, and of blocks
   ParameterNames names;
   for (int b = 0; b < most; ++b) {
-    const auto block = make_dit(test::small_config(), {b, most, b, 1});
+    const auto block = test::dit_block(test::small_config(), {b, most, b, 1});
     for (const Parameter& p : block->parameters()) names.add(p.name);
   }
 }
 
 BOOST_AUTO_TEST_CASE(a_layer_starts_alike_whichever_block_owns_it) {
   const DitConfig c = test::small_config();
-  const auto whole = initialized(*make_dit(c, {0, 1, 0, 6}), 5, DType::float32);
-  const auto half = initialized(*make_dit(c, {1, 2, 3, 3}), 5, DType::float32);
-  const auto third = initialized(*make_dit(c, {2, 3, 4, 2}), 5, DType::float32);
+  const auto whole = initialized(*test::dit_block(c, {0, 1, 0, 6}), 5, DType::float32);
+  const auto half = initialized(*test::dit_block(c, {1, 2, 3, 3}), 5, DType::float32);
+  const auto third = initialized(*test::dit_block(c, {2, 3, 4, 2}), 5, DType::float32);
   int shared = 0;
   for (const auto& [name, values] : third) {
     if (name.rfind("layers.", 0) != 0) continue;
@@ -90,7 +90,7 @@ BOOST_AUTO_TEST_CASE(a_layer_starts_alike_whichever_block_owns_it) {
   // What is private differs from block to block, and everything from seed to seed.
   BOOST_TEST(half.at("blocks.1.patch_embedding.weight") != third.at("blocks.2.patch_embedding.weight"));
   BOOST_TEST(whole.at("layers.0.mlp.input.weight") != whole.at("layers.1.mlp.input.weight"));
-  BOOST_TEST(initialized(*make_dit(c, {2, 3, 4, 2}), 6, DType::float32).at("layers.4.mlp.input.weight") !=
+  BOOST_TEST(initialized(*test::dit_block(c, {2, 3, 4, 2}), 6, DType::float32).at("layers.4.mlp.input.weight") !=
              third.at("layers.4.mlp.input.weight"));
 }
 
@@ -99,7 +99,7 @@ BOOST_AUTO_TEST_CASE(initial_values_follow_their_distributions) {
   c.width = 48;
   c.noise_features = 256;
   c.classes = 30;
-  const auto d = make_dit(c, {0, 1, 0, 1});
+  const auto d = test::dit_block(c, {0, 1, 0, 1});
   const auto values = initialized(*d, 3, DType::float64);
   for (const Parameter& p : d->parameters()) {
     const std::vector<double>& v = values.at(p.name);
@@ -120,7 +120,7 @@ BOOST_AUTO_TEST_CASE(initial_values_follow_their_distributions) {
 }
 
 BOOST_AUTO_TEST_CASE(an_initial_value_is_the_word_its_place_names) {
-  const auto d = make_dit(test::small_config(), {0, 1, 0, 1});
+  const auto d = test::dit_block(test::small_config(), {0, 1, 0, 1});
   const auto values = initialized(*d, 11, DType::float64);
   const std::string name = "layers.0.attention.projection.weight";
   const auto words = kernels::random_words({11, kernels::Purpose::initialization, 0}, name_hash(name), 0, 9);

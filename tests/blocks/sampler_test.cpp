@@ -1,9 +1,9 @@
-#include "blocks/sampler.hpp"
+#include "blocks/noise/sampler.hpp"
 
 #include <boost/test/unit_test.hpp>
 #include <cmath>
 
-#include "blocks/noise_schedule.hpp"
+#include "blocks/noise/schedule.hpp"
 #include "tests/blocks/support.hpp"
 
 namespace blocktrain::blocks {
@@ -17,16 +17,20 @@ using test::values_of;
 constexpr std::int64_t channels = 2, side = 3, elements = channels * side * side;
 
 struct Fixed {
-  explicit Fixed(std::int64_t samples)
-      : y(DType::float64, {samples, channels, side, side}, test::normal_values("y", samples * elements, 0.5)),
+  explicit Fixed(std::int64_t n)
+      : samples(n),
+        y(DType::float64, {samples, channels, side, side}, test::normal_values("y", samples * elements, 0.5)),
         label(DType::int32, {samples}) {
     kernels::Arena measured = kernels::Arena::measuring("sampler");
-    sampler.bind(measured, DType::float64, samples, channels, side, side);
+    sampler.bind(measured, DType::float64, samples, {channels, side, side});
     arena = kernels::Arena::host("sampler", measured.peak());
-    sampler.bind(arena, DType::float64, samples, channels, side, side);
+    sampler.bind(arena, DType::float64, samples, {channels, side, side});
   }
 
+  Batch batch(std::uint32_t first_sample = 0) const { return test::image_batch({}, *label, first_sample); }
+
   std::unique_ptr<kernels::Ops> ops = kernels::make_reference_ops();
+  std::int64_t samples;
   HostTensor y, label;
   kernels::Arena arena = kernels::Arena::measuring("not yet");
   Sampler sampler;
@@ -72,13 +76,14 @@ BOOST_AUTO_TEST_CASE(every_level_but_the_last_is_asked_in_order_and_the_last_est
   for (const SamplerKind kind : kinds) {
     Fixed f(2);
     std::vector<double> asked;
-    const DenoiseFunction perfect = [&](const Tensor& d, const Tensor& z, double sigma, const Tensor& label) {
+    const DenoiseFunction perfect = [&](const Tensor& d, const Tensor& z, double sigma, const Batch& conditions) {
       asked.push_back(sigma);
-      BOOST_TEST(label.data == (*f.label).data);
+      BOOST_TEST(conditions.fields[1].data == (*f.label).data);
       BOOST_TEST(z.dim(0) == 2);
       f.ops->copy(d, *f.y);
     };
-    BOOST_TEST(values_of(f.sampler.run(*f.ops, perfect, edges, *f.label, settings(kind), 0)) == values_of(*f.y));
+    BOOST_TEST(values_of(f.sampler.run(*f.ops, perfect, edges, f.batch(), f.samples, settings(kind))) ==
+               values_of(*f.y));
     const std::vector<double> once{80, 5, 1, 0.3}, twice{80, 5, 5, 1, 1, 0.3, 0.3};
     BOOST_TEST(asked == (kind == SamplerKind::heun ? twice : once));
   }
@@ -91,7 +96,7 @@ BOOST_AUTO_TEST_CASE(a_perfect_denoiser_sees_noise_of_the_level_it_is_told) {
   for (const SamplerKind kind : kinds) {
     Fixed f(samples);
     std::vector<double> last;
-    const DenoiseFunction perfect = [&](const Tensor& d, const Tensor& z, double sigma, const Tensor&) {
+    const DenoiseFunction perfect = [&](const Tensor& d, const Tensor& z, double sigma, const Batch&) {
       double square = 0, product = 0;
       const std::vector<double> v = values_of(z), y = values_of(*f.y);
       for (std::size_t i = 0; i < v.size(); ++i) {
@@ -109,7 +114,7 @@ BOOST_AUTO_TEST_CASE(a_perfect_denoiser_sees_noise_of_the_level_it_is_told) {
       for (std::size_t i = 0; i < v.size(); ++i) last[i] = (v[i] - (sigma == edges[0] ? 0 : y[i])) / sigma;
       f.ops->copy(d, *f.y);
     };
-    f.sampler.run(*f.ops, perfect, edges, *f.label, settings(kind), 0);
+    f.sampler.run(*f.ops, perfect, edges, f.batch(), f.samples, settings(kind));
   }
 }
 
@@ -124,7 +129,7 @@ BOOST_AUTO_TEST_CASE(samples_start_as_noisy_targets_are_distributed) {
       Fixed f(samples);
       f.ops->random_normal(*normal, {4, kernels::Purpose::sampling, 0}, 0, 7);
       bool first = true;
-      const DenoiseFunction look = [&](const Tensor& d, const Tensor& z, double, const Tensor&) {
+      const DenoiseFunction look = [&](const Tensor& d, const Tensor& z, double, const Batch&) {
         if (first) {
           const std::vector<double> found = values_of(z), unit = values_of(*normal);
           for (std::size_t i = 0; i < found.size(); ++i) {
@@ -134,7 +139,7 @@ BOOST_AUTO_TEST_CASE(samples_start_as_noisy_targets_are_distributed) {
         first = false;
         f.ops->copy(d, *f.y);
       };
-      f.sampler.run(*f.ops, look, {deviation, deviation / 3, 0.01}, *f.label, asked, 7);
+      f.sampler.run(*f.ops, look, {deviation, deviation / 3, 0.01}, f.batch(7), f.samples, asked);
       BOOST_TEST(!first);
     }
   }
@@ -151,11 +156,12 @@ BOOST_AUTO_TEST_CASE(euler_is_of_first_order_and_heun_of_second) {
     const auto edges = NoiseSchedule(noise, 1).sampling_edges(steps);
     const double last = edges[edges.size() - 2];
     std::vector<double> start;
-    const DenoiseFunction denoise = [&](const Tensor& d, const Tensor& z, double sigma, const Tensor&) {
+    const DenoiseFunction denoise = [&](const Tensor& d, const Tensor& z, double sigma, const Batch&) {
       if (start.empty()) start = values_of(z);
       target(d, z, sigma);
     };
-    const std::vector<double> found = values_of(f.sampler.run(*f.ops, denoise, edges, *f.label, settings(kind), 0));
+    const std::vector<double> found =
+        values_of(f.sampler.run(*f.ops, denoise, edges, f.batch(), f.samples, settings(kind)));
     const double shrink = std::sqrt((0.25 + last * last) / (0.25 + 100)) * 0.25 / (0.25 + last * last);
     std::vector<double> expected = start;
     for (double& x : expected) x = 0.3 + (x - 0.3) * shrink;
@@ -172,18 +178,19 @@ BOOST_AUTO_TEST_CASE(a_sample_does_not_depend_on_its_batch) {
   const GaussianTarget target{0.3, 0.5};
   const auto edges = NoiseSchedule({}, 1).sampling_edges(6);
   const auto ops = kernels::make_reference_ops();
-  const DenoiseFunction denoise = [&](const Tensor& d, const Tensor& z, double sigma, const Tensor&) {
+  const DenoiseFunction denoise = [&](const Tensor& d, const Tensor& z, double sigma, const Batch&) {
     target(d, z, sigma);
   };
   for (const SamplerKind kind : kinds) {
     Fixed many(7);
-    const auto all = values_of(many.sampler.run(*ops, denoise, edges, *many.label, settings(kind), 0));
+    const auto all = values_of(many.sampler.run(*ops, denoise, edges, many.batch(), many.samples, settings(kind)));
     // Samples 4..6 by themselves, in a sampler with room for more.
-    const auto some = values_of(many.sampler.run(*ops, denoise, edges, (*many.label).rows(0, 3), settings(kind), 4));
+    const auto some = values_of(
+        many.sampler.run(*ops, denoise, edges, test::image_batch({}, (*many.label).rows(0, 3), 4), 3, settings(kind)));
     BOOST_TEST(std::vector<double>(all.begin() + 4 * elements, all.end()) == some);
     SamplerSettings other = settings(kind);
     other.seed = 5;
-    BOOST_TEST(values_of(many.sampler.run(*ops, denoise, edges, *many.label, other, 0)) != all);
+    BOOST_TEST(values_of(many.sampler.run(*ops, denoise, edges, many.batch(), many.samples, other)) != all);
   }
 }
 

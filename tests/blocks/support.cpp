@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <numbers>
+#include <utility>
 
 #include "blocks/parameters.hpp"
 #include "kernels/random.hpp"
@@ -57,30 +58,55 @@ double relative_difference(const std::vector<double>& a, const std::vector<doubl
   return norm(difference) / norm(b);
 }
 
-BoundDenoiser::BoundDenoiser(const DitConfig& config, const BlockPlace& place, DType dtype, std::int64_t samples)
-    : denoiser_(make_dit(config, place)),
-      flat_(Arena::host(
-          "test parameters and gradient",
-          2 * static_cast<std::size_t>(denoiser_->parameter_elements()) * kernels::size_of(dtype) + Arena::alignment)),
-      training_(bind("test training", &Denoiser::bind_training, dtype, samples)),
-      inference_(bind("test inference", &Denoiser::bind_inference, dtype, samples)),
-      parameters_(flat_.allocate(dtype, {denoiser_->parameter_elements()})),
-      gradient_(flat_.allocate(dtype, {denoiser_->parameter_elements()})) {
-  denoiser_->bind_parameters(parameters_);
-  denoiser_->bind_gradient(gradient_);
+std::unique_ptr<Block> dit_block(const DitConfig& config, const BlockPlace& place, kernels::LossWeighting weighting) {
+  const SampleLayout layout = dit_layout(config);
+  ParameterLayout parameters;
+  auto network = make_dit(config, layout, place, parameters);
+  auto objective = make_gaussian({"image", config.sigma_data, weighting}, layout);
+  return std::make_unique<Block>(place, std::move(network), std::move(objective), std::move(parameters));
 }
 
-Arena BoundDenoiser::bind(const char* purpose, void (Denoiser::*method)(Arena&, DType, std::int64_t), DType dtype,
-                          std::int64_t samples) {
+Batch image_batch(const Tensor& image, const Tensor& label, std::uint32_t first_sample) {
+  Batch batch;
+  batch.fields[0] = image;
+  batch.fields[1] = label;
+  batch.first_sample = first_sample;
+  return batch;
+}
+
+NetworkInput noisy_images(const Tensor& z, const Tensor& sigma, const Batch& batch) {
+  NetworkInput input;
+  input.batch = batch;
+  input.noisy = z;
+  input.level = sigma;
+  return input;
+}
+
+BoundBlock::BoundBlock(const DitConfig& config, const BlockPlace& place, DType dtype, std::int64_t samples,
+                       kernels::LossWeighting weighting)
+    : block_(dit_block(config, place, weighting)),
+      flat_(Arena::host(
+          "test parameters and gradient",
+          2 * static_cast<std::size_t>(block_->parameter_elements()) * kernels::size_of(dtype) + Arena::alignment)),
+      training_(bind("test training", &Block::bind_training, dtype, samples)),
+      inference_(bind("test inference", &Block::bind_inference, dtype, samples)),
+      parameters_(flat_.allocate(dtype, {block_->parameter_elements()})),
+      gradient_(flat_.allocate(dtype, {block_->parameter_elements()})) {
+  block_->bind_parameters(parameters_);
+  block_->bind_gradient(gradient_);
+}
+
+Arena BoundBlock::bind(const char* purpose, void (Block::*method)(Arena&, DType, std::int64_t), DType dtype,
+                       std::int64_t samples) {
   Arena measured = Arena::measuring(purpose);
-  (denoiser_.get()->*method)(measured, dtype, samples);
+  (block_.get()->*method)(measured, dtype, samples);
   Arena arena = Arena::host(purpose, measured.peak());
-  (denoiser_.get()->*method)(arena, dtype, samples);
+  (block_.get()->*method)(arena, dtype, samples);
   return arena;
 }
 
-void BoundDenoiser::randomize(double deviation) {
-  for (const Parameter& p : denoiser_->parameters()) {
+void BoundBlock::randomize(double deviation) {
+  for (const Parameter& p : block_->parameters()) {
     const Tensor view = view_of(parameters_, p);
     const std::vector<double> values = normal_values(p.name, p.size, deviation);
     for (std::int64_t i = 0; i < p.size; ++i) set(view, i, values[static_cast<std::size_t>(i)]);

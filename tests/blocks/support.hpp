@@ -1,5 +1,5 @@
 #pragma once
-/// What the tests of the networks share: a denoiser with its memory, tensors on the host, and access to numbers
+/// What the tests of the networks share: a block with its memory, tensors on the host, and access to numbers
 /// whatever their type.
 
 #include <cstdint>
@@ -8,8 +8,9 @@
 #include <string>
 #include <vector>
 
-#include "blocks/denoiser.hpp"
-#include "blocks/dit.hpp"
+#include "blocks/architectures/dit.hpp"
+#include "blocks/block.hpp"
+#include "blocks/objectives/gaussian.hpp"
 #include "kernels/arena.hpp"
 #include "kernels/ops.hpp"
 #include "kernels/tensor.hpp"
@@ -40,24 +41,34 @@ double norm(const std::vector<double>& v);
 /// Norm of a - b over the norm of b.
 double relative_difference(const std::vector<double>& a, const std::vector<double>& b);
 
-/// A denoiser with parameters, gradient, training and inference memory bound, each in an arena of exactly the size
-/// that a measuring arena gave.
-class BoundDenoiser {
- public:
-  BoundDenoiser(const DitConfig& config, const BlockPlace& place, kernels::DType dtype, std::int64_t samples);
+/// A block of dit, trained for `gaussian` on what its config says of a sample.
+std::unique_ptr<Block> dit_block(const DitConfig& config, const BlockPlace& place,
+                                 kernels::LossWeighting weighting = kernels::LossWeighting::edm);
 
-  Denoiser& operator*() const { return *denoiser_; }
-  Denoiser* operator->() const { return denoiser_.get(); }
+/// A batch of dit's.
+Batch image_batch(const kernels::Tensor& image, const kernels::Tensor& label, std::uint32_t first_sample = 0);
+/// Images with noise in them.
+NetworkInput noisy_images(const kernels::Tensor& z, const kernels::Tensor& sigma, const Batch& batch);
+
+/// A block with parameters, gradient, training and inference memory bound, each in an arena of exactly the size that a
+/// measuring arena gave.
+class BoundBlock {
+ public:
+  BoundBlock(const DitConfig& config, const BlockPlace& place, kernels::DType dtype, std::int64_t samples,
+             kernels::LossWeighting weighting = kernels::LossWeighting::edm);
+
+  Block& operator*() const { return *block_; }
+  Block* operator->() const { return block_.get(); }
   const kernels::Tensor& parameters() const { return parameters_; }
   const kernels::Tensor& gradient() const { return gradient_; }
   /// Random values for every parameter, keyed by its name: also for those that start at zero and would hide the rest.
   void randomize(double deviation = 0.4);
 
  private:
-  kernels::Arena bind(const char* purpose, void (Denoiser::*method)(kernels::Arena&, kernels::DType, std::int64_t),
+  kernels::Arena bind(const char* purpose, void (Block::*method)(kernels::Arena&, kernels::DType, std::int64_t),
                       kernels::DType dtype, std::int64_t samples);
 
-  std::unique_ptr<Denoiser> denoiser_;
+  std::unique_ptr<Block> block_;
   kernels::Arena flat_, training_, inference_;
   kernels::Tensor parameters_, gradient_;
 };
@@ -65,8 +76,8 @@ class BoundDenoiser {
 /// Targets, labels (one of them -1) and noise levels for a network of `config`, keyed by their purpose.
 struct Samples {
   Samples(const DitConfig& config, kernels::DType dtype, std::int64_t count);
-  NoisyBatch noisy_batch() const { return {*z, *y, *sigma, *label}; }
-  Batch batch() const { return {*y, *label, 0}; }
+  Batch batch() const { return image_batch(*y, *label); }
+  NetworkInput input() const { return noisy_images(*z, *sigma, batch()); }
 
   HostTensor y, z, sigma, label;
 };

@@ -30,15 +30,27 @@ std::string name(const std::string& op, const Shape& s) {
          " heads=" + std::to_string(s.heads);
 }
 
+/// A sample among itself, by columns of packed rows.
+void attend(Ops& ops, const Tensor& out, const Tensor& log_sum_exp, const Tensor& qkv, int heads) {
+  ops.attention_forward(out, log_sum_exp, packed_part(qkv, 0), packed_part(qkv, 1), packed_part(qkv, 2),
+                        {heads, heads, {}, false});
+}
+void attend_backward(Ops& ops, const Tensor& dqkv, const Tensor& dout, const Tensor& out, const Tensor& log_sum_exp,
+                     const Tensor& qkv, int heads) {
+  ops.attention_backward(packed_part(dqkv, 0), packed_part(dqkv, 1), packed_part(dqkv, 2), dout, out, log_sum_exp,
+                         packed_part(qkv, 0), packed_part(qkv, 1), packed_part(qkv, 2), {heads, heads, {}, false},
+                         GradientWrite::replace, GradientWrite::replace);
+}
+
 void forward(Ops& ops, Operands& o, const Shape& s, double scale) {
-  ops.attention_forward(o.output("out", {s.n, s.t, s.c}), o.precise_output("log_sum_exp", {s.n, s.heads, s.t}),
-                        o.input("qkv", {s.n, s.t, 3 * s.c}, normal(scale)), s.heads);
+  attend(ops, o.output("out", {s.n, s.t, s.c}), o.precise_output("log_sum_exp", {s.n, s.heads, s.t}),
+         o.input("qkv", {s.n, s.t, 3 * s.c}, normal(scale)), s.heads);
 }
 
 void backward(Ops& ops, Operands& o, const Shape& s) {
-  ops.attention_backward(o.output("dqkv", {s.n, s.t, 3 * s.c}), o.input("dout", {s.n, s.t, s.c}),
-                         o.input("out", {s.n, s.t, s.c}), o.precise_input("log_sum_exp", {s.n, s.heads, s.t}),
-                         o.input("qkv", {s.n, s.t, 3 * s.c}), s.heads);
+  attend_backward(ops, o.output("dqkv", {s.n, s.t, 3 * s.c}), o.input("dout", {s.n, s.t, s.c}),
+                  o.input("out", {s.n, s.t, s.c}), o.precise_input("log_sum_exp", {s.n, s.heads, s.t}),
+                  o.input("qkv", {s.n, s.t, 3 * s.c}), s.heads);
 }
 
 BOOST_AUTO_TEST_CASE(attention_agrees_with_the_reference) {
@@ -81,9 +93,9 @@ BOOST_AUTO_TEST_CASE(gradients_of_very_low_scores_are_finite) {
           const Tensor qkv = o.input("qkv", {2, tokens, 3 * width}, low);
           const Tensor out = o.output("out", {2, tokens, width}),
                        sums = o.precise_output("log_sum_exp", {2, 2, tokens});
-          ops.attention_forward(out, sums, qkv, 2);
-          ops.attention_backward(o.output("dqkv", {2, tokens, 3 * width}), o.input("dout", {2, tokens, width}), out,
-                                 sums, qkv, 2);
+          attend(ops, out, sums, qkv, 2);
+          attend_backward(ops, o.output("dqkv", {2, tokens, 3 * width}), o.input("dout", {2, tokens, width}), out, sums,
+                          qkv, 2);
         },
         BFloat16Tolerance{.stored = 5e-2, .precise = 1e-5});
   }
@@ -137,13 +149,13 @@ BOOST_AUTO_TEST_CASE(by_hand) {
     const double log3 = std::log(3.0);
     const Tensor qkv = o.input("qkv", {1, 2, 3}, list({1, log3, 4, 0, 0, 8}));
     const Tensor out = o.output("out", {1, 2, 1}), log_sum_exp = o.precise_output("log_sum_exp", {1, 1, 2});
-    ops.attention_forward(out, log_sum_exp, qkv, 1);
+    attend(ops, out, log_sum_exp, qkv, 1);
     check_values(ops, o, "out", {5, 6});
     check_values(ops, o, "log_sum_exp", {std::log(4.0), std::log(2.0)});
     // dout = (1, 2). dp = dout v; dscore = p (dp - dout out): token 0: 3/4 (4-5), 1/4 (8-5); token 1: 1/2 (8-12),
     // 1/2 (16-12). dq = dscore k, dk = dscore^T q, dv = p^T dout.
-    ops.attention_backward(o.output("dqkv", {1, 2, 3}), o.input("dout", {1, 2, 1}, list({1, 2})), out, log_sum_exp, qkv,
-                           1);
+    attend_backward(ops, o.output("dqkv", {1, 2, 3}), o.input("dout", {1, 2, 1}, list({1, 2})), out, log_sum_exp, qkv,
+                    1);
     check_values(ops, o, "dqkv", {-0.75 * log3, -0.75, 1.75, -2 * log3, 0.75, 1.25}, 2e-6);
   });
 }
@@ -152,7 +164,7 @@ BOOST_AUTO_TEST_CASE(heads_do_not_mix) {
   for_each_implementation([](Ops& ops, Operands& o) {
     // Two heads of one channel. Head 0 looks at the first token only, head 1 at the second.
     const Tensor qkv = o.input("qkv", {1, 2, 6}, list({9, 9, 9, -9, 1, 2, 9, 9, -9, 9, 3, 4}));
-    ops.attention_forward(o.output("out", {1, 2, 2}), o.precise_output("log_sum_exp", {1, 2, 2}), qkv, 2);
+    attend(ops, o.output("out", {1, 2, 2}), o.precise_output("log_sum_exp", {1, 2, 2}), qkv, 2);
     check_values(ops, o, "out", {1, 4, 1, 4});
     check_values(ops, o, "log_sum_exp", {81, 81, 81, 81});
   });

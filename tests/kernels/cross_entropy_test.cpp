@@ -1,6 +1,7 @@
 #include <boost/test/unit_test.hpp>
 #include <cmath>
 
+#include "tests/kernels/cuda_case.hpp"
 #include "tests/kernels/op_case.hpp"
 
 using namespace blocktrain::kernels;
@@ -59,15 +60,39 @@ BOOST_AUTO_TEST_CASE(by_hand) {
   });
 }
 
-BOOST_AUTO_TEST_CASE(a_label_outside_the_classes_is_refused) {
+BOOST_AUTO_TEST_CASE(listed_rows_alone_are_computed_and_ignored_labels_are_zero) {
+  check_parity("cross_entropy, listed rows", tolerance, [](Ops& ops, Operands& o) {
+    ops.cross_entropy(o.precise_changed("loss", {5}), o.precise_changed("dlogits", {5, 17}),
+                      o.precise_input("logits", {5, 17}), o.labels("label", {3, 16, -1, 0, 2}), 0.3,
+                      o.labels("rows", {4, 2, 1}));
+  });
   for_each_implementation([](Ops& ops, Operands& o) {
-    if (ops.name() == std::string("cuda")) return;  // labels in its memory are not read back
-    for (const std::int32_t bad : {-1, 2}) {
+    const Tensor logits = o.input("logits", {3, 2}, list({0, 0, 5, 5, 0, 0}));
+    ops.cross_entropy(o.changed("loss", {3}, constant(9)), o.changed("dlogits", {3, 2}, constant(9)), logits,
+                      o.labels("label", {0, 1, 7}), 2, o.labels("rows", {2, 0}), 7);
+    check_values(ops, o, "loss", {std::log(2.0), 9, 0});
+    check_values(ops, o, "dlogits", {-1, 1, 9, 9, 0, 0});
+  });
+}
+
+BOOST_AUTO_TEST_CASE(a_label_outside_the_classes_is_refused_or_shows) {
+  for_each_implementation([](Ops& ops, Operands& o) {
+    if (ops.name() == std::string("cuda")) return;  // its labels are not looked at before
+    for (const std::int32_t bad : {-2, 2}) {
       BOOST_CHECK_THROW(ops.cross_entropy(o.changed("loss", {1}), Tensor(), o.input("logits", {1, 2}),
                                           o.labels("label " + std::to_string(bad), {bad}), 1),
                         std::logic_error);
     }
   });
+  // A GPU does not look before: loss and gradient are no numbers, so the step is not finite.
+  if (const auto ops = cuda_ops(DType::float32)) {
+    Operands o(*ops);
+    ops->cross_entropy(o.output("loss", {2}), o.output("dlogits", {2, 2}), o.input("logits", {2, 2}, constant(0)),
+                       o.labels("label", {2, 1}), 1);
+    BOOST_TEST(std::isnan(o.read("loss")[0]));
+    BOOST_TEST(std::isnan(o.read("dlogits")[0]));
+    BOOST_TEST(std::abs(o.read("loss")[1] - std::log(2.0)) < 1e-6);
+  }
 }
 
 }  // namespace

@@ -16,6 +16,7 @@ void compare(double& worst, std::string& where, const std::string& name, const s
              const std::vector<double>& got) {
   double scale = 0, difference = 0;
   for (std::size_t i = 0; i < expected.size(); ++i) {
+    if (std::isinf(expected[i]) && got[i] == expected[i]) continue;  // the sum of nothing, by its logarithm
     scale = std::max(scale, std::abs(expected[i]));
     const double d = std::abs(expected[i] - got[i]);
     difference = d <= difference ? difference : d;  // keeps a NaN

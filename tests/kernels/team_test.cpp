@@ -75,6 +75,19 @@ BOOST_AUTO_TEST_CASE(callers_have_teams_of_their_own) {
   BOOST_TEST(threads_of_process() == before, "workers outlive their caller");
 }
 
+BOOST_AUTO_TEST_CASE(a_team_has_as_many_threads_as_were_asked_for) {
+  const std::ptrdiff_t before = threads_of_process();
+  std::thread caller([before] {  // itself one of its team
+    int most = 0;                // a team never shrinks
+    for (const int threads : {1, 3, 2, 5}) {
+      most = std::max(most, threads);
+      BOOST_TEST(each_once(threads, 100));
+      BOOST_TEST(threads_of_process() == before + most);
+    }
+  });
+  caller.join();
+}
+
 BOOST_AUTO_TEST_CASE(a_loop_inside_a_piece_runs_on_its_thread) {
   std::atomic<int> wrong{0};
   parallel_for(3, 12, [&](std::int64_t) {

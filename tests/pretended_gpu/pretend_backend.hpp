@@ -86,18 +86,27 @@ class PretendBackend final : public kernels::Backend {
                                const Tensor& gate) override {
     later(&Backend::gated_residual_backward, dh, dgate, dout, h, gate);
   }
-  void attention_forward(const Tensor& out, const Tensor& log_sum_exp, const Tensor& qkv, int heads) override {
-    later(&Backend::attention_forward, out, log_sum_exp, qkv, heads);
+  void attention_forward(const Tensor& out, const Tensor& log_sum_exp, const Tensor& q, const Tensor& k,
+                         const Tensor& v, const kernels::AttentionForm& form) override {
+    later(&Backend::attention_forward, out, log_sum_exp, q, k, v, form);
   }
-  void attention_backward(const Tensor& dqkv, const Tensor& dout, const Tensor& out, const Tensor& log_sum_exp,
-                          const Tensor& qkv, int heads) override {
-    later(&Backend::attention_backward, dqkv, dout, out, log_sum_exp, qkv, heads);
+  void attention_backward(const Tensor& dq, const Tensor& dk, const Tensor& dv, const Tensor& dout, const Tensor& out,
+                          const Tensor& log_sum_exp, const Tensor& q, const Tensor& k, const Tensor& v,
+                          const kernels::AttentionForm& form, GradientWrite write_dq,
+                          GradientWrite write_dkv) override {
+    later(&Backend::attention_backward, dq, dk, dv, dout, out, log_sum_exp, q, k, v, form, write_dq, write_dkv);
   }
-  void embedding_forward(const Tensor& out, const Tensor& table, const Tensor& index) override {
-    later(&Backend::embedding_forward, out, table, index);
+  void attention_merge(const Tensor& out, const Tensor& log_sum_exp, const Tensor& out_a, const Tensor& sums_a,
+                       const Tensor& out_b, const Tensor& sums_b) override {
+    later(&Backend::attention_merge, out, log_sum_exp, out_a, sums_a, out_b, sums_b);
   }
-  void embedding_backward(const Tensor& dtable, const Tensor& dout, const Tensor& index) override {
-    later(&Backend::embedding_backward, dtable, dout, index);
+  void embedding_forward(const Tensor& out, const Tensor& table, const Tensor& index, const Tensor& rows,
+                         std::int32_t ignored) override {
+    later(&Backend::embedding_forward, out, table, index, rows, ignored);
+  }
+  void embedding_backward(const Tensor& dtable, const Tensor& dout, const Tensor& index, const Tensor& rows,
+                          std::int32_t ignored) override {
+    later(&Backend::embedding_backward, dtable, dout, index, rows, ignored);
   }
   void add_rows(const Tensor& x, const Tensor& row) override { later(&Backend::add_rows, x, row); }
   void noise_features(const Tensor& out, const Tensor& sigma) override { later(&Backend::noise_features, out, sigma); }
@@ -136,8 +145,8 @@ class PretendBackend final : public kernels::Backend {
     later(&Backend::add_losses, state, loss, mse);
   }
   void cross_entropy(const Tensor& loss, const Tensor& dlogits, const Tensor& logits, const Tensor& label,
-                     double loss_scale) override {
-    later(&Backend::cross_entropy, loss, dlogits, logits, label, loss_scale);
+                     double loss_scale, const Tensor& rows, std::int32_t ignored) override {
+    later(&Backend::cross_entropy, loss, dlogits, logits, label, loss_scale, rows, ignored);
   }
   void sum_squares(StepState* state, const Tensor& x) override { later(&Backend::sum_squares, state, x); }
   void clip_gradient(StepState* state) override { later(&Backend::clip_gradient, state); }

@@ -41,7 +41,7 @@
 #include <string>
 #include <utility>
 
-#include "blocks/denoiser.hpp"
+#include "blocks/block.hpp"
 #include "trainer/config/config.hpp"
 
 namespace blocktrain::trainer {

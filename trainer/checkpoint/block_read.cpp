@@ -10,6 +10,7 @@
 #include "trainer/checkpoint/block_layout.hpp"
 #include "trainer/checkpoint/block_values.hpp"
 #include "trainer/checkpoint/hdf5_structure.hpp"
+#include "trainer/support/text.hpp"
 
 namespace blocktrain::trainer {
 namespace {
@@ -153,9 +154,7 @@ std::array<StoredObject, tables> read_groups(const Hdf5Structure& file, const St
 
 template <class Integer>
 std::string shape_text(const std::vector<Integer>& shape) {
-  std::string text;
-  for (const Integer d : shape) text += (text.empty() ? "" : ", ") + std::to_string(d);
-  return "[" + text + "]";
+  return "[" + join(shape) + "]";
 }
 
 /// Reads one table into `flat`; an empty one is only checked.

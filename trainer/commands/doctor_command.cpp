@@ -1,7 +1,6 @@
 // blocktrain doctor: what this machine offers, and what is missing.
 
 #include <fmt/format.h>
-#include <sys/resource.h>
 
 #include <cstdio>
 #include <nlohmann/json.hpp>
@@ -16,6 +15,7 @@
 #include "trainer/ledger/energy/host_sensors.hpp"
 #include "trainer/ledger/energy/nvml_session.hpp"
 #include "trainer/ledger/ledger.hpp"
+#include "trainer/support/address_space.hpp"
 #include "trainer/support/control_groups.hpp"
 #include "trainer/support/threads.hpp"
 #include "trainer/support/units.hpp"
@@ -66,9 +66,8 @@ std::string memory_limits(const std::vector<ControlGroup>& groups) {
     text += fmt::format("; control group {} allows {}, {} of it taken", group.path,
                         bytes(static_cast<double>(*group.memory)), bytes(static_cast<double>(group.memory_used)));
   }
-  struct rlimit limit {};
-  if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
-    text += "; ulimit -v allows " + bytes(static_cast<double>(limit.rlim_cur)) + " of address space";
+  if (const auto limit = address_space_limit()) {
+    text += "; ulimit -v allows " + bytes(static_cast<double>(*limit)) + " of address space";
   }
   return text;
 }

@@ -12,6 +12,7 @@
 #include "trainer/plan/compute_device.hpp"
 #include "trainer/plan/plan.hpp"
 #include "trainer/support/output.hpp"
+#include "trainer/support/text.hpp"
 #include "trainer/support/units.hpp"
 #include "trainer/tasks/tasks.hpp"
 #include "trainer/worker/step_probe.hpp"
@@ -25,12 +26,6 @@ std::size_t scratch(const Plan& plan, const RankPlan& rank) {
 }
 
 using nlohmann::ordered_json;
-
-std::string list(const std::vector<int>& numbers) {
-  std::string s;
-  for (const int n : numbers) s += (s.empty() ? "" : ", ") + std::to_string(n);
-  return s;
-}
 
 /// A plan with and without activation checkpointing.
 struct Choice {
@@ -150,14 +145,14 @@ void print_table(const Config& config, const DataOutline& data, const Plan& plan
   for (const BlockPlan& b : plan.blocks) {
     fmt::print("{:>5}  {:<7}  {:<11}  {:<8.4g} .. {:<8.4g} {:<8.4g} .. {:<8.4g} {:>10}  {:>10}\n", b.place.index,
                fmt::format("{}..{}", b.place.first_layer, b.place.first_layer + b.place.layers - 1),
-               list(plan.placement.ranks_of_block[static_cast<std::size_t>(b.place.index)]), b.owned.lo, b.owned.hi,
+               join(plan.placement.ranks_of_block[static_cast<std::size_t>(b.place.index)]), b.owned.lo, b.owned.hi,
                b.trained.lo, b.trained.hi, count(static_cast<double>(b.parameters)),
                count(b.flops.training * static_cast<double>(plan.batch)));
   }
   fmt::print("\n rank  blocks       samples    state     gradient  activations  batches   total      sent per step\n");
   for (std::size_t r = 0; r < plan.ranks.size(); ++r) {
     const RankPlan& p = plan.ranks[r];
-    fmt::print("{:>5}  {:<11}  {:<9}  {:<8}  {:<8}  {:<11}  {:<8}  {:<9}  {}\n", r, list(p.blocks),
+    fmt::print("{:>5}  {:<11}  {:<9}  {:<8}  {:<8}  {:<11}  {:<8}  {:<9}  {}\n", r, join(p.blocks),
                fmt::format("{}..{}", p.shard.begin, p.shard.end - 1), bytes(static_cast<double>(p.bytes.state)),
                bytes(static_cast<double>(p.bytes.gradient)), bytes(static_cast<double>(p.bytes.activations)),
                bytes(static_cast<double>(p.bytes.batch)), bytes(static_cast<double>(p.bytes.total())),
@@ -207,16 +202,16 @@ int plan_command(const PlanArguments& arguments) {
     throw InputError("--world: found " + std::to_string(arguments.world) + "; accepted: 1 or more ranks");
   config.parallel.device = device_here(config);
   const DataOutline data = task_of(config).outline(config);
-  const DataShape& shape = data.shape;
+  const blocks::SampleLayout& layout = data.layout;
   for (const std::string& note : data.notes) complain("warning: " + note);
-  const Plan plan = make_plan(config, shape, arguments.world);
+  const Plan plan = make_plan(config, layout, arguments.world);
   const auto with = [&](ActivationCheckpointing checkpointing) {
-    return checkpointing == plan.checkpointing ? plan : plan_with(checkpointing, config, shape, plan.world);
+    return checkpointing == plan.checkpointing ? plan : plan_with(checkpointing, config, layout, plan.world);
   };
   const Choice choice{with(ActivationCheckpointing::none), with(ActivationCheckpointing::layer)};
   CudaRuntime cuda;
   if (plan.on_gpu) {
-    cuda = measure_cuda_runtime(config, shape);
+    cuda = measure_cuda_runtime(config, layout);
   } else {
     cuda.reason = "this plan is for CPUs";
   }
@@ -227,8 +222,8 @@ int plan_command(const PlanArguments& arguments) {
   }
   // The twin on as many ranks as its batch can be shared by.
   const int twin_world = static_cast<int>(std::min<std::int64_t>(plan.world, plan.batch));
-  print_table(config, data, plan, choice, end_to_end_twin(config, shape, twin_world), end_to_end_twin(config, shape, 1),
-              cuda);
+  print_table(config, data, plan, choice, end_to_end_twin(config, layout, twin_world),
+              end_to_end_twin(config, layout, 1), cuda);
   return 0;
 }
 

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "blocks/architectures/architectures.hpp"
-#include "blocks/noise_options.hpp"
+#include "blocks/noise/noise_options.hpp"
 #include "blocks/objectives/objectives.hpp"
 #include "blocks/options.hpp"
 #include "blocks/setting.hpp"

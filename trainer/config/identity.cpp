@@ -1,5 +1,3 @@
-#include <openssl/evp.h>
-
 #include <algorithm>
 #include <array>
 #include <stdexcept>
@@ -7,6 +5,7 @@
 #include "kernels/error.hpp"
 #include "trainer/config/experiment.hpp"
 #include "trainer/config/values.hpp"
+#include "trainer/support/sha256.hpp"
 
 namespace blocktrain::trainer {
 namespace {
@@ -27,19 +26,6 @@ struct Derived {
 };
 constexpr std::array<Derived, 2> kDerived{
     {{"blocks.layers", {"blocks.count", "model.layers"}}, {"blocks.seeds", {"blocks.count", "seed"}}}};
-
-std::string sha256_of(const std::string& text) {
-  std::array<unsigned char, 32> digest;
-  unsigned length = 0;
-  if (EVP_Digest(text.data(), text.size(), digest.data(), &length, EVP_sha256(), nullptr) != 1 ||
-      length != digest.size()) {
-    throw RunError("libcrypto could not compute a SHA-256 digest; is this machine restricted to other digests?");
-  }
-  constexpr std::string_view digits = "0123456789abcdef";
-  std::string hex;
-  for (const unsigned char byte : digest) hex += {digits[byte >> 4], digits[byte & 15]};
-  return hex;
-}
 
 std::string text_of(std::span<const Setting> settings, std::string_view name) {
   for (const Setting& setting : settings) {
@@ -80,7 +66,7 @@ Experiment experiment_of(std::span<const Setting> settings) {
     if (key.counts()) text += name + "=" + (key.comes_to.empty() ? key.value : key.comes_to) + "\n";
     experiment.keys.push_back(std::move(key));
   }
-  experiment.identity = sha256_of(text);
+  experiment.identity = sha256_hex(text);
   return experiment;
 }
 

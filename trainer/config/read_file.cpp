@@ -10,23 +10,10 @@
 #include "kernels/error.hpp"
 #include "trainer/config/document.hpp"
 #include "trainer/config/load.hpp"
+#include "trainer/support/file_system.hpp"
 
 namespace blocktrain::trainer {
 namespace {
-
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);  // read only: nothing can be lost here
-  }
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
 
 constexpr const char* kAccepted = "; accepted: the path of a YAML file (ready ones are in configs/)";
 
@@ -49,8 +36,8 @@ constexpr const char* kAccepted = "; accepted: the path of a YAML file (ready on
 ConfigFile read_config_file(const std::string& path) {
   if (path.find('\0') != std::string::npos) refuse("a path with a zero byte");
   // Without O_NONBLOCK, opening a pipe that nobody writes to would wait for ever.
-  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (file.get() < 0) refuse_errno(errno);
+  const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!file.open()) refuse_errno(errno);
   struct stat status {};
   if (::fstat(file.get(), &status) != 0) refuse_errno(errno);
   if (S_ISDIR(status.st_mode)) refuse("a folder");

@@ -91,10 +91,10 @@ Coordinator::Coordinator(comm::Communicator& world, CoordinatorSettings settings
   if (plan.rebalances) {
     RebalancerSettings rebalancing;
     rebalancing.fits = [this](int rank, int block) {
-      return rank_can_take(settings_.plan, settings_.config, settings_.data.shape, rank, block);
+      return rank_can_take(settings_.plan, settings_.config, settings_.data.layout, rank, block);
     };
-    rebalancing.tell = [this](int rank, const Control& word) {
-      world_.post(rank, tag_control, encode(word), comm::TrafficPurpose::control);
+    rebalancing.send = [this](int rank, const Control& message) {
+      world_.post(rank, tag_control, encode(message), comm::TrafficPurpose::control);
     };
     rebalancing.steps = config.budget.steps;
     // Its owner takes about one visit to answer, and would be halfway through what is left.
@@ -125,7 +125,7 @@ void Coordinator::run() {
     code = 1;
   }
   if (leave_by_) leave();
-  tell(ControlKind::bye, code);
+  tell(ControlKind::finished, code);
 }
 
 /// Until every rank has ended and has nothing more to report.
@@ -197,8 +197,8 @@ void Coordinator::handle(int source, const Report& report) {
     case ReportKind::idle:
       if (rebalancer_) rebalancer_->idle(source);
       break;
-    case ReportKind::gives:
-    case ReportKind::keeps:
+    case ReportKind::migration_granted:
+    case ReportKind::migration_declined:
       hand_over(source, report);
       break;
     case ReportKind::rank_end:
@@ -275,12 +275,12 @@ void Coordinator::fail_block(int block, std::int64_t step, int rank, const std::
   ledger_->failed(block, step, rank, why);
 }
 
-/// An owner's answer to the wish for one of its blocks.
+/// An owner's reply to a request for one of its blocks.
 void Coordinator::hand_over(int source, const Report& report) {
   if (!rebalancer_) return;
-  const bool gives = report.kind == ReportKind::gives;
-  if (!rebalancer_->answered(source, report.code, gives, report.step, report.size)) {
-    if (gives) throw RunError(fmt::format("rank {} gives block {} away, which nobody waits for", source, report.block));
+  const bool granted = report.kind == ReportKind::migration_granted;
+  if (!rebalancer_->replied(source, report.code, granted, report.step, report.size)) {
+    if (granted) throw RunError(fmt::format("rank {} sends block {}, which nobody waits for", source, report.block));
     return;
   }
   if (progress_) {
@@ -290,7 +290,7 @@ void Coordinator::hand_over(int source, const Report& report) {
 }
 
 void Coordinator::commit_checkpoints() {
-  std::vector<CommittedFile> ready;  // together, for each word to the disk takes its time
+  std::vector<CommittedFile> ready;  // together, for each sync takes its time
   for (auto it = checkpoints_.begin(); it != checkpoints_.end();) {
     // Nothing may be resumed from a checkpoint whose steps the ledger does not hold yet.
     if (ledger_->written_through(it->file.block) < it->file.step - 1) {

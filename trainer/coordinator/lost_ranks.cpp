@@ -50,7 +50,7 @@ void Coordinator::give_up(int rank, double silent_seconds) {
 
 void Coordinator::leave() {
   // MPI cannot end in order without all of its ranks.
-  tell(ControlKind::leave, 1);
+  tell(ControlKind::abort, 1);
   world_.abort(1);
   std::abort();  // never reached: that a virtual function does not return is lost on the compiler
 }

@@ -6,7 +6,7 @@
 namespace blocktrain::trainer {
 
 Rebalancer::Rebalancer(const Plan& plan, const std::vector<std::int64_t>& start_steps, RebalancerSettings settings)
-    : settings_(std::move(settings)), waiting_(plan.ranks.size()), wishes_(plan.ranks.size()) {
+    : settings_(std::move(settings)), waiting_(plan.ranks.size()), requests_(plan.ranks.size()) {
   for (const BlockPlan& b : plan.blocks) {
     const auto i = static_cast<std::size_t>(b.place.index);
     blocks_.push_back({plan.placement.ranks_of_block[i].front(), start_steps[i], true, b.flops.training});
@@ -24,36 +24,36 @@ void Rebalancer::ended(int block) {
 }
 
 void Rebalancer::idle(int rank) {
-  // What it was asked to give it has not given.
-  drop_wishes(rank);
+  // What it was asked for it has not sent.
+  drop_requests(rank);
   waiting_[static_cast<std::size_t>(rank)] = true;
   settle();
 }
 
-bool Rebalancer::answered(int rank, int wish, bool gives, std::int64_t step, std::int64_t saved) {
-  const auto is_this = [&](const Wish& w) { return w.number == wish && w.giver == rank; };
-  const auto found = std::find_if(wishes_.begin(), wishes_.end(), is_this);
-  if (found == wishes_.end()) return false;
-  const auto taker = static_cast<int>(found - wishes_.begin());
-  const int block = std::exchange(*found, Wish{}).block;
-  if (gives) {
+bool Rebalancer::replied(int rank, int request, bool granted, std::int64_t step, std::int64_t saved) {
+  const auto is_this = [&](const Request& r) { return r.number == request && r.source == rank; };
+  const auto found = std::find_if(requests_.begin(), requests_.end(), is_this);
+  if (found == requests_.end()) return false;
+  const auto target = static_cast<int>(found - requests_.begin());
+  const int block = std::exchange(*found, Request{}).block;
+  if (granted) {
     Block& b = blocks_[static_cast<std::size_t>(block)];
-    b.owner = taker;
+    b.owner = target;
     b.step = step;
-    waiting_[static_cast<std::size_t>(taker)] = false;
-    Control word{ControlKind::take};
-    word.block = block;
-    word.rank = rank;
-    word.step = step;
-    word.saved = saved;
-    settings_.tell(taker, word);
+    waiting_[static_cast<std::size_t>(target)] = false;
+    Control message{ControlKind::receive_block};
+    message.block = block;
+    message.rank = rank;
+    message.step = step;
+    message.saved = saved;
+    settings_.send(target, message);
   }
   settle();
-  return gives;
+  return granted;
 }
 
 void Rebalancer::gone(int rank) {
-  drop_wishes(rank);
+  drop_requests(rank);
   for (Block& b : blocks_) {
     if (b.owner == rank) b.active = false;  // it may have failed before it could say so
   }
@@ -66,33 +66,33 @@ void Rebalancer::stop() {
   settle();
 }
 
-void Rebalancer::drop_wishes(int giver) {
-  for (Wish& w : wishes_) {
-    if (w.giver == giver) w = {};
+void Rebalancer::drop_requests(int source) {
+  for (Request& r : requests_) {
+    if (r.source == source) r = {};
   }
 }
 
-bool Rebalancer::asked(int giver) const {
-  return std::any_of(wishes_.begin(), wishes_.end(), [&](const Wish& w) { return w.giver == giver; });
+bool Rebalancer::asked(int source) const {
+  return std::any_of(requests_.begin(), requests_.end(), [&](const Request& r) { return r.source == source; });
 }
 
-int Rebalancer::choose(int taker) const {
+int Rebalancer::choose(int target) const {
   // From the rank with the most work left, the block with the most steps left.
   int best = -1;
   double most_work = 0;
   for (std::size_t rank = 0; rank < waiting_.size(); ++rank) {
-    const auto giver = static_cast<int>(rank);
-    if (giver == taker || asked(giver)) continue;
+    const auto source = static_cast<int>(rank);
+    if (source == target || asked(source)) continue;
     double work = 0;
     int active = 0, candidate = -1;
     for (std::size_t i = 0; i < blocks_.size(); ++i) {
       const Block& b = blocks_[i];
-      if (b.owner != giver || !b.active) continue;
+      if (b.owner != source || !b.active) continue;
       ++active;
       work += static_cast<double>(left(b)) * b.flops;
       const auto index = static_cast<int>(i);
       const bool better = candidate < 0 || left(b) > left(blocks_[static_cast<std::size_t>(candidate)]);
-      if (better && left(b) >= settings_.worth_steps && settings_.fits(taker, index)) candidate = index;
+      if (better && left(b) >= settings_.worth_steps && settings_.fits(target, index)) candidate = index;
     }
     if (active < 2 || candidate < 0 || work <= most_work) continue;
     most_work = work;
@@ -103,22 +103,23 @@ int Rebalancer::choose(int taker) const {
 
 void Rebalancer::settle() {
   for (std::size_t rank = 0; rank < waiting_.size(); ++rank) {
-    if (!waiting_[rank] || wishes_[rank].number >= 0) continue;
-    const auto taker = static_cast<int>(rank);
-    const int block = stopped_ ? -1 : choose(taker);
+    if (!waiting_[rank] || requests_[rank].number >= 0) continue;
+    const auto target = static_cast<int>(rank);
+    const int block = stopped_ ? -1 : choose(target);
     if (block >= 0) {
-      wishes_[rank] = {next_wish_++, owner(block), block};
-      Control word{ControlKind::give, wishes_[rank].number};
-      word.block = block;
-      word.rank = taker;
-      settings_.tell(wishes_[rank].giver, word);
+      requests_[rank] = {next_request_++, owner(block), block};
+      Control message{ControlKind::migration_request, requests_[rank].number};
+      message.block = block;
+      message.rank = target;
+      settings_.send(requests_[rank].source, message);
       continue;
     }
-    // A giver that was asked by another may have more to give; it answers first.
-    const bool others_wait = std::any_of(wishes_.begin(), wishes_.end(), [](const Wish& w) { return w.number >= 0; });
+    // A rank with a request may have more to send; it replies first.
+    const bool others_wait =
+        std::any_of(requests_.begin(), requests_.end(), [](const Request& r) { return r.number >= 0; });
     if (others_wait && !stopped_) continue;
     waiting_[rank] = false;
-    settings_.tell(taker, Control{ControlKind::rest});
+    settings_.send(target, Control{ControlKind::no_block});
   }
 }
 

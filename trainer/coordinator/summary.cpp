@@ -6,6 +6,7 @@
 
 #include "trainer/ledger/totals.hpp"
 #include "trainer/support/output.hpp"
+#include "trainer/support/text.hpp"
 #include "trainer/support/units.hpp"
 
 namespace blocktrain::trainer {
@@ -45,9 +46,9 @@ void print_start(const Config& config, const Plan& plan, const std::string& data
        config.model.layers, config.model.width, count(static_cast<double>(plan.parameters())), config.budget.steps,
        plan.batch);
   if (resume.found) {
-    std::string steps;
-    for (const ResumePoint& p : resume.blocks) steps += (steps.empty() ? "" : ", ") + std::to_string(p.step);
-    show("resumed at step {} (by block){}\n", steps, note.empty() ? "" : "; " + note);
+    std::vector<std::int64_t> steps;
+    for (const ResumePoint& p : resume.blocks) steps.push_back(p.step);
+    show("resumed at step {} (by block){}\n", join(steps), note.empty() ? "" : "; " + note);
   }
 }
 
@@ -66,12 +67,12 @@ void print_end(const Config& config, const Plan& plan, const DataFacts& data, co
   show("  bytes of replicas     {}\n", bytes(static_cast<double>(kept.bytes_sent[1])));
   const auto mine = static_cast<double>(largest_rank(plan));
   if (plan.training == TrainingMode::block_local) {
-    const auto one = static_cast<double>(largest_rank(end_to_end_twin(config, data.shape, 1)));
+    const auto one = static_cast<double>(largest_rank(end_to_end_twin(config, data.layout, 1)));
     show("  memory per rank       {} in arenas; end to end takes {} on one rank ({:.2f}x)", bytes(mine), bytes(one),
          mine / one);
     const int world = static_cast<int>(std::min<std::int64_t>(plan.world, plan.batch));
     if (world > 1) {
-      const auto many = static_cast<double>(largest_rank(end_to_end_twin(config, data.shape, world)));
+      const auto many = static_cast<double>(largest_rank(end_to_end_twin(config, data.layout, world)));
       show(", {} on each of {} ({:.2f}x)", bytes(many), world, mine / many);
     }
     show("\n");

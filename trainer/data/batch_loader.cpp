@@ -4,14 +4,14 @@
 
 namespace blocktrain::trainer {
 
-std::vector<Batch> bind_loader_batches(kernels::Arena& arena, const DataShape& shape,
-                                       const BatchLoaderOptions& options) {
+std::vector<blocks::Batch> bind_loader_batches(kernels::Arena& arena, const blocks::SampleLayout& layout,
+                                               const BatchLoaderOptions& options) {
   BLOCKTRAIN_EXPECTS(options.depth >= 1);
   BLOCKTRAIN_EXPECTS(0 <= options.begin && options.begin < options.end && options.end <= options.batch);
   BLOCKTRAIN_EXPECTS(options.batch <= most_samples);
-  std::vector<Batch> ring;
+  std::vector<blocks::Batch> ring;
   for (int i = 0; i <= options.depth; ++i) {
-    ring.push_back(bind_batch(arena, shape, options.end - options.begin));
+    ring.push_back(blocks::bind_batch(arena, layout, options.end - options.begin));
     ring.back().first_sample = static_cast<std::uint32_t>(options.begin);
   }
   return ring;
@@ -20,10 +20,10 @@ std::vector<Batch> bind_loader_batches(kernels::Arena& arena, const DataShape& s
 BatchLoader::BatchLoader(const Samples& data, const SampleOrder& order, const BatchLoaderOptions& options,
                          kernels::Arena& arena) {
   BLOCKTRAIN_EXPECTS(order.count() == data.count(Split::train));
-  std::vector<Batch> ring = bind_loader_batches(arena, data.shape(), options);
+  std::vector<blocks::Batch> ring = bind_loader_batches(arena, data.layout(), options);
   if (arena.measures_only()) return;
   std::vector<std::int64_t> indices(static_cast<std::size_t>(options.end - options.begin));
-  const auto fill = [&data, order, options, indices](Batch& batch) mutable {
+  const auto fill = [&data, order, options, indices](blocks::Batch& batch) mutable {
     const std::uint64_t first = std::uint64_t{batch.step} * static_cast<std::uint64_t>(options.batch) +
                                 static_cast<std::uint64_t>(options.begin);
     for (std::size_t row = 0; row < indices.size(); ++row) indices[row] = order.index(first + row);
@@ -34,7 +34,7 @@ BatchLoader::BatchLoader(const Samples& data, const SampleOrder& order, const Ba
   prefetcher_ = std::make_unique<Prefetcher>(std::move(ring), fill, options.first_step, options.deadline);
 }
 
-const Batch& BatchLoader::next() {
+const blocks::Batch& BatchLoader::next() {
   BLOCKTRAIN_EXPECTS(prefetcher_ != nullptr);
   return prefetcher_->next();
 }

@@ -6,9 +6,10 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "blocks/batch.hpp"
 #include "kernels/arena.hpp"
-#include "trainer/data/batch.hpp"
 #include "trainer/data/prefetcher.hpp"
 #include "trainer/data/sample_order.hpp"
 #include "trainer/data/samples.hpp"
@@ -40,7 +41,7 @@ class BatchLoader {
 
   /// The next step's batch; valid until the next call of next() or release(). Allocates nothing. Throws RunError past
   /// the deadline, and whatever ended the background thread: a data file that was changed while it is in use, too.
-  const Batch& next();
+  const blocks::Batch& next();
   /// Gives the batch in hand back, so that its memory can be filled anew.
   void release();
   /// Makes `step` the next one. Cheap: never waits, and keeps what is already made for it and later steps.
@@ -51,7 +52,7 @@ class BatchLoader {
 };
 
 /// Binds what a BatchLoader of these options binds, without a data set; to price a plan.
-std::vector<Batch> bind_loader_batches(kernels::Arena& arena, const DataShape& shape,
-                                       const BatchLoaderOptions& options);
+std::vector<blocks::Batch> bind_loader_batches(kernels::Arena& arena, const blocks::SampleLayout& layout,
+                                               const BatchLoaderOptions& options);
 
 }  // namespace blocktrain::trainer

@@ -8,14 +8,14 @@
 #include <cstdint>
 #include <string>
 
-#include "trainer/data/data_shape.hpp"
+#include "blocks/batch.hpp"
 
 namespace blocktrain::trainer {
 
 struct DataFacts {
   std::string path;    ///< data.path as it was given
   std::string digest;  ///< tells one data set from another
-  DataShape shape;
+  blocks::SampleLayout layout;
   std::int64_t training_samples = 0, heldout_samples = 0;
   double deviation = 0;  ///< per component of the training samples as the network sees them (method: section 1, sd_y)
 };

@@ -1,6 +1,6 @@
 #include "trainer/data/file_watch.hpp"
 
-#include <unistd.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -24,15 +24,14 @@ RunError changed(const std::string& name, const std::string& what) {
 
 }  // namespace
 
-FileWatch::FileWatch(int file, const struct stat& status, std::span<const std::uint8_t> bytes, std::string name)
-    : file_(file),
+FileWatch::FileWatch(FileDescriptor file, const struct stat& status, std::span<const std::uint8_t> bytes,
+                     std::string name)
+    : file_(std::move(file)),
       bytes_(bytes),
       name_(std::move(name)),
       guard_(bytes.data(), bytes.size()),
       size_(status.st_size),
       modified_(status.st_mtim) {}
-
-FileWatch::~FileWatch() { close(file_); }
 
 std::vector<std::uint8_t> FileWatch::pieces() const {
   if (bytes_.size() <= piece_count * piece_bytes) return {bytes_.begin(), bytes_.end()};
@@ -54,7 +53,7 @@ void FileWatch::remember() {
 
 void FileWatch::check() {
   struct stat status {};
-  if (fstat(file_, &status) != 0) {
+  if (fstat(file_.get(), &status) != 0) {
     throw changed(name_, std::string("became unreadable (") + std::strerror(errno) + ")");
   }
   if (status.st_size != size_) {

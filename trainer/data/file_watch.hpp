@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "trainer/data/mapping_guard.hpp"
+#include "trainer/support/file_system.hpp"
 
 namespace blocktrain::trainer {
 
@@ -19,10 +20,9 @@ namespace blocktrain::trainer {
 /// people do on file systems that remove old files, is compared with what was read of it in the beginning.
 class FileWatch {
  public:
-  /// Takes over the descriptor `file`, which was opened for reading and whose `bytes` (all of them) are mapped.
+  /// `file` was opened for reading and whose `bytes` (all of them) are mapped.
   /// `status` is from before the mapping. `name` stands in messages.
-  FileWatch(int file, const struct stat& status, std::span<const std::uint8_t> bytes, std::string name);
-  ~FileWatch();
+  FileWatch(FileDescriptor file, const struct stat& status, std::span<const std::uint8_t> bytes, std::string name);
   FileWatch(const FileWatch&) = delete;
   FileWatch& operator=(const FileWatch&) = delete;
 
@@ -39,7 +39,7 @@ class FileWatch {
  private:
   std::vector<std::uint8_t> pieces() const;
 
-  const int file_;
+  const FileDescriptor file_;
   const std::span<const std::uint8_t> bytes_;
   const std::string name_;
   MappingGuard guard_;

@@ -11,17 +11,10 @@
 #include <utility>
 
 #include "kernels/error.hpp"
+#include "trainer/support/file_system.hpp"
 
 namespace blocktrain::trainer {
 namespace {
-
-/// A descriptor that is closed on every way out.
-struct Descriptor {
-  int fd = -1;
-  ~Descriptor() {
-    if (fd >= 0) close(fd);
-  }
-};
 
 [[noreturn]] void throw_open_error(const std::filesystem::path& path, int error) {
   const std::string what = "data file " + path.string() + ": cannot be opened (" + std::strerror(error) + ")";
@@ -43,24 +36,23 @@ struct Descriptor {
 
 MappedBytes MappedBytes::of_file(const std::filesystem::path& path) {
   // O_NONBLOCK: opening a FIFO must not wait for a writer.
-  Descriptor file{open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)};
-  if (file.fd < 0) throw_open_error(path, errno);
+  FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+  if (!file.open()) throw_open_error(path, errno);
   struct stat info {};
-  if (fstat(file.fd, &info) != 0) throw_open_error(path, errno);
+  if (fstat(file.get(), &info) != 0) throw_open_error(path, errno);
   if (!S_ISREG(info.st_mode)) {
     throw InputError("data file " + path.string() + ": is not a regular file; put the data file itself there");
   }
   if (info.st_size <= 0) throw InputError("data file " + path.string() + ": is empty; fetch or copy it again");
   const auto size = static_cast<std::size_t>(info.st_size);
-  void* p = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.fd, 0);
+  void* p = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.get(), 0);
   if (p == MAP_FAILED) {
     throw RunError("data file " + path.string() + ": cannot be mapped into memory (" + std::strerror(errno) + ")");
   }
   MappedBytes bytes;
   bytes.data_ = static_cast<std::uint8_t*>(p);
   bytes.size_ = size;
-  bytes.watch_ = std::make_unique<FileWatch>(file.fd, info, bytes.bytes(), path.string());
-  file.fd = -1;  // the watch's now
+  bytes.watch_ = std::make_unique<FileWatch>(std::move(file), info, bytes.bytes(), path.string());
   return bytes;
 }
 

@@ -14,10 +14,11 @@ constexpr std::uint64_t steps_end = std::uint64_t{1} << 32;
 
 }  // namespace
 
-Prefetcher::Prefetcher(std::vector<Batch> ring, Fill fill, std::uint32_t first_step, std::chrono::milliseconds deadline)
+Prefetcher::Prefetcher(std::vector<blocks::Batch> ring, Fill fill, std::uint32_t first_step,
+                       std::chrono::milliseconds deadline)
     : fill_(std::move(fill)), deadline_(deadline), next_step_(first_step), next_fill_(first_step) {
   BLOCKTRAIN_EXPECTS(ring.size() >= 2 && fill_ != nullptr);
-  for (Batch& batch : ring) ring_.push_back({std::move(batch)});
+  for (blocks::Batch& batch : ring) ring_.push_back({std::move(batch)});
   thread_ = start_thread("the next batches", [this] { work(); });
 }
 
@@ -68,7 +69,7 @@ void Prefetcher::work() {
   }
 }
 
-const Batch& Prefetcher::next() {
+const blocks::Batch& Prefetcher::next() {
   std::unique_lock lock(mutex_);
   BLOCKTRAIN_EXPECTS(next_step_ < steps_end);
   release_held();

@@ -11,7 +11,7 @@
 #include <thread>
 #include <vector>
 
-#include "trainer/data/batch.hpp"
+#include "blocks/batch.hpp"
 
 namespace blocktrain::trainer {
 
@@ -21,10 +21,10 @@ namespace blocktrain::trainer {
 class Prefetcher {
  public:
   /// Fills a batch for batch.step; runs on the background thread.
-  using Fill = std::function<void(Batch& batch)>;
+  using Fill = std::function<void(blocks::Batch& batch)>;
 
   /// `ring`: the batches to use in turn, at least two (one in the consumer's hands, the others ready).
-  Prefetcher(std::vector<Batch> ring, Fill fill, std::uint32_t first_step,
+  Prefetcher(std::vector<blocks::Batch> ring, Fill fill, std::uint32_t first_step,
              std::chrono::milliseconds deadline = std::chrono::seconds(300));
   /// Stops after the fill in progress, if any.
   ~Prefetcher();
@@ -33,7 +33,7 @@ class Prefetcher {
 
   /// The batch of the next step, valid until the next call of next() or release(). Waits for it; throws RunError past
   /// the deadline, and what `fill` threw.
-  const Batch& next();
+  const blocks::Batch& next();
   /// Gives the batch in hand back early, so that its memory is filled anew.
   void release();
   /// The next call of next() gives `step`. Batches already made for it and later steps are kept; never waits.
@@ -42,7 +42,7 @@ class Prefetcher {
  private:
   enum class State : std::uint8_t { free, filling, ready, held };
   struct Slot {
-    Batch batch;
+    blocks::Batch batch;
     State state = State::free;
     std::uint64_t step = 0;
   };

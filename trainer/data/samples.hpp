@@ -9,9 +9,8 @@
 #include <string_view>
 #include <vector>
 
-#include "trainer/data/batch.hpp"
+#include "blocks/batch.hpp"
 #include "trainer/data/data_facts.hpp"
-#include "trainer/data/data_shape.hpp"
 
 namespace blocktrain::trainer {
 
@@ -28,14 +27,14 @@ class Samples {
 
   /// What a run on them keeps. Looks at much of the data: milliseconds. Throws RunError as fill().
   virtual DataFacts facts() const = 0;
-  virtual DataShape shape() const = 0;
+  virtual blocks::SampleLayout layout() const = 0;
   virtual std::int64_t count(Split split) const = 0;
 
   /// Row r of `batch`, which lies in host memory, = sample indices[r] of `split`; `indices` has as many entries as the
   /// batch has rows, each in [0, count(split)). With `augmented` each sample is changed as the config asks for training
   /// samples, by numbers of that seed, of batch.step and of the sample's index in the global batch; without, it is
   /// as it is. Allocates nothing; any thread may call. Throws RunError when a file of the data was changed meanwhile.
-  virtual void fill(const Batch& batch, Split split, std::span<const std::int64_t> indices,
+  virtual void fill(const blocks::Batch& batch, Split split, std::span<const std::int64_t> indices,
                     std::optional<std::uint64_t> augmented) const = 0;
 
   /// Sentences about files that were found merely touched (a new time of modification), once for each time.

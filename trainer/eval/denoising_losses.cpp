@@ -6,7 +6,7 @@
 #include <optional>
 
 #include "kernels/error.hpp"
-#include "trainer/data/batch.hpp"
+#include "trainer/data/upload_batch.hpp"
 #include "trainer/plan/network.hpp"
 
 namespace blocktrain::trainer {
@@ -41,13 +41,13 @@ Sums to_sums(const EvaluationRanks::Bytes& bytes) {
 
 /// A batch on a device with memory of its own.
 struct DeviceBatch {
-  Batch input;
+  blocks::Batch input;
   Tensor sigma;
   kernels::StepState* state = nullptr;
   kernels::SigmaInterval* interval = nullptr;
 
-  void bind(Arena& arena, const DataShape& shape, std::int64_t batch) {
-    input = bind_batch(arena, shape, batch);
+  void bind(Arena& arena, const blocks::SampleLayout& layout, std::int64_t batch) {
+    input = blocks::bind_batch(arena, layout, batch);
     sigma = arena.allocate(DType::float32, {batch});
     state = arena.room_for<kernels::StepState>();
     interval = arena.room_for<kernels::SigmaInterval>();
@@ -62,9 +62,9 @@ class HeldoutSamples {
       : network_(network), device_(network.device()), apart_(!device_.shares_host_memory()), seed_(seed) {
     const std::int64_t all = data.count(Split::heldout);
     count_ = std::min(count, all);
-    const DataShape& shape = network.data().shape;
+    const blocks::SampleLayout& layout = network.data().layout;
     const auto bind = [&](Arena& arena) {
-      samples_ = bind_batch(arena, shape, count_);
+      samples_ = blocks::bind_batch(arena, layout, count_);
       if (apart_) {
         losses_ = arena.allocate(DType::float32, {2, network.batch()});
       } else {
@@ -80,8 +80,8 @@ class HeldoutSamples {
     for (std::int64_t i = 0; i < count_; ++i) indices.push_back(i * all / count_);
     data.fill(samples_, Split::heldout, indices, std::nullopt);
     if (!apart_) return;
-    device_arena_.emplace(device_.arena("held-out batch", held_out_device_bytes(shape, network.batch())));
-    on_device_.bind(*device_arena_, shape, network.batch());
+    device_arena_.emplace(device_.arena("held-out batch", held_out_device_bytes(layout, network.batch())));
+    on_device_.bind(*device_arena_, layout, network.batch());
   }
 
   std::int64_t count() const { return count_; }
@@ -102,13 +102,16 @@ class HeldoutSamples {
     Sums sums;
     for (std::int64_t begin = 0; begin < count_; begin += network_.batch()) {
       const std::int64_t n = std::min(network_.batch(), count_ - begin);
-      const auto first_sample = static_cast<std::uint32_t>(begin);
       const Tensor sigma = (apart_ ? on_device_.sigma : sigma_).rows(0, n);
-      ops.draw_sigma(sigma, apart_ ? on_device_.interval : &interval, {seed_, Purpose::heldout_sigma, stream},
-                     settings.state, first_sample);
+      network_.block(b).draw_levels(ops, sigma,
+                                    {apart_ ? on_device_.interval : &interval,
+                                     {seed_, Purpose::heldout_sigma, stream},
+                                     settings.state,
+                                     static_cast<std::uint32_t>(begin),
+                                     count_});
       const blocks::SampleLosses losses = network_.block(b).evaluate(ops, batch(begin, n), sigma, settings);
       const float* loss = on_host(losses.loss, 0);
-      const float* mse = on_host(losses.mse, 1);
+      const float* mse = on_host(losses.unweighted, 1);
       for (std::int64_t i = 0; i < n; ++i) {
         sums.loss += loss[i];
         sums.mse += mse[i];
@@ -120,12 +123,12 @@ class HeldoutSamples {
  private:
   /// Samples [begin, begin + n) where the device computes with them.
   blocks::Batch batch(std::int64_t begin, std::int64_t n) {
-    const Batch here = samples_.rows(begin, begin + n);
-    if (!apart_) return {here.images, here.labels, here.first_sample};
-    const Batch there = on_device_.input.rows(0, n);
-    device_.upload(there.images.data, here.images.data, here.images.bytes());
-    device_.upload(there.labels.data, here.labels.data, here.labels.bytes());
-    return {there.images, there.labels, here.first_sample};
+    const blocks::Batch here = samples_.rows({begin, begin + n});
+    if (!apart_) return here;
+    blocks::Batch there = on_device_.input.rows({0, n});
+    there.first_sample = here.first_sample;
+    upload(device_, there, here);
+    return there;
   }
 
   /// The numbers of `losses`, which the device computed, for the host to read; `row` of losses_ holds them.
@@ -145,7 +148,7 @@ class HeldoutSamples {
   std::uint64_t seed_;
   std::int64_t count_ = 0;
   std::optional<Arena> arena_, device_arena_;
-  Batch samples_;
+  blocks::Batch samples_;
   Tensor sigma_, losses_;
   DeviceBatch on_device_;
 };
@@ -174,9 +177,9 @@ blocks::NoiseSchedule compared_partition(const Config& config) {
   return {settings, config.blocks.count};
 }
 
-std::size_t held_out_device_bytes(const DataShape& shape, std::int64_t batch) {
+std::size_t held_out_device_bytes(const blocks::SampleLayout& layout, std::int64_t batch) {
   Arena sizing = Arena::measuring("held-out batch");
-  DeviceBatch().bind(sizing, shape, batch);
+  DeviceBatch().bind(sizing, layout, batch);
   return sizing.peak();
 }
 

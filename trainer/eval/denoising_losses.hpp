@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "blocks/noise_schedule.hpp"
+#include "blocks/noise/schedule.hpp"
 #include "trainer/eval/report_progress.hpp"
 #include "trainer/eval/trained_network.hpp"
 
@@ -40,7 +40,7 @@ blocks::NoiseSchedule compared_partition(const Config& config);
 
 /// What measure_denoising takes of a device with memory of its own, besides the network: one batch. The samples stay on
 /// the host.
-std::size_t held_out_device_bytes(const DataShape& shape, std::int64_t batch);
+std::size_t held_out_device_bytes(const blocks::SampleLayout& layout, std::int64_t batch);
 
 /// Measures `network`, of one block or as many as `partition`, on `samples` held-out samples (all, when there are
 /// fewer). The network's ranks share the levels and draws, and all call together; rank 0 gets the losses, for the

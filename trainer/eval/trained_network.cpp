@@ -8,6 +8,7 @@
 #include <span>
 #include <utility>
 
+#include "blocks/objectives/gaussian_options.hpp"
 #include "comm/block_exchange.hpp"
 #include "comm/host.hpp"
 #include "comm/staged/staged_communicator.hpp"
@@ -21,6 +22,7 @@
 #include "trainer/support/exit_status.hpp"
 #include "trainer/support/output.hpp"
 #include "trainer/support/share.hpp"
+#include "trainer/support/text.hpp"
 
 namespace blocktrain::trainer {
 namespace {
@@ -28,12 +30,6 @@ namespace {
 using kernels::Arena;
 using kernels::DType;
 using kernels::Tensor;
-
-std::string join(const auto& values) {
-  std::string text;
-  for (const auto& v : values) text += (text.empty() ? "" : ", ") + fmt::format("{}", v);
-  return text;
-}
 
 Config load_config_of(const std::string& folder, const std::vector<std::string>& overrides) {
   const Config trained = load_run_config(folder);
@@ -58,9 +54,9 @@ DataFacts load_facts(const Task& task, const std::string& folder, const Config& 
   DataFacts facts = facts_of_run(
       RunPaths{folder}, [&] { return task.open(config)->facts(); }, warnings);
   constexpr std::int64_t most_elements = std::int64_t{1} << 26;
-  if (facts.shape.channels * facts.shape.height > most_elements / facts.shape.width) {
-    throw InputError(fmt::format("{}: samples of {}x{}x{} numbers are more than blocktrain takes", path,
-                                 facts.shape.channels, facts.shape.height, facts.shape.width));
+  for (const blocks::Field& field : facts.layout.fields) {
+    if (field.size() <= most_elements) continue;
+    throw InputError(fmt::format("{}: samples of {} numbers are more than blocktrain takes", path, field.size()));
   }
   if (!std::isfinite(facts.deviation) || facts.deviation < 0) {
     throw InputError(path + ": found deviation " + std::to_string(facts.deviation) + "; accepted: 0 or more");
@@ -156,9 +152,9 @@ std::vector<std::string> TrainedNetwork::choose_checkpoints(int blocks) {
                       folder_, config_.checkpoint.every_steps, RunPaths{folder_}.config()));
     }
     experiment_ = found.experiment;
-    std::string missing;
+    std::vector<int> missing;
     for (const ResumePoint& p : found.blocks) {
-      if (!p.file) missing += (missing.empty() ? "" : ", ") + std::to_string(p.block);
+      if (!p.file) missing.push_back(p.block);
       steps_.push_back(p.step);
       files.push_back(p.file ? p.file->name : std::string());
     }
@@ -167,7 +163,7 @@ std::vector<std::string> TrainedNetwork::choose_checkpoints(int blocks) {
       for (const std::string& w : found.warnings) why += "\n  " + w;
       throw InputError(
           fmt::format("'{}': no usable checkpoint of block {}; train it with `blocktrain train {} --resume`{}", folder_,
-                      missing, RunPaths{folder_}.config(), why));
+                      join(missing), RunPaths{folder_}.config(), why));
     }
     warnings_.insert(warnings_.end(), found.warnings.begin(), found.warnings.end());
   });
@@ -191,18 +187,21 @@ std::size_t TrainedNetwork::activation_bytes(std::int64_t batch) {
 
 void TrainedNetwork::price_memory(const std::vector<blocks::BlockPlace>& places, int sharing, int ranks_beside) {
   Arena weights = Arena::measuring("weights");
-  std::vector<blocks::Denoiser*> all;
+  // What losses are compared by, whatever weight the run trained with.
+  Config measured = config_;
+  measured.objective.as<blocks::GaussianOptions>().weighting = kernels::LossWeighting::edm;
+  std::vector<blocks::Block*> all;
   for (const blocks::BlockPlace& place : places) {
-    networks_.push_back(make_network(config_, data_.shape, place));
+    networks_.push_back(make_block(measured, data_.layout, place));
     all.push_back(networks_.back().get());
     most_elements_ = std::max(most_elements_, all.back()->parameter_elements());
     weights.allocate(ops().dtype(), {all.back()->parameter_elements()});
   }
   weight_bytes_ = weights.peak();
   network_.emplace(noise_schedule(config_), std::move(all));
-  batch_ = evaluation_batch(config_, *device_, block(0).tokens_per_sample());
+  batch_ = evaluation_batch(config_, *device_, block(0).targets_per_sample());
   const auto planned = [&](std::int64_t batch) {
-    return weight_bytes_ + activation_bytes(batch) + task_->device_bytes(data_.shape, batch);
+    return weight_bytes_ + activation_bytes(batch) + task_->device_bytes(data_.layout, batch);
   };
   require_device_memory(*device_, sharing, batch_, planned);
   if (device_->shares_host_memory()) {
@@ -216,9 +215,7 @@ void TrainedNetwork::take_memory() {
   activations_.emplace(device_->arena("activations", activation_bytes(batch_)));
 }
 
-void TrainedNetwork::bind_activations(Arena& arena, std::int64_t batch) {
-  network_->bind(arena, ops().dtype(), batch, data_.shape.size());
-}
+void TrainedNetwork::bind_activations(Arena& arena, std::int64_t batch) { network_->bind(arena, ops().dtype(), batch); }
 
 void TrainedNetwork::load_blocks(const std::vector<blocks::BlockPlace>& places, const std::vector<std::string>& files) {
   for (const auto& network : networks_) {
@@ -345,7 +342,7 @@ std::unique_ptr<Samples> TrainedNetwork::open_data() const {
                      "'; when that lies elsewhere now, say where with --set data.path=FOLDER");
   }
   const DataFacts found = data->facts();
-  if (found.digest != data_.digest || !(found.shape == data_.shape)) {
+  if (found.digest != data_.digest || !(found.layout == data_.layout)) {
     throw InputError(
         fmt::format("data.path: '{}' holds other data than '{}' was trained on ({}); found digest {}, expected {}",
                     config_.data.path, folder_, data_.path, found.digest.substr(0, 12), data_.digest.substr(0, 12)));

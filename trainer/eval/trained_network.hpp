@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "blocks/assembled.hpp"
-#include "blocks/denoiser.hpp"
+#include "blocks/block.hpp"
 #include "comm/device_transport.hpp"
 #include "kernels/arena.hpp"
 #include "kernels/device.hpp"
@@ -57,8 +57,8 @@ class TrainedNetwork {
   const std::string& experiment() const { return experiment_; }
 
   int blocks() const { return static_cast<int>(networks_.size()); }
-  const blocks::Denoiser& block(int b) const { return *networks_[static_cast<std::size_t>(b)]; }
-  blocks::Denoiser& block(int b) { return *networks_[static_cast<std::size_t>(b)]; }
+  const blocks::Block& block(int b) const { return *networks_[static_cast<std::size_t>(b)]; }
+  blocks::Block& block(int b) { return *networks_[static_cast<std::size_t>(b)]; }
   /// The flat parameters of a block, block(b).parameter_elements() of them, on the device and in its type: on a CPU
   /// float32 in host memory.
   const kernels::Tensor& parameters(int b) const { return parameters_[static_cast<std::size_t>(b)]; }
@@ -125,7 +125,7 @@ class TrainedNetwork {
   std::vector<std::string> warnings_;
   std::unique_ptr<kernels::Device> device_;  // before what lies on it
   ThreadChoice threads_;                     ///< of this rank, where it computes on the CPU
-  std::vector<std::unique_ptr<blocks::Denoiser>> networks_;
+  std::vector<std::unique_ptr<blocks::Block>> networks_;
   std::int64_t most_elements_ = 0;  // of a block
   std::size_t weight_bytes_ = 0;    // of all
   std::vector<kernels::Tensor> parameters_;

@@ -3,16 +3,18 @@
 #include <fmt/format.h>
 
 #include <string>
+#include <vector>
 
 #include "kernels/error.hpp"
+#include "trainer/support/text.hpp"
 
 namespace blocktrain::trainer {
 
 void require_comparable(const TrainedNetwork& run, const TrainedNetwork& twin) {
   const Config &a = run.config(), &b = twin.config();
-  std::string differs;
+  std::vector<std::string> differs;
   const auto same = [&differs](bool equal, const char* key) {
-    if (!equal) differs += (differs.empty() ? "" : ", ") + std::string(key);
+    if (!equal) differs.emplace_back(key);
   };
   same(run.data().digest == twin.data().digest, "the data (data.path)");
   same(a.noise.partition == b.noise.partition, "noise.partition");
@@ -26,7 +28,7 @@ void require_comparable(const TrainedNetwork& run, const TrainedNetwork& twin) {
     throw InputError(
         fmt::format("--twin: '{}' does not compare with '{}': they differ in {}; accepted: a run of the same data and "
                     "noise range, trained end to end or with as many blocks",
-                    twin.folder(), run.folder(), differs));
+                    twin.folder(), run.folder(), join(differs)));
   }
 }
 

@@ -19,11 +19,13 @@ enum class ReportKind : std::uint8_t {
   checkpoint,  ///< block, step: a block file was committed; text its name, digest its SHA-256, size its bytes
   evaluation,  ///< block, step: held-out loss while training; values in `bytes`
   block_end,   ///< block, step: this block takes no more steps here; code: BlockEnd; text: why, if it failed
-  idle,        ///< the rank has no block left to train, and waits for one to take over, or for `rest`
-  gives,     ///< block, step: leaves this rank for the one that asked; code: the wish's number; size: newest saved step
-  keeps,     ///< the wish numbered `code` is not granted
-  rank_end,  ///< all blocks of the rank have ended; code: exit code of the rank; text: what went wrong
-  closed,    ///< the rank has nothing more to report
+  idle,        ///< the rank has no block left to train, and waits for one to receive, or for `no_block`
+  /// block, step: leaves this rank for the one that the request names; code: number of the request; size: newest saved
+  /// step
+  migration_granted,
+  migration_declined,  ///< the request numbered `code` is not granted
+  rank_end,            ///< all blocks of the rank have ended; code: exit code of the rank; text: what went wrong
+  closed,              ///< the rank has nothing more to report
 };
 
 enum class BlockEnd : std::int32_t { done, stopped, failed };
@@ -46,14 +48,14 @@ std::vector<std::byte> encode(const Report& report);
 Report decode_report(std::span<const std::byte> bytes);
 
 enum class ControlKind : std::uint8_t {
-  alive,  ///< heartbeat of the coordinator
-  stop,   ///< save and end
-  close,  ///< all ranks have ended: report what is left (the last energy sample)
-  bye,    ///< the ledger is complete; end with `code`
-  give,   ///< to a rank with several blocks left: hand `block` over to `rank`; `code`: number of this wish
-  take,   ///< to an idle rank: receive `block`, at `step`, from `rank`; `saved`: the step of its newest checkpoint
-  rest,   ///< to an idle rank: no block will come any more
-  leave,  ///< a rank was given up and the job is being ended with `code`: end with it, wait for nobody
+  alive,              ///< heartbeat of the coordinator
+  stop,               ///< save and end
+  close,              ///< all ranks have ended: report what is left (the last energy sample)
+  finished,           ///< the ledger is complete; end with `code`
+  migration_request,  ///< to a rank with several blocks left: send `block` to `rank`; `code`: number of the request
+  receive_block,      ///< to an idle rank: `block`, at `step`, comes from `rank`; `saved`: its newest saved step
+  no_block,           ///< to an idle rank: none will come any more
+  abort,              ///< a rank was given up and the job is being ended with `code`: end with it, wait for nobody
 };
 
 struct Control {

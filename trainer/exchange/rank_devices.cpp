@@ -9,6 +9,7 @@
 #include "comm/nccl/nccl_library.hpp"
 #include "comm/staged/staged_communicator.hpp"
 #include "trainer/support/output.hpp"
+#include "trainer/support/text.hpp"
 
 namespace blocktrain::trainer {
 
@@ -31,9 +32,7 @@ std::string device_names(comm::Communicator& world, const kernels::DeviceFacts& 
     if (!bytes.empty()) std::memcpy(theirs.data(), bytes.data(), bytes.size());
     if (std::find(seen.begin(), seen.end(), theirs) == seen.end()) seen.push_back(std::move(theirs));
   }
-  std::string all;
-  for (const std::string& theirs : seen) all += (all.empty() ? "" : ", ") + theirs;
-  return all;
+  return join(seen);
 }
 
 GpuAssignment assign_boards(const comm::HostMap& hosts, const std::vector<comm::RankDevice>& devices) {

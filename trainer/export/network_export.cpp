@@ -13,6 +13,7 @@
 #include "trainer/export/loader_source.hpp"
 #include "trainer/export/reference_batch.hpp"
 #include "trainer/plan/network.hpp"
+#include "trainer/support/text.hpp"
 #include "trainer/support/version.hpp"
 #include "trainer/support/whole_file.hpp"
 
@@ -24,14 +25,8 @@ namespace fs = std::filesystem;
 constexpr const char* format_name = "blocktrain-dit";
 constexpr const char* format_version = "1";
 
-std::string list(const auto& values) {
-  std::string text;
-  for (const auto& v : values) text += (text.empty() ? "" : ",") + fmt::format("{}", v);
-  return text;
-}
-
 /// Width of the noise features, which no key of the config chooses.
-std::int64_t noise_features(const blocks::Denoiser& block) {
+std::int64_t noise_features(const blocks::Block& block) {
   for (const blocks::Parameter& p : block.parameters()) {
     if (p.name.ends_with(".noise_embedding.input.weight")) return p.shape.at(1);
   }
@@ -77,33 +72,33 @@ const FileKind& loader_kind() {
 Metadata network_metadata(const TrainedNetwork& network) {
   const Config& config = network.config();
   const auto& options = config.architecture.as<blocks::DitOptions>();
-  const DataShape& data = network.data().shape;
+  const std::vector<std::int64_t>& shape = network.data().layout.field("image").shape;
   std::vector<int> layers;
   for (int b = 0; b < network.blocks(); ++b) layers.push_back(network.block(b).place().layers);
   return {{"format", format_name},
           {"format_version", format_version},
           {"blocktrain", version()},
           {"architecture", config.model.architecture},
-          {"image_channels", fmt::format("{}", data.channels)},
-          {"image_height", fmt::format("{}", data.height)},
-          {"image_width", fmt::format("{}", data.width)},
-          {"classes", fmt::format("{}", data.classes)},
+          {"image_channels", fmt::format("{}", shape[0])},
+          {"image_height", fmt::format("{}", shape[1])},
+          {"image_width", fmt::format("{}", shape[2])},
+          {"classes", fmt::format("{}", network.data().layout.classes)},
           {"patch", fmt::format("{}", options.patch)},
           {"width", fmt::format("{}", config.model.width)},
           {"heads", fmt::format("{}", config.model.heads)},
           {"mlp_ratio", fmt::format("{}", options.mlp_ratio)},
           {"noise_features", fmt::format("{}", noise_features(network.block(0)))},
-          {"layers_per_block", list(layers)},
+          {"layers_per_block", join(layers, ",")},
           {"training", std::string(name_of(config.blocks.training))},
           {"partition", std::string(name_of(config.noise.partition))},
           {"p_mean", fmt::format("{}", config.noise.p_mean)},
           {"p_std", fmt::format("{}", config.noise.p_std)},
-          {"sigma_edges", list(noise_schedule(config).edges())},
+          {"sigma_edges", join(noise_schedule(config).edges(), ",")},
           {"sigma_data", fmt::format("{}", config.noise.sigma_data)},
           {"target_deviation", fmt::format("{}", network.data().deviation)},
           {"experiment", network.experiment()},
           {"weights", network.weights_are_averages() ? "average" : "last"},
-          {"steps", list(network.steps())}};
+          {"steps", join(network.steps(), ",")}};
 }
 
 void require_export_folder(const std::string& folder) {

@@ -38,6 +38,12 @@ std::int32_t label_of(std::int64_t i, std::int64_t classes) {
   return i % 3 == 1 ? -1 : static_cast<std::int32_t>((i - i / 3) % classes);
 }
 
+blocks::Batch conditions_of(const TrainedNetwork& network, const Tensor& label) {
+  blocks::Batch batch;
+  batch.fields[network.data().layout.index_of("label")] = label;
+  return batch;
+}
+
 Tensor flat_rows(const Tensor& t) { return t.reshaped({t.dim(0), t.row_size()}); }
 
 }  // namespace
@@ -45,7 +51,7 @@ Tensor flat_rows(const Tensor& t) { return t.reshaped({t.dim(0), t.row_size()});
 ReferenceBatch::ReferenceBatch(TrainedNetwork& network) {
   BLOCKTRAIN_EXPECTS(network.device().shares_host_memory());
   const std::vector<double> sigmas = reference_levels(network.network().schedule());
-  const DataShape& shape = network.data().shape;
+  const std::vector<std::int64_t>& shape = network.data().layout.field("image").shape;
   Arena sizing = Arena::measuring("reference batch");
   allocate(sizing, shape, static_cast<std::int64_t>(sigmas.size()));
   arena_.emplace(Arena::host("reference batch", sizing.peak()));
@@ -56,13 +62,11 @@ ReferenceBatch::ReferenceBatch(TrainedNetwork& network) {
   sample(network);
 }
 
-void ReferenceBatch::allocate(Arena& arena, const DataShape& shape, std::int64_t levels) {
-  const auto images = [&](std::int64_t n) {
-    return arena.allocate(DType::float32, {n, shape.channels, shape.height, shape.width});
-  };
+void ReferenceBatch::allocate(Arena& arena, const std::vector<std::int64_t>& shape, std::int64_t levels) {
+  const auto images = [&](std::int64_t n) { return blocks::allocate_samples(arena, DType::float32, n, shape); };
   for (Tensor* t : {&z_, &estimate_, &guided_}) *t = images(levels);
   for (Tensor* t : {&noise_, &image_}) *t = images(generated);
-  sampler_.bind(arena, DType::float32, generated, shape.channels, shape.height, shape.width);
+  sampler_.bind(arena, DType::float32, generated, shape);
   sigma_ = arena.allocate(DType::float64, {levels});
   label_ = arena.allocate(DType::int32, {levels});
   sample_label_ = arena.allocate(DType::int32, {generated});
@@ -77,7 +81,7 @@ void ReferenceBatch::draw_inputs(TrainedNetwork& network, const std::vector<doub
   for (std::int64_t i = 0; i < z_.dim(0); ++i) {
     const Tensor z = z_.rows(i, i + 1);
     ops.axpby(z, std::hypot(network.data().deviation, sigma_.as<double>()[i]), z, 0, z);
-    label_.as<std::int32_t>()[i] = label_of(i, network.data().shape.classes);
+    label_.as<std::int32_t>()[i] = label_of(i, network.data().layout.classes);
   }
 }
 
@@ -85,8 +89,9 @@ void ReferenceBatch::denoise(TrainedNetwork& network) {
   for (std::int64_t i = 0; i < z_.dim(0); ++i) {
     const auto row = [i](const Tensor& t) { return t.rows(i, i + 1); };
     const double sigma = sigma_.as<double>()[i];
-    network.network().denoise(network.ops(), row(estimate_), row(z_), sigma, row(label_));
-    network.network().denoise(network.ops(), row(guided_), row(z_), sigma, row(label_), guidance());
+    const blocks::Batch conditions = conditions_of(network, row(label_));
+    network.network().denoise(network.ops(), row(estimate_), row(z_), sigma, conditions);
+    network.network().denoise(network.ops(), row(guided_), row(z_), sigma, conditions, guidance());
   }
   network.ops().synchronize();
 }
@@ -96,7 +101,7 @@ void ReferenceBatch::sample(TrainedNetwork& network) {
   for (std::int64_t i = 0; i < generated; ++i) {
     // The last one of no class.
     sample_label_.as<std::int32_t>()[i] =
-        i + 1 == generated ? -1 : static_cast<std::int32_t>(i % network.data().shape.classes);
+        i + 1 == generated ? -1 : static_cast<std::int32_t>(i % network.data().layout.classes);
   }
   const std::vector<double> levels = network.network().schedule().sampling_edges(steps());
   std::copy(levels.begin(), levels.end(), sample_levels_.as<double>());
@@ -105,10 +110,10 @@ void ReferenceBatch::sample(TrainedNetwork& network) {
   blocks::SamplerSettings settings;
   settings.seed = noise_key.seed;
   settings.target_deviation = network.data().deviation;
-  const auto by_network = [&](const Tensor& d, const Tensor& z, double sigma, const Tensor& label) {
-    network.network().denoise(ops, d, z, sigma, label);
+  const auto by_network = [&](const Tensor& d, const Tensor& z, double sigma, const blocks::Batch& conditions) {
+    network.network().denoise(ops, d, z, sigma, conditions);
   };
-  const Tensor made = sampler_.run(ops, by_network, levels, sample_label_, settings, 0);
+  const Tensor made = sampler_.run(ops, by_network, levels, conditions_of(network, sample_label_), generated, settings);
   ops.synchronize();
   std::memcpy(image_.data, made.data, made.bytes());
 }

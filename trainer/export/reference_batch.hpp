@@ -6,7 +6,7 @@
 #include <optional>
 #include <vector>
 
-#include "blocks/sampler.hpp"
+#include "blocks/noise/sampler.hpp"
 #include "kernels/arena.hpp"
 #include "kernels/tensor.hpp"
 #include "trainer/eval/trained_network.hpp"
@@ -33,7 +33,7 @@ class ReferenceBatch {
   static int steps() { return 6; }
 
  private:
-  void allocate(kernels::Arena& arena, const DataShape& shape, std::int64_t levels);
+  void allocate(kernels::Arena& arena, const std::vector<std::int64_t>& shape, std::int64_t levels);
   void draw_inputs(TrainedNetwork& network, const std::vector<double>& sigmas);
   void denoise(TrainedNetwork& network);
   void sample(TrainedNetwork& network);

@@ -8,7 +8,6 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <utility>
 
 #include "kernels/error.hpp"
 
@@ -27,38 +26,26 @@ namespace {
 
 File::File(const std::string& path, int flags)
     : path_(path), descriptor_(::open(path.c_str(), flags | O_CLOEXEC, 0666)) {
-  if (descriptor_ < 0) fail("open");
-}
-
-File::File(File&& other) noexcept : path_(std::move(other.path_)), descriptor_(std::exchange(other.descriptor_, -1)) {}
-
-File& File::operator=(File&& other) noexcept {
-  std::swap(path_, other.path_);
-  std::swap(descriptor_, other.descriptor_);
-  return *this;
-}
-
-File::~File() {
-  if (descriptor_ >= 0) ::close(descriptor_);
+  if (!descriptor_.open()) fail("open");
 }
 
 void File::fail(const char* call) const { fail_at(path_, call); }
 
 std::uint64_t File::size() const {
   struct stat status {};
-  if (::fstat(descriptor_, &status) != 0) fail("fstat");
+  if (::fstat(descriptor_.get(), &status) != 0) fail("fstat");
   return static_cast<std::uint64_t>(status.st_size);
 }
 
 void File::append(std::string_view data) {
   std::size_t done = 0;
   while (done < data.size()) {
-    const ssize_t written = ::write(descriptor_, data.data() + done, data.size() - done);
+    const ssize_t written = ::write(descriptor_.get(), data.data() + done, data.size() - done);
     if (written < 0 && errno == EINTR) continue;
     if (written <= 0) {
       const int error = written < 0 ? errno : ENOSPC;
       // Half a row would be taken for a damaged ledger by every reader.
-      if (done > 0 && ::ftruncate(descriptor_, static_cast<off_t>(size() - done)) != 0)
+      if (done > 0 && ::ftruncate(descriptor_.get(), static_cast<off_t>(size() - done)) != 0)
         fail("ftruncate after a failed write");
       errno = error;
       fail("write");
@@ -71,7 +58,7 @@ std::size_t File::read_at(void* to, std::size_t size, std::uint64_t offset) cons
   std::size_t done = 0;
   while (done < size) {
     const ssize_t got =
-        ::pread(descriptor_, static_cast<char*>(to) + done, size - done, static_cast<off_t>(offset + done));
+        ::pread(descriptor_.get(), static_cast<char*>(to) + done, size - done, static_cast<off_t>(offset + done));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) fail("read");
     if (got == 0) break;
@@ -81,33 +68,23 @@ std::size_t File::read_at(void* to, std::size_t size, std::uint64_t offset) cons
 }
 
 void File::truncate(std::uint64_t size) {
-  if (::ftruncate(descriptor_, static_cast<off_t>(size)) != 0) fail("ftruncate");
+  if (::ftruncate(descriptor_.get(), static_cast<off_t>(size)) != 0) fail("ftruncate");
 }
 
 void File::sync() {
-  if (::fsync(descriptor_) != 0) fail("fsync");
+  if (::fsync(descriptor_.get()) != 0) fail("fsync");
 }
 
 void File::lock(const std::string& what) {
-  if (::flock(descriptor_, LOCK_EX | LOCK_NB) == 0) return;
+  if (::flock(descriptor_.get(), LOCK_EX | LOCK_NB) == 0) return;
   if (errno == EWOULDBLOCK) {
     throw InputError(path_ + ": " + what + " is in use by a run that has not ended; wait for it, or stop it first");
   }
 }
 
 void File::close() {
-  if (descriptor_ < 0) return;
-  if (::close(std::exchange(descriptor_, -1)) != 0) fail("close");
-}
-
-void sync_directory(const std::string& directory) {
-  const int descriptor = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (descriptor < 0) fail_at(directory, "open");
-  const bool synced = ::fsync(descriptor) == 0 || errno == EINVAL;  // EINVAL: not a thing on this file system
-  const int error = errno;
-  ::close(descriptor);
-  errno = error;
-  if (!synced) fail_at(directory, "fsync");
+  errno = descriptor_.close();
+  if (errno != 0) fail("close");
 }
 
 void rename_file(const std::string& from, const std::string& to) {

@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include "trainer/support/file_system.hpp"
+
 namespace blocktrain::trainer {
 
 /// An open file; closes itself. Every call throws RunError naming the file and the system's words.
@@ -14,11 +16,8 @@ class File {
   File() = default;
   /// `flags` of open(2), O_CLOEXEC added.
   File(const std::string& path, int flags);
-  File(File&& other) noexcept;
-  File& operator=(File&& other) noexcept;
-  ~File();
 
-  bool is_open() const { return descriptor_ >= 0; }
+  bool is_open() const { return descriptor_.open(); }
   const std::string& path() const { return path_; }
   std::uint64_t size() const;
   /// Appends or writes at the current position, whole or not at all: what a full disk cut short is taken off again.
@@ -38,11 +37,9 @@ class File {
   [[noreturn]] void fail(const char* call) const;
 
   std::string path_;
-  int descriptor_ = -1;
+  FileDescriptor descriptor_;
 };
 
-/// Makes the names in `directory` (files created, renamed, removed) last.
-void sync_directory(const std::string& directory);
 /// rename(2).
 void rename_file(const std::string& from, const std::string& to);
 

@@ -108,7 +108,7 @@ LedgerWriter::LedgerWriter(const std::string& directory) : file_(ledger_path(dir
   char last = '\n';
   if (size > 0) file_.read_at(&last, 1, size - 1);
   if (last != '\n') throw RunError(file_.path() + ": the last row is torn; the ledger has to be recovered first");
-  sync_directory(directory);
+  sync_folder(directory);
 }
 
 void LedgerWriter::begin(std::string_view type) {

@@ -53,9 +53,9 @@ struct StepRecord {
   std::int32_t host = 0;  ///< index of the host; ranks of one host share its sensors
   DeviceMemoryScope memory_scope = DeviceMemoryScope::unknown;  ///< of memory_device_runtime
   std::int64_t tokens = 0;                                      ///< targets predicted by this rank in this step
-  std::int64_t samples = 0;  ///< those of this rank in this step; weighs both losses among replicas
-  double loss = 0;           ///< mean weighted loss of this rank's samples
-  double unweighted = 0;     ///< mean unweighted loss of this rank's samples
+  std::int64_t samples = 0;           ///< those of this rank in this step; weighs both losses among replicas
+  double loss = 0;                    ///< mean weighted loss of this rank's samples
+  double unweighted = 0;              ///< mean unweighted loss of this rank's samples
   double sigma_lo = 0, sigma_hi = 0;  ///< the block's noise interval, overlap included
   double learning_rate = 0;
   double gradient_norm = 0;                   ///< of the whole batch's gradient, before clipping

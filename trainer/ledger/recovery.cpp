@@ -183,7 +183,7 @@ RecoveryReport recover_ledger(const std::string& directory, const std::vector<st
       for (const Range& range : findings.lost) copy(ledger, range, lost);
       done("lost rows are appended");
       lost.sync();
-      sync_directory(directory);
+      sync_folder(directory);
       done("lost rows are on the disk");
     }
     lost_file_bytes = lost.size();
@@ -203,7 +203,7 @@ RecoveryReport recover_ledger(const std::string& directory, const std::vector<st
     done("the new ledger is on the disk");
     rename_file(aside_path, path);
     done("the new ledger is in place");
-    sync_directory(directory);
+    sync_folder(directory);
     done("the name of the new ledger is on the disk");
     return report;
   }

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "blocks/denoiser.hpp"
+#include "blocks/block.hpp"
 #include "kernels/arena.hpp"
 #include "kernels/step_state.hpp"
 #include "kernels/tensor.hpp"
@@ -13,7 +13,7 @@ namespace blocktrain::trainer {
 /// Floats behind the gradient in its buffer that are summed with it among replicas: one says "stop".
 inline constexpr std::int64_t gradient_tail = 16;
 
-/// Flat tensors of Denoiser::parameter_elements() elements, bound in the arena of the block's state.
+/// Flat tensors of Block::parameter_elements() elements, bound in the arena of the block's state.
 struct BlockState {
   kernels::Tensor parameters;
   kernels::Tensor first_moment, second_moment;

@@ -4,16 +4,16 @@
 #include <cstdint>
 #include <vector>
 
+#include "blocks/batch.hpp"
 #include "kernels/step_state.hpp"
 #include "kernels/tensor.hpp"
-#include "trainer/data/batch.hpp"
 #include "trainer/plan/rank_memory.hpp"
 
 namespace blocktrain::trainer {
 
 struct HeldoutMemory {
-  Batch batch;                          ///< in host memory
-  Batch input;                          ///< where it is computed with
+  blocks::Batch batch;                  ///< in host memory
+  blocks::Batch input;                  ///< where it is computed with
   kernels::Tensor sigma;                ///< of the device, like the state below
   kernels::StepState* state = nullptr;  ///< of step 0: the same draws every time
   kernels::Tensor losses;               ///< [2, micro_batch] in host memory
@@ -21,7 +21,7 @@ struct HeldoutMemory {
 
   /// Takes it, in the arenas of batches and input: one micro-batch of samples and a noise level each. On measuring
   /// arenas that is all.
-  static HeldoutMemory bind(RankArenas& arenas, bool gpu, const DataShape& data, std::int64_t micro_batch);
+  static HeldoutMemory bind(RankArenas& arenas, bool gpu, const blocks::SampleLayout& data, std::int64_t micro_batch);
 };
 
 }  // namespace blocktrain::trainer

@@ -6,12 +6,13 @@
 
 #include <algorithm>
 #include <fstream>
-#include <limits>
+#include <optional>
 #include <span>
 #include <sstream>
 
 #include "kernels/cpu/cpu_facts.hpp"
 #include "kernels/error.hpp"
+#include "trainer/support/address_space.hpp"
 #include "trainer/support/exit_status.hpp"
 #include "trainer/support/units.hpp"
 
@@ -33,13 +34,6 @@ std::int64_t stack_bytes() {
   return static_cast<std::int64_t>(std::min<rlim_t>(limit.rlim_cur, rlim_t{1} << 32));
 }
 
-/// Address space that this process has mapped; -1 when the system does not tell.
-std::int64_t address_space_bytes() {
-  std::ifstream in("/proc/self/statm");
-  std::int64_t pages = 0;
-  return in >> pages ? pages * sysconf(_SC_PAGESIZE) : -1;
-}
-
 std::int64_t planned_on(const Plan& plan, const std::vector<int>& ranks) {
   std::int64_t sum = 0;
   for (const int r : ranks) {
@@ -49,8 +43,8 @@ std::int64_t planned_on(const Plan& plan, const std::vector<int>& ranks) {
 }
 
 /// What to change, in words: activation checkpointing, the largest micro-batch that fits, both, or more machines.
-std::string advice(const Config& config, const DataShape& data, const Plan& plan, const std::vector<int>& ranks,
-                   std::int64_t available) {
+std::string advice(const Config& config, const blocks::SampleLayout& data, const Plan& plan,
+                   const std::vector<int>& ranks, std::int64_t available) {
   const auto fits = [&](const Config& changed) {
     return planned_on(make_plan(changed, data, plan.world), ranks) <= available;
   };
@@ -113,24 +107,21 @@ std::vector<MemoryBound> memory_bounds(int threads, int ranks_in_process, const 
          fmt::format("control group {} ({} in all)", group.path, bytes(static_cast<double>(*group.memory))),
          "give it more (Slurm: --mem, Docker: --memory), or: "});
   }
-  struct rlimit limit {};
-  const std::int64_t mapped = address_space_bytes();
-  if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && mapped >= 0) {
-    const auto most =
-        static_cast<std::int64_t>(std::min<rlim_t>(limit.rlim_cur, std::numeric_limits<std::int64_t>::max()));
+  const std::optional<std::int64_t> most = address_space_limit(), mapped = address_space_mapped();
+  if (most && mapped) {
     const auto scratch = static_cast<std::int64_t>(kernels::cpu_scratch_bytes(threads));
     bounds.push_back(
-        {"process " + std::to_string(getpid()), std::max<std::int64_t>(0, most - mapped),
+        {"process " + std::to_string(getpid()), std::max<std::int64_t>(0, *most - *mapped),
          libraries_mapped_bytes / ranks_in_process + (threads > 0 ? scratch : 0) +
              (threads + service_threads) * stack_bytes(),
-         fmt::format("the limit of address space (ulimit -v, {} in all)", bytes(static_cast<double>(most))),
+         fmt::format("the limit of address space (ulimit -v, {} in all)", bytes(static_cast<double>(*most))),
          "raise it (ulimit -v unlimited), or: ", true});
   }
   return bounds;
 }
 
-void require_memory(comm::Communicator& world, const comm::HostMap& hosts, const Config& config, const DataShape& data,
-                    const Plan& plan, const std::vector<MemoryBound>& bounds) {
+void require_memory(comm::Communicator& world, const comm::HostMap& hosts, const Config& config,
+                    const blocks::SampleLayout& data, const Plan& plan, const std::vector<MemoryBound>& bounds) {
   std::string mine;  // a line for each: beside the plan, available, id
   for (const MemoryBound& b : bounds) mine += fmt::format("{} {} {}\n", b.beside_plan, b.available, b.id);
   const auto all = world.all_gather(std::as_bytes(std::span(mine)), comm::TrafficPurpose::control);

@@ -37,7 +37,7 @@ std::int64_t available_in_groups(const std::vector<ControlGroup>& groups);
 
 /// Collective. Throws InputError on a rank where one of its `bounds` leaves less than the ranks that share it have
 /// planned, naming both and what would fit: activation checkpointing, or the largest data.micro_batch.
-void require_memory(comm::Communicator& world, const comm::HostMap& hosts, const Config& config, const DataShape& data,
-                    const Plan& plan, const std::vector<MemoryBound>& bounds);
+void require_memory(comm::Communicator& world, const comm::HostMap& hosts, const Config& config,
+                    const blocks::SampleLayout& data, const Plan& plan, const std::vector<MemoryBound>& bounds);
 
 }  // namespace blocktrain::trainer

@@ -5,12 +5,11 @@
 #include <memory>
 #include <vector>
 
-#include "blocks/denoiser.hpp"
-#include "blocks/dit.hpp"
-#include "blocks/noise_schedule.hpp"
-#include "blocks/sampler.hpp"
+#include "blocks/batch.hpp"
+#include "blocks/block.hpp"
+#include "blocks/noise/sampler.hpp"
+#include "blocks/noise/schedule.hpp"
 #include "trainer/config/config.hpp"
-#include "trainer/data/data_shape.hpp"
 
 namespace blocktrain::trainer {
 
@@ -37,14 +36,12 @@ std::vector<kernels::SigmaInterval> training_intervals(const Config& config);
 /// Seed for weights and noise of a trained block: block_seed(), or of an end-to-end network `seed`.
 std::uint64_t trained_block_seed(const Config& config, int block);
 
-/// The network of one block. Throws InputError when data and model do not fit, naming the keys.
-std::unique_ptr<blocks::Denoiser> make_network(const Config& config, const DataShape& data,
-                                               const blocks::BlockPlace& place);
+/// One block: its network and what it is trained for. Throws InputError when data and model do not fit, naming the
+/// keys.
+std::unique_ptr<blocks::Block> make_block(const Config& config, const blocks::SampleLayout& data,
+                                          const blocks::BlockPlace& place);
 
 /// Numbers per token of the widest activation of a layer.
 std::int64_t widest_activation(const Config& config);
-
-/// objective.weighting.
-kernels::LossWeighting loss_weighting(const Config& config);
 
 }  // namespace blocktrain::trainer

@@ -26,7 +26,7 @@ std::int64_t automatic_micro_batch(const Config& config, std::int64_t tokens_per
   return (config.data.batch + passes - 1) / passes;
 }
 
-ArenaBytes rank_bytes(const Config& config, const DataShape& data, const Plan& plan, const RankPlan& rank) {
+ArenaBytes rank_bytes(const Config& config, const blocks::SampleLayout& data, const Plan& plan, const RankPlan& rank) {
   RankArenas arenas = RankArenas::measuring();
   std::vector<blocks::BlockPlace> places;
   for (const int b : rank.blocks) places.push_back(plan.blocks[static_cast<std::size_t>(b)].place);
@@ -44,7 +44,7 @@ ArenaBytes rank_bytes(const Config& config, const DataShape& data, const Plan& p
 }
 
 /// What a rank computes again in one step, pass by pass.
-double recomputed_flops(const blocks::Denoiser& network, std::int64_t samples, std::int64_t micro_batch) {
+double recomputed_flops(const blocks::Block& network, std::int64_t samples, std::int64_t micro_batch) {
   double sum = 0;
   for (std::int64_t begin = 0; begin < samples; begin += micro_batch) {
     sum += network.recomputed_flops(std::min(micro_batch, samples - begin));
@@ -78,28 +78,28 @@ std::size_t Plan::largest_rank_bytes() const {
   return most;
 }
 
-Plan make_plan(const Config& config, const DataShape& data, int world) {
+Plan make_plan(const Config& config, const blocks::SampleLayout& data, int world) {
   Plan plan;
   plan.training = config.blocks.training;
   plan.on_gpu = on_gpu(config);
   plan.checkpointing = config.parallel.activation_checkpointing;
   plan.batch = config.data.batch;
   const blocks::NoiseSchedule schedule = noise_schedule(config);
-  std::vector<std::unique_ptr<blocks::Denoiser>> networks;
+  std::vector<std::unique_ptr<blocks::Block>> networks;
   blocks::ParameterNames names;
   for (const blocks::BlockPlace& place : block_places(config)) {
     BlockPlan b;
     b.place = place;
     b.owned = schedule.owned(place.index);
     b.trained = schedule.trained(place.index);
-    networks.push_back(make_network(config, data, place));
+    networks.push_back(make_block(config, data, place));
     const auto& network = networks.back();
     for (const blocks::Parameter& p : network->parameters()) {
       names.add(p.name);
       b.parameters += p.size;
     }
     b.flops = network->flops();
-    b.tokens_per_sample = network->tokens_per_sample();
+    b.tokens_per_sample = network->targets_per_sample();
     plan.blocks.push_back(b);
   }
   plan.world = world == 0 ? static_cast<int>(plan.blocks.size()) : world;
@@ -142,7 +142,7 @@ Plan make_plan(const Config& config, const DataShape& data, int world) {
   return plan;
 }
 
-bool rank_can_take(const Plan& plan, const Config& config, const DataShape& data, int rank, int block) {
+bool rank_can_take(const Plan& plan, const Config& config, const blocks::SampleLayout& data, int rank, int block) {
   RankPlan alone = plan.ranks[static_cast<std::size_t>(rank)];
   const ArenaBytes room = alone.bytes;
   alone.blocks = {block};
@@ -151,13 +151,14 @@ bool rank_can_take(const Plan& plan, const Config& config, const DataShape& data
          needed.home <= room.home;
 }
 
-Plan plan_with(ActivationCheckpointing checkpointing, const Config& config, const DataShape& data, int world) {
+Plan plan_with(ActivationCheckpointing checkpointing, const Config& config, const blocks::SampleLayout& data,
+               int world) {
   Config other = config;
   other.parallel.activation_checkpointing = checkpointing;
   return make_plan(other, data, world);
 }
 
-Plan end_to_end_twin(const Config& config, const DataShape& data, int world) {
+Plan end_to_end_twin(const Config& config, const blocks::SampleLayout& data, int world) {
   Config twin = config;
   twin.blocks.training = TrainingMode::end_to_end;
   twin.blocks.layers.clear();

@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "blocks/denoiser.hpp"
-#include "blocks/noise_schedule.hpp"
+#include "blocks/block.hpp"
+#include "blocks/noise/schedule.hpp"
 #include "comm/placement.hpp"
 #include "trainer/config/config.hpp"
 #include "trainer/plan/network.hpp"
@@ -54,15 +54,16 @@ struct Plan {
 };
 
 /// Plans `world` ranks (0: one per trained block). Throws InputError when config, data and world do not fit together.
-Plan make_plan(const Config& config, const DataShape& data, int world);
+Plan make_plan(const Config& config, const blocks::SampleLayout& data, int world);
 
 /// Whether a rank's arenas hold `block` of the network as its only one, which it then could take over.
-bool rank_can_take(const Plan& plan, const Config& config, const DataShape& data, int rank, int block);
+bool rank_can_take(const Plan& plan, const Config& config, const blocks::SampleLayout& data, int rank, int block);
 
 /// The same run with `checkpointing`: what the choice saves and costs.
-Plan plan_with(ActivationCheckpointing checkpointing, const Config& config, const DataShape& data, int world);
+Plan plan_with(ActivationCheckpointing checkpointing, const Config& config, const blocks::SampleLayout& data,
+               int world);
 
 /// The same network, data and optimizer trained end to end on as many ranks: what block-local is compared with.
-Plan end_to_end_twin(const Config& config, const DataShape& data, int world);
+Plan end_to_end_twin(const Config& config, const blocks::SampleLayout& data, int world);
 
 }  // namespace blocktrain::trainer

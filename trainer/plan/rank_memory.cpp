@@ -43,10 +43,10 @@ std::vector<kernels::Tensor> bind_slots(Arena& arena, std::int64_t elements, std
   return rooms;
 }
 
-OwnedBlock make_owned(const Config& config, const DataShape& data, const blocks::BlockPlace& place) {
+OwnedBlock make_owned(const Config& config, const blocks::SampleLayout& data, const blocks::BlockPlace& place) {
   OwnedBlock o;
   o.block = place.index;
-  o.network = make_network(config, data, place);
+  o.network = make_block(config, data, place);
   return o;
 }
 
@@ -110,13 +110,13 @@ BlockTensors<const float> checkpoint_tensors(const OwnedBlock& block) {
           values(block.state.average)};
 }
 
-std::vector<OwnedBlock> bind_blocks(RankArenas& arenas, const Config& config, const DataShape& data,
+std::vector<OwnedBlock> bind_blocks(RankArenas& arenas, const Config& config, const blocks::SampleLayout& data,
                                     const std::vector<blocks::BlockPlace>& places, std::int64_t micro_batch,
                                     std::int64_t samples, int replicas) {
   const bool gpu = on_gpu(config);
   std::vector<OwnedBlock> owned;
   for (const blocks::BlockPlace& place : places) owned.push_back(make_owned(config, data, place));
-  Batch input, arriving;
+  blocks::Batch input, arriving;
   StepRoom* const step_room = bind_step_room(arenas.batch);
   auto* const schedule = static_cast<kernels::SigmaInterval*>(
       (gpu ? arenas.input : arenas.batch)
@@ -124,8 +124,8 @@ std::vector<OwnedBlock> bind_blocks(RankArenas& arenas, const Config& config, co
           .data);
   kernels::Tensor staging;
   if (gpu) {
-    input = bind_batch(arenas.input, data, samples);
-    arriving = bind_batch(arenas.input, data, samples);
+    input = blocks::bind_batch(arenas.input, data, samples);
+    arriving = blocks::bind_batch(arenas.input, data, samples);
     const std::size_t payload = static_cast<std::size_t>(most_elements(owned) + gradient_tail) * sizeof(float);
     const std::size_t staged = comm::staging_buffer_bytes(payload, replicas);
     if (staged > 0) staging = arenas.home.allocate_bytes(staged);
@@ -141,8 +141,8 @@ std::vector<OwnedBlock> bind_blocks(RankArenas& arenas, const Config& config, co
   return owned;
 }
 
-void bind_instead(RankArenas& arenas, const Config& config, const DataShape& data, const blocks::BlockPlace& place,
-                  std::int64_t micro_batch, std::vector<OwnedBlock>& owned) {
+void bind_instead(RankArenas& arenas, const Config& config, const blocks::SampleLayout& data,
+                  const blocks::BlockPlace& place, std::int64_t micro_batch, std::vector<OwnedBlock>& owned) {
   OwnedBlock next = make_owned(config, data, place);
   const OwnedBlock& before = owned.front();
   BLOCKTRAIN_EXPECTS(before.staging.empty());  // a rank that owned several blocks has no replicas

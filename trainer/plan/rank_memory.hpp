@@ -12,12 +12,11 @@
 #include <span>
 #include <vector>
 
-#include "blocks/denoiser.hpp"
+#include "blocks/block.hpp"
 #include "kernels/arena.hpp"
 #include "kernels/device.hpp"
 #include "trainer/checkpoint/block_file.hpp"
 #include "trainer/config/config.hpp"
-#include "trainer/data/batch.hpp"
 #include "trainer/plan/block_state.hpp"
 #include "trainer/plan/network.hpp"
 
@@ -56,20 +55,20 @@ inline constexpr std::size_t most_steps_under_way = 2;
 /// Where the host and the device hand each other the numbers of the steps under way, in staging memory.
 struct StepRoom {
   std::array<kernels::StepState, most_steps_under_way> asked, done;
-  /// Of the wish to stop that travels with the gradient: this replica's, and the sum of all.
-  std::array<float, most_steps_under_way> wish, wishes;
+  /// Of the request to stop that travels with the gradient: this replica's, and the sum of all.
+  std::array<float, most_steps_under_way> stop_request, stop_requests;
 };
 
 /// A block on the rank that trains it, bound to its memory.
 struct OwnedBlock {
   int block = 0;
-  std::unique_ptr<blocks::Denoiser> network;
+  std::unique_ptr<blocks::Block> network;
   BlockState state;               ///< in host memory: what checkpoints hold. On a CPU also what is computed with
   BlockState live;                ///< what is computed with, as long as the block is in a slot; its step is not used
   kernels::Tensor gradient;       ///< parameter_elements() + gradient_tail floats, shared with the rank's other blocks
   kernels::Tensor staging;        ///< pinned host memory through which replicas on GPUs sum without NCCL; else empty
-  Batch input;                    ///< the batch on the GPU, shared likewise; empty on a CPU
-  Batch arriving;                 ///< the next one, on its way there
+  blocks::Batch input;            ///< the batch on the GPU, shared likewise; empty on a CPU
+  blocks::Batch arriving;         ///< the next one, on its way there
   StepRoom* step_room = nullptr;  ///< shared likewise; null on measuring arenas
   /// The noise schedule where ops read it, shared likewise: of every block of the network what it trains on.
   kernels::SigmaInterval* schedule = nullptr;
@@ -89,14 +88,14 @@ BlockTensors<const float> checkpoint_tensors(const OwnedBlock& block);
 /// Builds the networks of `places` and binds them in `arenas`, each for micro-batches of `micro_batch` samples and
 /// batches of `samples`; the block of a rank of several has `replicas`. The prefetch buffers
 /// (trainer/data/batch_loader.hpp) are bound by the caller, who also writes the schedule.
-std::vector<OwnedBlock> bind_blocks(RankArenas& arenas, const Config& config, const DataShape& data,
+std::vector<OwnedBlock> bind_blocks(RankArenas& arenas, const Config& config, const blocks::SampleLayout& data,
                                     const std::vector<blocks::BlockPlace>& places, std::int64_t micro_batch,
                                     std::int64_t samples, int replicas);
 
 /// The network of `place`, bound in the arenas of a rank without replicas instead of `owned`, whose states are lost; in
 /// what they shared besides it follows them. Of its own state nothing is written yet. Precondition: rank_can_take().
-void bind_instead(RankArenas& arenas, const Config& config, const DataShape& data, const blocks::BlockPlace& place,
-                  std::int64_t micro_batch, std::vector<OwnedBlock>& owned);
+void bind_instead(RankArenas& arenas, const Config& config, const blocks::SampleLayout& data,
+                  const blocks::BlockPlace& place, std::int64_t micro_batch, std::vector<OwnedBlock>& owned);
 
 /// Takes the host memory through which the noise schedule passes between `world` ranks at the start, and blocks where
 /// the plan `rebalances` (trainer/exchange/block_transport.hpp). Empty where nothing passes through host memory.

@@ -34,40 +34,25 @@ void require_file_size_allowed(const std::filesystem::path& path, std::uint64_t 
 }  // namespace
 
 DurableFile::DurableFile(std::filesystem::path target, std::uint64_t bytes)
-    : target_(std::move(target)),
-      aside_(target_.parent_path() / aside_name(target_.filename().string(), process_rank())),
-      bytes_(bytes) {
-  require_file_size_allowed(target_, bytes);
-  if (::unlink(aside_.c_str()) != 0 && errno != ENOENT) throw failure("replace a leftover of", errno);
-  // O_EXCL: whatever appears under that name after the unlink (a link, say) is not written through.
-  descriptor_ = FileDescriptor(::open(aside_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666));
-  if (!descriptor_.open()) throw failure("create", errno);
-  aside_exists_ = true;
+    : file_(target, target.parent_path() / aside_name(target.filename().string(), process_rank())), bytes_(bytes) {
+  require_file_size_allowed(target, bytes);
+  if (const int error = file_.remove_leftover(); error != 0) throw failure("replace a leftover of", error);
+  if (const int error = file_.create(); error != 0) throw failure("create", error);
   if (bytes == 0) return;
   int result = 0;
   do {
-    result = ::fallocate(descriptor_.get(), 0, 0, static_cast<off_t>(bytes));
+    result = ::fallocate(file_.descriptor(), 0, 0, static_cast<off_t>(bytes));
   } while (result != 0 && errno == EINTR);
   // A file system without reservations says so; its errors then come from the writes.
-  if (result != 0 && errno != EOPNOTSUPP && errno != ENOSYS) {
-    const RunError error = failure("write", errno);
-    ::unlink(aside_.c_str());  // the destructor of a half-made object does not run
-    throw error;
-  }
-}
-
-DurableFile::~DurableFile() {
-  if (aside_exists_) ::unlink(aside_.c_str());
+  if (result != 0 && errno != EOPNOTSUPP && errno != ENOSYS) throw failure("write", errno);
 }
 
 void DurableFile::write(std::span<const std::byte> data) {
   BLOCKTRAIN_EXPECTS(data.size() <= bytes_ - written_);
   while (!data.empty()) {
     const auto chunk = data.first(std::min(data.size(), write_chunk));
-    const ssize_t put = ::write(descriptor_.get(), chunk.data(), chunk.size());
-    if (put < 0 && errno == EINTR) continue;
-    if (put < 0) throw failure("write", errno);
-    const auto done = static_cast<std::size_t>(put);
+    std::size_t done = 0;
+    if (const int error = file_.write_some(chunk, done); error != 0) throw failure("write", error);
     digest_.update(chunk.first(done));
     data = data.subspan(done);
     written_ += done;
@@ -76,24 +61,23 @@ void DurableFile::write(std::span<const std::byte> data) {
 
 std::string DurableFile::commit() {
   BLOCKTRAIN_EXPECTS(written_ == bytes_);
-  if (::fsync(descriptor_.get()) != 0) throw failure("write", errno);
-  if (const int error = descriptor_.close(); error != 0) throw failure("write", error);
-  if (::rename(aside_.c_str(), target_.c_str()) != 0) throw failure("rename", errno);
-  aside_exists_ = false;
-  sync_folder(target_.parent_path());
+  if (const int error = file_.sync(); error != 0) throw failure("write", error);
+  if (const int error = file_.close(); error != 0) throw failure("write", error);
+  if (const int error = file_.rename(); error != 0) throw failure("rename", error);
+  sync_folder(file_.target().parent_path());
   return digest_.hex();
 }
 
 RunError DurableFile::failure(const char* doing, int error) const {
-  std::string message = std::string("cannot ") + doing + " " + target_.string() + ": " + error_text(error);
+  std::string message = std::string("cannot ") + doing + " " + file_.target().string() + ": " + error_text(error);
   if (error == ENOSPC || error == EDQUOT || error == EFBIG) {
     message += "; it needs " + readable_bytes(bytes_);
     struct statvfs space {};
-    if (::statvfs(target_.parent_path().c_str(), &space) == 0) {
+    if (::statvfs(file_.target().parent_path().c_str(), &space) == 0) {
       // What this file has taken so far is given back when it is removed.
       struct stat status {};
       std::uint64_t taken = 0;
-      if (descriptor_.open() && ::fstat(descriptor_.get(), &status) == 0)
+      if (file_.open() && ::fstat(file_.descriptor(), &status) == 0)
         taken = static_cast<std::uint64_t>(status.st_blocks) * 512;
       message += ", and " + readable_bytes(static_cast<std::uint64_t>(space.f_bavail) * space.f_frsize + taken) +
                  " are available on that file system" + (error == EDQUOT ? ", less by your quota" : "");
@@ -103,7 +87,7 @@ RunError DurableFile::failure(const char* doing, int error) const {
     message += "; it needs " + readable_bytes(bytes_) +
                " in a folder this user may write to. Older checkpoints are as they were";
   } else if (error == ENOENT || error == ENOTDIR) {
-    message += "; the folder " + target_.parent_path().string() + " is gone";
+    message += "; the folder " + file_.target().parent_path().string() + " is gone";
   }
   return RunError(message);
 }

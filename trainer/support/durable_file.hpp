@@ -9,7 +9,7 @@
 #include <string>
 
 #include "kernels/error.hpp"
-#include "trainer/support/file_system.hpp"
+#include "trainer/support/atomic_file.hpp"
 #include "trainer/support/sha256.hpp"
 
 namespace blocktrain::trainer {
@@ -22,8 +22,6 @@ class DurableFile {
   DurableFile(std::filesystem::path target, std::uint64_t bytes);
   DurableFile(const DurableFile&) = delete;
   DurableFile& operator=(const DurableFile&) = delete;
-  /// Removes the file aside unless commit() succeeded in naming it.
-  ~DurableFile();
 
   /// Appends. Throws RunError as above.
   void write(std::span<const std::byte> data);
@@ -40,13 +38,10 @@ class DurableFile {
   /// The error to throw when `doing` this file ended in errno `error`.
   RunError failure(const char* doing, int error) const;
 
-  std::filesystem::path target_;
-  std::filesystem::path aside_;
+  AtomicFile file_;  ///< removes what commit() has not named
   std::uint64_t bytes_;
   std::uint64_t written_ = 0;
-  FileDescriptor descriptor_;
   Sha256 digest_;
-  bool aside_exists_ = false;
 };
 
 }  // namespace blocktrain::trainer

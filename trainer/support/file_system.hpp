@@ -1,5 +1,5 @@
 #pragma once
-/// The few calls to the operating system that checkpoints are made of, with their errors in words.
+/// The few calls to the operating system that files are read and made with, with their errors in words.
 
 #include <cstddef>
 #include <cstdint>

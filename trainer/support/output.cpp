@@ -11,6 +11,8 @@
 #include <csignal>
 #include <cstdlib>
 
+#include "trainer/support/file_system.hpp"
+
 namespace blocktrain::trainer {
 namespace {
 
@@ -30,11 +32,10 @@ bool launcher_is_read(int descriptor) noexcept {
   char target[64];
   const ssize_t n = readlink(path, target, sizeof target - 1);
   if (n <= 0 || !std::string_view(target, static_cast<std::size_t>(n)).starts_with("pipe:")) return true;
-  const int pipe = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
-  if (pipe < 0) return true;  // another user's
-  pollfd end{pipe, POLLOUT, 0};
+  const FileDescriptor pipe(::open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC));
+  if (!pipe.open()) return true;  // another user's
+  pollfd end{pipe.get(), POLLOUT, 0};
   const bool gone = poll(&end, 1, 0) > 0 && (end.revents & POLLERR) != 0;
-  close(pipe);
   return !gone;
 }
 

@@ -11,7 +11,9 @@ namespace blocktrain::trainer {
 namespace {
 
 void check(int result, const char* call, int line) {
-  if (result != 1) throw_library_error(call, __FILE__, line, "OpenSSL cannot compute SHA-256");
+  if (result != 1)
+    throw_library_error(call, __FILE__, line,
+                        "OpenSSL cannot compute SHA-256; is this machine restricted to other digests?");
 }
 
 }  // namespace

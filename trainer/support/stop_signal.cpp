@@ -4,6 +4,7 @@
 #include <csignal>
 
 #include "kernels/error.hpp"
+#include "trainer/support/before_libraries.hpp"
 
 namespace blocktrain::trainer {
 namespace {
@@ -19,11 +20,7 @@ void look_at_hangup() {
   struct sigaction before {};
   if (sigaction(SIGHUP, nullptr, &before) == 0 && before.sa_handler == SIG_IGN) g_hangup_ignored = 1;
 }
-// As in threads.cpp: nothing may run before the sanitizers' own.
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-void before_libraries(int, char**, char**) { look_at_hangup(); }
-[[gnu::used, gnu::section(".preinit_array")]] void (*const g_before_libraries)(int, char**, char**) = before_libraries;
-#endif
+BLOCKTRAIN_BEFORE_LIBRARIES(look_at_hangup)
 
 void check(int result) {
   if (result == 0) return;

@@ -11,6 +11,7 @@
 #include <memory>
 
 #include "comm/launch.hpp"
+#include "trainer/support/file_system.hpp"
 
 namespace blocktrain::trainer {
 namespace {
@@ -47,10 +48,10 @@ AskTerminalSize watched_terminal(int output) {
   if (!comm::launched_by_mpirun()) return [output] { return terminal_size(output); };
   const std::string name = terminal_of_launcher(output);
   if (name.empty()) return {};
-  const int file = open(name.c_str(), O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
-  if (file < 0) return [] { return TerminalSize{}; };  // somebody else's; all that is known is that there is one
-  const std::shared_ptr<void> closed_later(nullptr, [file](void*) { close(file); });
-  return [file, closed_later] { return terminal_size(file); };
+  const auto file =
+      std::make_shared<FileDescriptor>(::open(name.c_str(), O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC));
+  if (!file->open()) return [] { return TerminalSize{}; };  // somebody else's; all that is known is that there is one
+  return [file] { return terminal_size(file->get()); };
 }
 
 TerminalSize terminal_size(int file) {

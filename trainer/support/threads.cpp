@@ -12,6 +12,8 @@
 #include <sstream>
 #include <string_view>
 
+#include "trainer/support/before_libraries.hpp"
+
 namespace blocktrain::trainer {
 namespace {
 
@@ -35,12 +37,8 @@ void read_mask(Mask& mask) {
   }
 }
 
-// Functions of .preinit_array run before those of every library (.init_array), so before a runtime of OpenMP binds the
-// thread. The sanitizers' own begin there too, and nothing of them may run before.
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-void before_libraries(int, char**, char**) { read_mask(g_at_start); }
-[[gnu::used, gnu::section(".preinit_array")]] void (*const g_before_libraries)(int, char**, char**) = before_libraries;
-#endif
+void read_mask_at_start() { read_mask(g_at_start); }
+BLOCKTRAIN_BEFORE_LIBRARIES(read_mask_at_start)
 
 std::vector<int> cpus_of(const Mask& mask) {
   std::vector<int> cpus;

@@ -1,16 +1,13 @@
 #include "trainer/support/whole_file.hpp"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <system_error>
-#include <utility>
 
 #include "kernels/error.hpp"
 
@@ -57,40 +54,31 @@ void require_writable(const std::string& path, const std::string& what, const Fi
   }
 }
 
-WholeFile::WholeFile(std::string path, const std::string& what, const FileKind& kind) : path_(std::move(path)) {
-  require_writable(path_, what, kind);
-  aside_ = (folder_of(path_) / ("." + fs::path(path_).filename().string() + ".tmp")).string();
-  unlink(aside_.c_str());  // a leftover, or a link somebody put there
-  descriptor_ = open(aside_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  if (descriptor_ < 0) refuse(what, path_, std::strerror(errno));
+WholeFile::WholeFile(const std::string& path, const std::string& what, const FileKind& kind)
+    : file_(path, folder_of(path) / ("." + fs::path(path).filename().string() + ".tmp")) {
+  require_writable(path, what, kind);
+  file_.remove_leftover();  // or a link somebody put there; where it stays, what follows says why
+  if (const int error = file_.create(); error != 0) refuse(what, path, std::strerror(error));
 }
 
-WholeFile::~WholeFile() {
-  if (descriptor_ >= 0) {
-    close(descriptor_);
-    unlink(aside_.c_str());
-  }
-}
-
-void WholeFile::fail(const char* doing) const {
-  throw RunError(path_ + ": " + doing + " failed: " + std::strerror(errno) +
-                 (errno == ENOSPC || errno == EDQUOT ? "; free some space and try again" : ""));
+void WholeFile::fail(const char* doing, int error) const {
+  throw RunError(file_.target().string() + ": " + doing + " failed: " + std::strerror(error) +
+                 (error == ENOSPC || error == EDQUOT ? "; free some space and try again" : ""));
 }
 
 void WholeFile::write(std::span<const std::byte> data) {
   while (!data.empty()) {
-    const ssize_t n = ::write(descriptor_, data.data(), data.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) fail("writing");
-    data = data.subspan(static_cast<std::size_t>(n));
+    std::size_t done = 0;
+    if (const int error = file_.write_some(data, done); error != 0) fail("writing", error);
+    data = data.subspan(done);
   }
 }
 
 void WholeFile::commit() {
-  if (fsync(descriptor_) != 0 && errno != EINVAL) fail("writing");
-  if (std::rename(aside_.c_str(), path_.c_str()) != 0) fail("renaming the finished file");
-  const int descriptor = std::exchange(descriptor_, -1);
-  if (close(descriptor) != 0) fail("closing");
+  // EINVAL: there is no such operation on this file system.
+  if (const int error = file_.sync(); error != 0 && error != EINVAL) fail("writing", error);
+  if (const int error = file_.close(); error != 0) fail("closing", error);
+  if (const int error = file_.rename(); error != 0) fail("renaming the finished file", error);
 }
 
 }  // namespace blocktrain::trainer

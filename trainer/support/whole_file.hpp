@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include "trainer/support/atomic_file.hpp"
+
 namespace blocktrain::trainer {
 
 /// A kind of file that this program makes: a file replaces its like, an empty one, and no other.
@@ -26,11 +28,9 @@ void require_writable(const std::string& path, const std::string& what, const Fi
 class WholeFile {
  public:
   /// Throws InputError as require_writable.
-  WholeFile(std::string path, const std::string& what, const FileKind& kind);
+  WholeFile(const std::string& path, const std::string& what, const FileKind& kind);
   WholeFile(const WholeFile&) = delete;
   WholeFile& operator=(const WholeFile&) = delete;
-  /// Removes what commit() has not named.
-  ~WholeFile();
 
   /// Appends. Throws RunError when the system refuses.
   void write(std::span<const std::byte> data);
@@ -39,10 +39,9 @@ class WholeFile {
   void commit();
 
  private:
-  [[noreturn]] void fail(const char* doing) const;
+  [[noreturn]] void fail(const char* doing, int error) const;
 
-  std::string path_, aside_;
-  int descriptor_ = -1;
+  AtomicFile file_;  ///< removes what commit() has not named
 };
 
 }  // namespace blocktrain::trainer

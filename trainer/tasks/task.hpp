@@ -23,7 +23,7 @@ struct GenerateArguments;
 
 /// What `plan` tells of the data without reading them.
 struct DataOutline {
-  DataShape shape;
+  blocks::SampleLayout layout;
   std::string text;                ///< "on 60 images of 1x8x8, 10 classes (20 held out)", lines for people
   std::string json;                ///< the same as an object, for plan --json
   std::vector<std::string> notes;  ///< sentences about what was skipped
@@ -47,7 +47,7 @@ class Task {
   virtual std::string description(const DataFacts& facts) const = 0;
 
   /// Bytes that evaluate() and generate() take of a device besides the network, for `batch` samples at a time.
-  virtual std::size_t device_bytes(const DataShape& shape, std::int64_t batch) const = 0;
+  virtual std::size_t device_bytes(const blocks::SampleLayout& layout, std::int64_t batch) const = 0;
   /// Measures `run` and, where it is not null, `twin` beside it, as run's eval.* says. All ranks of the networks, the
   /// same ones, call together; rank 0 gets the report, what the others get lacks the results. Throws InputError where
   /// the data are not those of the run or too few, RunError as EvaluationRanks::run().

@@ -30,6 +30,7 @@
 #include "trainer/run_folder/run_lock.hpp"
 #include "trainer/run_folder/run_remains.hpp"
 #include "trainer/support/exit_status.hpp"
+#include "trainer/support/file_system.hpp"
 #include "trainer/support/output.hpp"
 #include "trainer/support/share.hpp"
 #include "trainer/support/stop_signal.hpp"
@@ -127,9 +128,8 @@ std::unique_ptr<RunLock> open_run_folder(comm::Communicator& world, const RunPat
     }
     create_run_folder(paths, config, to_json(data));
     token = paths.root + "/" + seen_by_all_prefix + std::to_string(getpid());
-    const int file = open(token.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0666);
-    if (file < 0) throw InputError("log.directory: cannot write in '" + paths.root + "': " + std::strerror(errno));
-    close(file);
+    const FileDescriptor file(::open(token.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0666));
+    if (!file.open()) throw InputError("log.directory: cannot write in '" + paths.root + "': " + std::strerror(errno));
   });
   share(world, token);
   std::exception_ptr failure;
@@ -199,7 +199,7 @@ int train(comm::Communicator& world, const TrainRequest& request) {
   all_or_none(world, [&] {
     data = task.open(config);
     facts = data->facts();
-    plan = make_plan(config, facts.shape, world.size());
+    plan = make_plan(config, facts.layout, world.size());
   });
   require_same_data(world, facts);
   const auto warn = [&world](const std::string& text) {
@@ -210,7 +210,7 @@ int train(comm::Communicator& world, const TrainRequest& request) {
   const comm::HostMap hosts = comm::map_hosts(world);
   const ThreadChoice threads = choose_threads(world, hosts, config.parallel.threads);
   const int ranks_in_process = std::string(world.transport()) == "mpi" ? 1 : world.size();
-  require_memory(world, hosts, config, facts.shape, plan, memory_bounds(threads.threads, ranks_in_process));
+  require_memory(world, hosts, config, facts.layout, plan, memory_bounds(threads.threads, ranks_in_process));
 
   // 3. The RUN folder, and where each block goes on.
   ResumePlan resume;
@@ -232,7 +232,7 @@ int train(comm::Communicator& world, const TrainRequest& request) {
   const int host = hosts.host_of_rank[static_cast<std::size_t>(world.rank())];
   std::unique_ptr<kernels::Device> device;
   all_or_none(world, [&] { device = make_device(world, hosts, config, threads.threads); });
-  require_device_memory(world, config, facts.shape, plan, *device);
+  require_device_memory(world, config, facts.layout, plan, *device);
   std::optional<RankArenas> arenas;
   std::vector<OwnedBlock> owned;
   std::unique_ptr<BatchLoader> loader;
@@ -242,7 +242,7 @@ int train(comm::Communicator& world, const TrainRequest& request) {
     arenas.emplace(RankArenas::take(*device, mine.bytes));
     std::vector<blocks::BlockPlace> places;
     for (const int b : mine.blocks) places.push_back(plan.blocks[static_cast<std::size_t>(b)].place);
-    owned = bind_blocks(*arenas, config, facts.shape, places,
+    owned = bind_blocks(*arenas, config, facts.layout, places,
                         std::min(plan.micro_batch, static_cast<std::int64_t>(mine.shard.size())),
                         static_cast<std::int64_t>(mine.shard.size()), mine.replicas);
     for (OwnedBlock& b : owned) {
@@ -250,7 +250,7 @@ int train(comm::Communicator& world, const TrainRequest& request) {
       fill_state(b, config, paths.root, experiment.identity, start_files[i], start_steps[i]);
     }
     if (config.eval.every_steps > 0) {
-      heldout = HeldoutMemory::bind(*arenas, on_gpu(config), facts.shape,
+      heldout = HeldoutMemory::bind(*arenas, on_gpu(config), facts.layout,
                                     std::min(plan.micro_batch, static_cast<std::int64_t>(mine.shard.size())));
     }
     BatchLoaderOptions options;
@@ -333,7 +333,7 @@ int train(comm::Communicator& world, const TrainRequest& request) {
         reporter->block_ended(b.block, b.state.step, done ? BlockEnd::done : BlockEnd::stopped, "");
       }
     } else {
-      Worker worker({config, plan, world, replicas.get(), *device, *arenas, owned, *transport, facts.shape, *loader,
+      Worker worker({config, plan, world, replicas.get(), *device, *arenas, owned, *transport, facts.layout, *loader,
                      *data, config.eval.every_steps > 0 ? &heldout : nullptr, *reporter, host, request.after_step});
       worker.run();
     }

@@ -27,33 +27,33 @@ kernels::StepState step_inputs(const BlockStepSettings& settings, std::int64_t s
 }
 
 /// AdamW over all parameters, of which some do not decay.
-void update(kernels::Ops& ops, const blocks::Denoiser& denoiser, const BlockState& state, const Tensor& gradient,
+void update(kernels::Ops& ops, const blocks::Block& block, const BlockState& state, const Tensor& gradient,
             const OptimizerConfig& o) {
   kernels::AdamWParameters adamw;
   adamw.beta1 = o.betas[0];
   adamw.beta2 = o.betas[1];
   adamw.epsilon = o.epsilon;
   adamw.weight_decay = o.weight_decay;
-  adamw.undecayed = denoiser.undecayed();
+  adamw.undecayed = block.undecayed();
   ops.adamw(state.parameters, state.first_moment, state.second_moment, state.working, gradient, state.step_state,
             adamw);
   if (!state.average.empty())
     ops.exponential_average(state.average, state.parameters, o.average_decay, state.step_state);
 }
 
-/// Sums the gradient over the replicas. The wish to stop travels with it, so that all replicas stop after the same
-/// step; `wishes` gets how many wish to, when the device has come so far.
+/// Sums the gradient over the replicas. The request to stop travels with it, so that all replicas stop after the same
+/// step; `stop_requests` gets how many ask for it, when the device has come so far.
 void sum_over_replicas(kernels::Device& device, const Tensor& gradient, std::int64_t elements, const Replicas& replicas,
-                       const float* wish, float* wishes) {
+                       const float* stop_request, float* stop_requests) {
   float* const values = gradient.as<float>();
   const std::span<float> all(values, static_cast<std::size_t>(gradient.size()));
-  device.upload(values + elements, wish, sizeof(*wish));
+  device.upload(values + elements, stop_request, sizeof(*stop_request));
   if (replicas.device != nullptr) {
     replicas.device->all_reduce_sum(all, comm::TrafficPurpose::replica, device.stream());
   } else {
     replicas.host->all_reduce(all, comm::TrafficPurpose::replica);
   }
-  device.download_async(wishes, values + elements, sizeof(*wishes));
+  device.download_async(stop_requests, values + elements, sizeof(*stop_requests));
 }
 
 /// Whether the host cannot ask for a step while the one before it runs.
@@ -70,70 +70,70 @@ BlockStepper::BlockStepper(kernels::Device& device, const Replicas& replicas)
   for (Asked& a : asked_) a.done = device.make_event();
 }
 
-void BlockStepper::read_batch(OwnedBlock& block, const Batch& batch) {
-  const std::int64_t samples = batch.images.dim(0);
-  const Batch &arriving = block.arriving, &input = block.input;
-  device_.copy_async(CopyStream::input, arriving.images.data, batch.images.data, batch.images.bytes());
-  device_.copy_async(CopyStream::input, arriving.labels.data, batch.labels.data, batch.labels.bytes());
+void BlockStepper::read_batch(OwnedBlock& block, const blocks::Batch& batch) {
+  const blocks::Range all{0, batch.samples()};
+  const blocks::Batch arriving = block.arriving.rows(all), input = block.input.rows(all);
+  for (std::size_t i = 0; i < blocks::most_fields; ++i) {
+    const Tensor& field = batch.fields[i];
+    if (!field.empty()) device_.copy_async(CopyStream::input, arriving.fields[i].data, field.data, field.bytes());
+  }
   device_.ops_wait_for_copies(CopyStream::input);
-  kernels::Ops& ops = device_.ops();
   // The step's graph reads from one place; this copy on the device takes microseconds.
-  ops.copy(input.images.rows(0, samples), arriving.images.rows(0, samples));
-  ops.copy(input.labels.rows(0, samples), arriving.labels.rows(0, samples));
+  for (std::size_t i = 0; i < blocks::most_fields; ++i) {
+    if (!batch.fields[i].empty()) device_.ops().copy(input.fields[i], arriving.fields[i]);
+  }
   device_.copies_wait_for_ops(CopyStream::input);
 }
 
-void BlockStepper::begin(OwnedBlock& block, const Batch& batch, const BlockStepSettings& settings, bool ask_to_stop) {
+void BlockStepper::begin(OwnedBlock& block, const blocks::Batch& batch, const BlockStepSettings& settings,
+                         bool ask_to_stop) {
   BLOCKTRAIN_EXPECTS(under_way_ < most_under_way_);
   kernels::Ops& ops = device_.ops();
-  blocks::Denoiser& denoiser = *block.network;
+  blocks::Block& network = *block.network;
   const BlockState& live = block.live;
   const Tensor& gradient = block.gradient;
-  BLOCKTRAIN_EXPECTS(gradient.size() == denoiser.parameter_elements() + gradient_tail);
+  BLOCKTRAIN_EXPECTS(gradient.size() == network.parameter_elements() + gradient_tail);
   const std::size_t place = (oldest_ + static_cast<std::size_t>(under_way_)) % most_steps_under_way;
   kernels::StepState& state = block.step_room->asked[place];
   state = step_inputs(settings, block.state.step + under_way_);
   // Between steps that follow each other, whether one failed stays where it is.
   device_.upload(live.step_state, &state, under_way_ == 0 ? sizeof(state) : kernels::step_inputs_bytes);
   const bool here = device_.shares_host_memory();
-  const std::int64_t samples = batch.images.dim(0);
-  const Tensor images = here ? batch.images : block.input.images.rows(0, samples);
-  const Tensor labels = here ? batch.labels : block.input.labels.rows(0, samples);
+  const std::int64_t samples = batch.samples();
+  blocks::Batch input = here ? batch : block.input.rows({0, samples});
+  input.first_sample = batch.first_sample;
   if (!here) read_batch(block, batch);
 
   blocks::StepSettings step;
   step.seed = settings.seed;
   step.interval = block.interval();
-  step.weighting = settings.weighting;
-  step.loss_scale = 1.0 / static_cast<double>(settings.global_batch);
+  step.global_batch = settings.global_batch;
   step.state = live.step_state;
-  const Tensor flat = gradient.rows(0, denoiser.parameter_elements());
+  const Tensor flat = gradient.rows(0, network.parameter_elements());
 
   // What follows asks for the same ops in every step, so that a device can capture it in a graph.
   auto accumulate = [&] {
-    // Of what travels behind it all but a wish is nothing.
+    // Of what travels behind it all but that request is nothing.
     if (!replicas_.none()) ops.fill(gradient.rows(flat.size(), gradient.size()), 0);
     for (std::int64_t begin = 0; begin < samples; begin += settings.micro_batch) {
       const std::int64_t end = std::min(begin + settings.micro_batch, samples);
-      const blocks::Batch micro{images.rows(begin, end), labels.rows(begin, end),
-                                batch.first_sample + static_cast<std::uint32_t>(begin)};
       step.gradient = begin == 0 ? kernels::GradientWrite::replace : kernels::GradientWrite::add;
-      const blocks::SampleLosses losses = denoiser.accumulate_gradient(ops, micro, step);
-      ops.add_losses(live.step_state, losses.loss, losses.mse);
+      const blocks::SampleLosses losses = network.accumulate_gradient(ops, input.rows({begin, end}), step);
+      ops.add_losses(live.step_state, losses.loss, losses.unweighted);
     }
   };
   auto apply = [&] {
     ops.sum_squares(live.step_state, flat);
     ops.clip_gradient(live.step_state);
-    update(ops, denoiser, live, flat, settings.optimizer);
+    update(ops, network, live, flat, settings.optimizer);
   };
   kernels::Graph &first = *block.gradient_graph[block.slot], &second = *block.update_graph[block.slot];
   if (!replicas_.none()) {
     device_.launch(first, accumulate);
     StepRoom& room = *block.step_room;
-    room.wish[place] = ask_to_stop ? 1.0f : 0.0f;
-    sum_over_replicas(device_, gradient, denoiser.parameter_elements(), replicas_, &room.wish[place],
-                      &room.wishes[place]);
+    room.stop_request[place] = ask_to_stop ? 1.0f : 0.0f;
+    sum_over_replicas(device_, gradient, network.parameter_elements(), replicas_, &room.stop_request[place],
+                      &room.stop_requests[place]);
     device_.launch(second, apply);
   } else {
     auto all = [&] {
@@ -166,7 +166,7 @@ StepOutcome BlockStepper::finish(OwnedBlock& block) {
   const Asked& asked = asked_[oldest_];
   await(asked);
   const kernels::StepState& state = block.step_room->done[oldest_];
-  const bool stop = replicas_.none() ? asked.stop : block.step_room->wishes[oldest_] > 0;
+  const bool stop = replicas_.none() ? asked.stop : block.step_room->stop_requests[oldest_] > 0;
   oldest_ = (oldest_ + 1) % most_steps_under_way;
   --under_way_;
   StepOutcome outcome;

@@ -31,7 +31,6 @@ struct StepOutcome {
 /// Settings of a block's steps that stay the same during a run.
 struct BlockStepSettings {
   std::uint64_t seed = 0;  ///< blocks.seeds[b], or seed
-  kernels::LossWeighting weighting = kernels::LossWeighting::edm;
   OptimizerConfig optimizer;
   std::int64_t decay_steps = 0;  ///< resolved_decay_steps()
   std::int64_t global_batch = 1;
@@ -47,14 +46,14 @@ class BlockStepper {
 
   /// Steps that may be under way at a time: one where the host computes, or has a part in summing over replicas.
   int most_under_way() const { return most_under_way_; }
-  /// Whether a wish to stop is known to all replicas only once the step it was made with is finished. Until then all
+  /// Whether a request to stop is known to all replicas only once the step it was made with is finished. Until then all
   /// have to ask for the same steps.
   bool agrees_on_stops() const { return !replicas_.none(); }
   int under_way() const { return under_way_; }
 
   /// Asks for the next step of the block: number block.state.step + under_way(). Returns when `batch`, this rank's
   /// shard of the global batch in host memory, has been read. All replicas call together.
-  void begin(OwnedBlock& block, const Batch& batch, const BlockStepSettings& settings, bool ask_to_stop);
+  void begin(OwnedBlock& block, const blocks::Batch& batch, const BlockStepSettings& settings, bool ask_to_stop);
   /// Waits for the oldest step under way; adds to block.state.step when it succeeded.
   StepOutcome finish(OwnedBlock& block);
   /// Waits for the steps asked for behind one that failed, which have changed nothing.
@@ -68,7 +67,7 @@ class BlockStepper {
     bool stop = false;
     std::unique_ptr<kernels::Event> done;
   };
-  void read_batch(OwnedBlock& block, const Batch& batch);
+  void read_batch(OwnedBlock& block, const blocks::Batch& batch);
   void await(const Asked& asked);
 
   kernels::Device& device_;

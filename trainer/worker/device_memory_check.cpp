@@ -26,8 +26,8 @@ struct OnDevice {
 
 }  // namespace
 
-void require_device_memory(comm::Communicator& world, const Config& config, const DataShape& data, const Plan& plan,
-                           kernels::Device& device) {
+void require_device_memory(comm::Communicator& world, const Config& config, const blocks::SampleLayout& data,
+                           const Plan& plan, kernels::Device& device) {
   const kernels::DeviceFacts& facts = device.facts();
   if (facts.kind != "cuda") return;  // as on all ranks
   std::optional<StepProbe> probe;

@@ -10,6 +10,8 @@
 #include <string_view>
 #include <utility>
 
+#include "trainer/support/file_system.hpp"
+
 namespace blocktrain::trainer {
 namespace {
 
@@ -81,8 +83,8 @@ ArenasInUse arenas_in_use(comm::Communicator& world, const Plan& plan, const std
 
 std::size_t resident_bytes_of(const void* memory, std::size_t bytes) {
   if (bytes == 0) return 0;
-  const int file = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-  if (file < 0) return bytes;
+  const FileDescriptor file(::open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC));
+  if (!file.open()) return bytes;
   const auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
   const auto begin = reinterpret_cast<std::uintptr_t>(memory);
   const std::uintptr_t first = begin / page, end = (begin + bytes + page - 1) / page;
@@ -91,18 +93,14 @@ std::size_t resident_bytes_of(const void* memory, std::size_t bytes) {
   std::size_t count = 0;
   for (std::uintptr_t at = first; at < end;) {
     const std::size_t wanted = std::min<std::size_t>(entries.size(), end - at) * sizeof(std::uint64_t);
-    const ssize_t got = pread(file, entries.data(), wanted, static_cast<off_t>(at * sizeof(std::uint64_t)));
+    const ssize_t got = pread(file.get(), entries.data(), wanted, static_cast<off_t>(at * sizeof(std::uint64_t)));
     const std::size_t pages = got < 0 ? 0 : static_cast<std::size_t>(got) / sizeof(std::uint64_t);
-    if (pages == 0) {
-      close(file);
-      return bytes;
-    }
+    if (pages == 0) return bytes;
     count +=
         static_cast<std::size_t>(std::count_if(entries.begin(), entries.begin() + static_cast<std::ptrdiff_t>(pages),
                                                [](std::uint64_t e) { return (e & present) != 0; }));
     at += pages;
   }
-  close(file);
   return std::min(bytes, count * page);
 }
 

@@ -5,6 +5,7 @@
 #include <optional>
 #include <span>
 
+#include "trainer/data/upload_batch.hpp"
 #include "trainer/plan/network.hpp"
 
 namespace blocktrain::trainer {
@@ -20,7 +21,6 @@ HeldoutLoss measure_heldout(kernels::Device& device, const Samples& data, const 
   blocks::EvaluationSettings settings;
   settings.seed = config.seed;
   settings.state = memory.state;
-  settings.weighting = loss_weighting(config);
 
   const BlockState& live = block.live;
   if (!live.average.empty() && !live.working.empty()) ops.convert(live.working, live.average);
@@ -28,23 +28,22 @@ HeldoutLoss measure_heldout(kernels::Device& device, const Samples& data, const 
   HeldoutLoss result;
   for (std::int64_t begin = 0; begin < samples; begin += micro_batch) {
     const std::int64_t n = std::min(micro_batch, samples - begin);
-    const Batch batch = memory.batch.rows(0, n), input = memory.input.rows(0, n);
+    const blocks::Batch batch = memory.batch.rows({0, n});
     const std::span<std::int64_t> indices = std::span(memory.indices).first(static_cast<std::size_t>(n));
     std::iota(indices.begin(), indices.end(), begin);
     data.fill(batch, Split::heldout, indices, std::nullopt);
-    const auto first = static_cast<std::uint32_t>(begin);
+    blocks::Batch input = memory.input.rows({0, n});
+    input.first_sample = static_cast<std::uint32_t>(begin);
     const kernels::Tensor sigma = memory.sigma.rows(0, n);
     if (!device.shares_host_memory()) {
-      device.upload(input.images.data, batch.images.data, batch.images.bytes());
-      device.upload(input.labels.data, batch.labels.data, batch.labels.bytes());
+      upload(device, input, batch);
     }
-    ops.draw_sigma(sigma, block.interval(), key, memory.state, first);
-    const blocks::SampleLosses losses =
-        block.network->evaluate(ops, {input.images, input.labels, first}, sigma, settings);
+    block.network->draw_levels(ops, sigma, {block.interval(), key, memory.state, input.first_sample, samples});
+    const blocks::SampleLosses losses = block.network->evaluate(ops, input, sigma, settings);
     float* const loss = memory.losses.as<float>();
     float* const mse = loss + micro_batch;
     device.download(loss, losses.loss.data, losses.loss.bytes());
-    device.download(mse, losses.mse.data, losses.mse.bytes());
+    device.download(mse, losses.unweighted.data, losses.unweighted.bytes());
     for (std::int64_t i = 0; i < n; ++i) {
       result.loss += static_cast<double>(loss[i]);
       result.mse += static_cast<double>(mse[i]);

@@ -12,6 +12,7 @@
 #include "kernels/start_thread.hpp"
 #include "trainer/ledger/energy/host_sensors.hpp"
 #include "trainer/support/exit_status.hpp"
+#include "trainer/support/file_system.hpp"
 #include "trainer/support/output.hpp"
 #include "trainer/support/stop_signal.hpp"
 #include "trainer/support/while_writing.hpp"
@@ -26,11 +27,10 @@ constexpr std::size_t ring_capacity = 4096;
 
 /// Resident bytes of this process; -1 when the system does not tell.
 std::int64_t resident_bytes() {
-  const int file = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-  if (file < 0) return -1;
+  const FileDescriptor file(::open("/proc/self/statm", O_RDONLY | O_CLOEXEC));
+  if (!file.open()) return -1;
   char text[128];
-  const ssize_t n = read(file, text, sizeof(text) - 1);
-  close(file);
+  const ssize_t n = read(file.get(), text, sizeof(text) - 1);
   if (n <= 0) return -1;
   text[n] = 0;
   long total = 0, resident = 0;
@@ -86,13 +86,13 @@ void Reporter::save(const OwnedBlock& block, std::uint64_t seed) {
   wake_.notify_all();
   const auto patience = most_timeouts_of_save * settings_.timeout;
   if (!wait_running(answered_, lock, RunningClock::now() + patience,
-                    [this] { return !request_open_ || failure_ || bye_; })) {
+                    [this] { return !request_open_ || failure_ || finished_; })) {
     throw RunError("rank " + std::to_string(world_.rank()) + ": writing the checkpoint of block " +
                    std::to_string(block.block) + " did not end within " + std::to_string(patience.count() / 1000) +
                    " s; is the file system of log.directory alive?");
   }
   if (failure_) std::rethrow_exception(failure_);
-  if (request_open_) throw QuietExit(bye_code_);  // the coordinator has ended the run; it said why
+  if (request_open_) throw QuietExit(finish_code_);  // the coordinator has ended the run; it said why
   if (save_failure_) std::rethrow_exception(std::exchange(save_failure_, nullptr));
 }
 
@@ -121,29 +121,29 @@ void Reporter::evaluated(int block, std::int64_t step, const HeldoutLoss& heldou
   outbox_.push_back(std::move(r));
 }
 
-std::optional<Control> Reporter::wish() {
-  if (!wish_open_.load(std::memory_order_relaxed)) return std::nullopt;
+std::optional<Control> Reporter::migration_request() {
+  if (!migration_asked_.load(std::memory_order_relaxed)) return std::nullopt;
   const std::lock_guard lock(mutex_);
-  wish_open_.store(false, std::memory_order_relaxed);
-  return std::exchange(wish_, std::nullopt);
+  migration_asked_.store(false, std::memory_order_relaxed);
+  return std::exchange(migration_, std::nullopt);
 }
 
-void Reporter::give(const Control& wish, std::int64_t step, std::int64_t saved) {
+void Reporter::grant(const Control& request, std::int64_t step, std::int64_t saved) {
   Report r;
-  r.kind = ReportKind::gives;
-  r.block = wish.block;
-  r.code = wish.code;
+  r.kind = ReportKind::migration_granted;
+  r.block = request.block;
+  r.code = request.code;
   r.step = step;
   r.size = saved;
   const std::lock_guard lock(mutex_);
   outbox_.push_back(std::move(r));
 }
 
-void Reporter::keep(const Control& wish) {
+void Reporter::decline(const Control& request) {
   Report r;
-  r.kind = ReportKind::keeps;
-  r.block = wish.block;
-  r.code = wish.code;
+  r.kind = ReportKind::migration_declined;
+  r.block = request.block;
+  r.code = request.code;
   const std::lock_guard lock(mutex_);
   outbox_.push_back(std::move(r));
 }
@@ -154,11 +154,11 @@ std::optional<Control> Reporter::wait_for_block() {
   std::unique_lock lock(mutex_);
   outbox_.push_back(std::move(r));
   // As in finish(), other ranks may train for hours yet.
-  answered_.wait(lock, [this] { return word_ || bye_ || failure_; });
+  answered_.wait(lock, [this] { return arrival_ || finished_ || failure_; });
   if (failure_) std::rethrow_exception(failure_);
-  if (!word_) throw QuietExit(bye_code_);
-  const Control word = *std::exchange(word_, std::nullopt);
-  return word.kind == ControlKind::take ? std::optional(word) : std::nullopt;
+  if (!arrival_) throw QuietExit(finish_code_);
+  const Control message = *std::exchange(arrival_, std::nullopt);
+  return message.kind == ControlKind::receive_block ? std::optional(message) : std::nullopt;
 }
 
 int Reporter::finish(int code, const std::string& message) {
@@ -171,15 +171,15 @@ int Reporter::finish(int code, const std::string& message) {
   wake_.notify_all();
   // No deadline of its own: other blocks may train for hours yet. The service thread gives up (failure_) when the
   // coordinator's heartbeat stays away.
-  answered_.wait(lock, [this] { return bye_ || failure_; });
-  if (!bye_) std::rethrow_exception(failure_);
-  return bye_code_;
+  answered_.wait(lock, [this] { return finished_ || failure_; });
+  if (!finished_) std::rethrow_exception(failure_);
+  return finish_code_;
 }
 
 void Reporter::run() {
   std::unique_lock lock(mutex_);
   try {
-    while (!quit_ && !bye_) {
+    while (!quit_ && !finished_) {
       wake_.wait_for(lock, period, [this] { return quit_ || request_open_; });
       work(lock);
     }
@@ -238,7 +238,7 @@ void Reporter::work(std::unique_lock<std::mutex>& lock) {
     request_open_ = false;
     answered_.notify_all();
   }
-  if (bye_ || word_) answered_.notify_all();
+  if (finished_ || arrival_) answered_.notify_all();
 }
 
 void Reporter::post(const Report& report) {
@@ -310,25 +310,25 @@ void Reporter::hear() {
         post(r);
         break;
       }
-      case ControlKind::bye: {
+      case ControlKind::finished: {
         const std::lock_guard lock(mutex_);
-        bye_ = true;
-        bye_code_ = c.code;
+        finished_ = true;
+        finish_code_ = c.code;
         stop_.store(true, std::memory_order_relaxed);
         break;
       }
-      case ControlKind::leave:
+      case ControlKind::abort:
         be_ended(c.code);  // does not return
-      case ControlKind::give: {
+      case ControlKind::migration_request: {
         const std::lock_guard lock(mutex_);
-        wish_ = c;
-        wish_open_.store(true, std::memory_order_relaxed);
+        migration_ = c;
+        migration_asked_.store(true, std::memory_order_relaxed);
         break;
       }
-      case ControlKind::take:
-      case ControlKind::rest: {
+      case ControlKind::receive_block:
+      case ControlKind::no_block: {
         const std::lock_guard lock(mutex_);
-        word_ = c;
+        arrival_ = c;
         break;
       }
     }

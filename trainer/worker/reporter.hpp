@@ -1,6 +1,6 @@
 #pragma once
 /// The service thread of a rank. The training thread hands it step records without waiting or allocating; it carries
-/// them to the coordinator, writes checkpoints, watches for the coordinator's words and its own rank's signals,
+/// them to the coordinator, writes checkpoints, hears the coordinator and watches for its own rank's signals,
 /// and samples the energy of the host and of the GPU boards that this rank owns.
 
 #include <atomic>
@@ -71,12 +71,12 @@ class Reporter {
   /// A held-out loss measured while training.
   void evaluated(int block, std::int64_t step, const HeldoutLoss& heldout, double seconds);
 
-  /// What the coordinator asked this rank to give away, once for each time it asks.
-  std::optional<Control> wish();
-  /// The answer: the block leaves at `step`, its newest checkpoint being of step `saved`; or it stays.
-  void give(const Control& wish, std::int64_t step, std::int64_t saved);
-  void keep(const Control& wish);
-  /// The rank has no block left: waits for one to take over, or for the word that there is none. Throws what the
+  /// What the coordinator asked this rank to send to another, once for each request.
+  std::optional<Control> migration_request();
+  /// The reply: the block leaves at `step`, its newest checkpoint being of step `saved`; or it stays.
+  void grant(const Control& request, std::int64_t step, std::int64_t saved);
+  void decline(const Control& request);
+  /// The rank has no block left: waits for one to receive, or to hear that there is none. Throws what the
   /// service thread met.
   std::optional<Control> wait_for_block();
 
@@ -105,17 +105,17 @@ class Reporter {
 
   std::mutex mutex_;
   std::condition_variable wake_, answered_;
-  SaveRequest request_;                 // guarded by mutex_
-  bool request_open_ = false;           // guarded by mutex_
-  std::exception_ptr failure_;          // guarded by mutex_; ended the service thread
-  std::exception_ptr save_failure_;     // guarded by mutex_; of the last save
-  std::vector<Report> outbox_;          // guarded by mutex_
-  bool bye_ = false;                    // guarded by mutex_
-  bool quit_ = false;                   // guarded by mutex_
-  int bye_code_ = 0;                    // guarded by mutex_
-  std::optional<Control> wish_;         // guarded by mutex_; not looked at yet
-  std::atomic<bool> wish_open_{false};  // there is one
-  std::optional<Control> word_;         // guarded by mutex_; `take` or `rest`, not looked at yet
+  SaveRequest request_;                       // guarded by mutex_
+  bool request_open_ = false;                 // guarded by mutex_
+  std::exception_ptr failure_;                // guarded by mutex_; ended the service thread
+  std::exception_ptr save_failure_;           // guarded by mutex_; of the last save
+  std::vector<Report> outbox_;                // guarded by mutex_
+  bool finished_ = false;                     // guarded by mutex_
+  bool quit_ = false;                         // guarded by mutex_
+  int finish_code_ = 0;                       // guarded by mutex_
+  std::optional<Control> migration_;          // guarded by mutex_; not looked at yet
+  std::atomic<bool> migration_asked_{false};  // there is one
+  std::optional<Control> arrival_;            // guarded by mutex_; `receive_block` or `no_block`, not looked at yet
 
   std::mutex energy_mutex_;
   std::vector<EnergyRecord> energy_;   // guarded by energy_mutex_

@@ -35,7 +35,7 @@ BatchLoaderOptions one_sample() {
 
 }  // namespace
 
-StepProbe::StepProbe(kernels::Device& device, const Config& config, const DataShape& data)
+StepProbe::StepProbe(kernels::Device& device, const Config& config, const blocks::SampleLayout& data)
     : config_(probe_config(config)),
       plan_(make_plan(config_, data, 1)),
       arenas_(RankArenas::take(device, plan_.ranks.front().bytes)) {
@@ -51,14 +51,13 @@ StepProbe::StepProbe(kernels::Device& device, const Config& config, const DataSh
 
 void StepProbe::step() {
   BlockStepSettings s;
-  s.weighting = loss_weighting(config_);
   s.optimizer = config_.optimizer;
   s.decay_steps = 2;
   stepper_->begin(owned_.front(), batch_, s, false);
   stepper_->finish(owned_.front());
 }
 
-CudaRuntime measure_cuda_runtime(const Config& config, const DataShape& data) {
+CudaRuntime measure_cuda_runtime(const Config& config, const blocks::SampleLayout& data) {
   CudaRuntime found;
   try {
     if (kernels::cuda_devices(&found.reason) == 0) return found;

@@ -25,7 +25,7 @@ class StepProbe {
  public:
   /// `device` outlives this, and computes as `config` asks (parallel.device is cuda). Throws RunError where the GPU has
   /// too little memory, and whatever the ops throw.
-  StepProbe(kernels::Device& device, const Config& config, const DataShape& data);
+  StepProbe(kernels::Device& device, const Config& config, const blocks::SampleLayout& data);
 
   /// Bytes that the probe itself has in arenas on the device, to be taken off what is measured.
   std::size_t device_bytes() const { return plan_.ranks.front().bytes.on_device(true); }
@@ -37,7 +37,7 @@ class StepProbe {
   Plan plan_;
   RankArenas arenas_;
   std::vector<OwnedBlock> owned_;
-  Batch batch_;
+  blocks::Batch batch_;
   std::optional<BlockSlots> slots_;
   std::optional<BlockStepper> stepper_;
 };
@@ -52,6 +52,6 @@ struct CudaRuntime {
 
 /// Measures it on the first GPU that this process sees, by a StepProbe; a second or so. Throws nothing for what it
 /// finds: without a GPU, and where the probe fails, it is not known, for that reason.
-CudaRuntime measure_cuda_runtime(const Config& config, const DataShape& data);
+CudaRuntime measure_cuda_runtime(const Config& config, const blocks::SampleLayout& data);
 
 }  // namespace blocktrain::trainer

@@ -24,7 +24,6 @@ Worker::Worker(WorkerParts parts)
 BlockStepSettings Worker::step_settings(const OwnedBlock& block) const {
   BlockStepSettings s;
   s.seed = trained_block_seed(parts_.config, block.block);
-  s.weighting = loss_weighting(parts_.config);
   s.optimizer = parts_.config.optimizer;
   s.decay_steps = resolved_decay_steps(parts_.config);
   s.global_batch = parts_.plan.batch;
@@ -33,7 +32,7 @@ BlockStepSettings Worker::step_settings(const OwnedBlock& block) const {
 }
 
 void Worker::run() {
-  while (train_owned() && parts_.plan.rebalances && take_over()) {
+  while (train_owned() && parts_.plan.rebalances && migrate_in()) {
   }
 }
 
@@ -53,7 +52,7 @@ bool Worker::train_owned() {
     } else if (!stopping) {
       ++i;
     }
-    if (!stopping) give_away(active, i);
+    if (!stopping) migrate_out(active, i);
     if (i >= active.size()) i = 0;
   }
   for (OwnedBlock* b : active) {
@@ -63,31 +62,31 @@ bool Worker::train_owned() {
   return !stopping;
 }
 
-void Worker::give_away(std::vector<OwnedBlock*>& active, std::size_t& next) {
-  const std::optional<Control> wish = parts_.reporter.wish();
-  if (!wish) return;
-  const auto is_wished = [&](const OwnedBlock* b) { return b->block == wish->block; };
-  const auto found = std::find_if(active.begin(), active.end(), is_wished);
+void Worker::migrate_out(std::vector<OwnedBlock*>& active, std::size_t& next) {
+  const std::optional<Control> request = parts_.reporter.migration_request();
+  if (!request) return;
+  const auto is_asked_for = [&](const OwnedBlock* b) { return b->block == request->block; };
+  const auto found = std::find_if(active.begin(), active.end(), is_asked_for);
   if (found == active.end() || active.size() < 2) {
-    parts_.reporter.keep(*wish);
+    parts_.reporter.decline(*request);
     return;
   }
   OwnedBlock& block = **found;
   // The other rank hears of it, behind every record of the block's steps here, and receives.
-  parts_.reporter.give(*wish, block.state.step, saved_[static_cast<std::size_t>(block.block)]);
+  parts_.reporter.grant(*request, block.state.step, saved_[static_cast<std::size_t>(block.block)]);
   slots_->enter(block);
-  parts_.transport.send(block.live, wish->rank);
+  parts_.transport.send(block.live, request->rank);
   slots_->forget(block);
   if (static_cast<std::size_t>(found - active.begin()) < next) --next;
   active.erase(found);
 }
 
-bool Worker::take_over() {
+bool Worker::migrate_in() {
   const std::optional<Control> order = parts_.reporter.wait_for_block();
   if (!order) return false;
   const auto index = static_cast<std::size_t>(order->block);
   slots_.reset();
-  bind_instead(parts_.arenas, parts_.config, parts_.shape, parts_.plan.blocks[index].place, parts_.plan.micro_batch,
+  bind_instead(parts_.arenas, parts_.config, parts_.layout, parts_.plan.blocks[index].place, parts_.plan.micro_batch,
                parts_.owned);
   OwnedBlock& block = parts_.owned.front();
   parts_.transport.receive(block.live, order->rank);
@@ -106,15 +105,15 @@ Worker::Visit Worker::visit(OwnedBlock& block) {
   if (block.state.step < config.budget.steps) parts_.loader.seek(static_cast<std::uint32_t>(block.state.step));
 
   std::int64_t asked = block.state.step, begin = 0;
-  bool rest = false;  // no further step is asked for before those under way are finished
-  bool stop = false;  // nor any more at all
+  bool pause = false;  // no further step is asked for before those under way are finished
+  bool stop = false;   // nor any more at all
   while (block.state.step < last) {
-    while (!rest && !stop && asked < last && stepper_.under_way() < stepper_.most_under_way()) {
+    while (!pause && !stop && asked < last && stepper_.under_way() < stepper_.most_under_way()) {
       if (stepper_.under_way() == 0) begin = parts_.reporter.ring().begin_step();
-      const Batch& batch = parts_.loader.next();
-      const bool wish = parts_.reporter.stop_asked();
-      stepper_.begin(block, batch, settings, wish);
-      rest = rests_after(++asked) || (wish && !stepper_.agrees_on_stops());
+      const blocks::Batch& batch = parts_.loader.next();
+      const bool stop_asked = parts_.reporter.stop_asked();
+      stepper_.begin(block, batch, settings, stop_asked);
+      pause = rests_after(++asked) || (stop_asked && !stepper_.agrees_on_stops());
     }
     const std::int64_t step = block.state.step;
     const StepOutcome outcome = stepper_.finish(block);
@@ -129,7 +128,7 @@ Worker::Visit Worker::visit(OwnedBlock& block) {
     // The next step has been running since the last one ended.
     if (stepper_.under_way() > 0) begin = parts_.reporter.ring().begin_step();
     if (stepper_.under_way() == 0) {
-      rest = false;
+      pause = false;
       if (block.state.step % config.checkpoint.every_steps == 0 && !save(block)) return Visit::failed;
       if (evaluates_after(block.state.step)) evaluate(block);
       be_patient_with_replicas(rests_after(block.state.step));
@@ -188,7 +187,7 @@ void Worker::record(const OwnedBlock& block, const StepOutcome& outcome, std::in
   r.replicas = rank.replicas;
   r.rank = parts_.world.rank();
   r.host = parts_.host;
-  r.tokens = outcome.samples * block.network->tokens_per_sample();
+  r.tokens = outcome.samples * block.network->targets_per_sample();
   r.samples = outcome.samples;
   r.loss = outcome.loss_sum / samples;
   r.unweighted = outcome.mse_sum / samples;

@@ -33,8 +33,8 @@ struct WorkerParts {
   kernels::Device& device;
   RankArenas& arenas;
   std::vector<OwnedBlock>& owned;
-  BlockTransport& transport;  ///< of blocks between ranks
-  const DataShape& shape;
+  BlockTransport& transport;    ///< of blocks between ranks
+  blocks::SampleLayout layout;  ///< of the data
   BatchLoader& loader;
   const Samples& data;
   HeldoutMemory* heldout;  ///< null without eval.every_steps
@@ -56,11 +56,11 @@ class Worker {
   enum class Visit { done, next_block, stop, failed };
   /// False when the run was asked to stop.
   bool train_owned();
-  /// Where the coordinator wishes it, hands one of several blocks over to another rank. The block trained next is kept
+  /// Where the coordinator asks for it, sends one of several blocks to another rank. The block trained next is kept
   /// at place `next`.
-  void give_away(std::vector<OwnedBlock*>& active, std::size_t& next);
-  /// Waits for a block of another rank; false where there is none to wait for.
-  bool take_over();
+  void migrate_out(std::vector<OwnedBlock*>& active, std::size_t& next);
+  /// Waits for a block of another rank, and receives it; false where none will come.
+  bool migrate_in();
   /// Up to parallel.steps_per_visit steps of one block.
   Visit visit(OwnedBlock& block);
   /// Whether the block has to be at rest after `steps` steps: for a checkpoint, a held-out loss, or its end.

@@ -127,6 +127,11 @@ BOOST_AUTO_TEST_CASE(no_object_has_a_time_stamp) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(a_call_of_hdf5_that_fails_is_an_error_with_its_words) {
+  const Hdf5Session session;
+  BOOST_CHECK_EXCEPTION(BLOCKTRAIN_HDF5(H5Fclose(-1)), LibraryError, (Mentions{{"H5Fclose(-1)", "H5Fclose: "}}));
+}
+
 BOOST_AUTO_TEST_CASE(threads_write_and_read_at_once) {
   const TemporaryFolder folder;
   const auto parameters = small_parameters();

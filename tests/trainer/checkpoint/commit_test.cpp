@@ -4,6 +4,7 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <boost/test/unit_test.hpp>
@@ -45,6 +46,14 @@ BOOST_AUTO_TEST_CASE(a_commit_says_what_it_wrote) {
   BOOST_TEST(file.sha256 == sha256_hex(bytes));
   BOOST_TEST(!find_damage(checkpoints_folder(run.path()), file).has_value());
   BOOST_TEST(files_aside(checkpoints_folder(run.path())) == 0);
+}
+
+BOOST_AUTO_TEST_CASE(ranks_write_aside_under_names_of_their_own) {
+  std::string target;
+  BOOST_TEST(DurableFile::aside_name("a", 3) != DurableFile::aside_name("a", 4));
+  BOOST_TEST(DurableFile::aside_name("a", -1) == DurableFile::aside_name("a", 0));  // without ranks
+  BOOST_TEST(DurableFile::is_aside_name(DurableFile::aside_name("a", 3), target));
+  BOOST_TEST(target == "a");
 }
 
 BOOST_AUTO_TEST_CASE(digests_are_sha256) {
@@ -93,11 +102,15 @@ BOOST_AUTO_TEST_CASE(a_full_disk_is_named_with_its_numbers) {
   const State state = make_state(parameters, 0, 1, false);
   const CommittedFile first = commit_block(run.path(), make_header(0, 1), parameters, state.view());
   const CommittedFile second = commit_block(run.path(), make_header(0, 2), parameters, state.view());
+  // What the file aside has taken by then counts as available: it is given back.
+  struct statvfs space {};
+  BOOST_REQUIRE(::statvfs(folder.c_str(), &space) == 0);
+  const std::string available = std::to_string(std::uint64_t{space.f_bavail} * space.f_frsize);
   for (int attempt = 0; attempt < 3; ++attempt) {
     BOOST_CHECK_EXCEPTION(
         commit_block(run.path(), make_header(0, 3), parameters, state.view()), RunError,
         (Mentions{{(folder / "block-0000.step-00000003.h5").string(), "No space left", "it needs",
-                   std::to_string(second.bytes), "are available", "Older checkpoints are as they were"}}));
+                   std::to_string(second.bytes), available, "are available", "Older checkpoints are as they were"}}));
     BOOST_TEST(files_aside(folder) == 0);
     BOOST_TEST(!std::filesystem::exists(folder / block_file_name(0, 3)));
     BOOST_TEST(!find_damage(folder, first).has_value());

@@ -130,6 +130,14 @@ BOOST_FIXTURE_TEST_CASE(other_kinds_of_objects, Fixture) {
     unlink(file, qkv);
     make_dataset(file, qkv, H5T_IEEE_F32BE, {6, 2});
   });
+  // A type that stands somewhere else in the file.
+  edited({"message of kind 3"}, [&](hid_t file) {
+    unlink(file, qkv);
+    const Hdf5Handle type = BLOCKTRAIN_HDF5_OPEN(H5Tcopy(H5T_IEEE_F32LE), H5Tclose);
+    BLOCKTRAIN_HDF5(H5Tcommit2(file, "/type", type, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
+    make_dataset(file, qkv, type, {6, 2});
+    BLOCKTRAIN_HDF5(H5Ldelete(file, "/type", H5P_DEFAULT));
+  });
   edited({qkv, "not a dataset"}, [&](hid_t file) {
     unlink(file, qkv);
     BLOCKTRAIN_HDF5_OPEN(H5Gcreate2(file, qkv.c_str(), H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Gclose);

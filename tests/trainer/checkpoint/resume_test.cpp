@@ -188,6 +188,17 @@ BOOST_FIXTURE_TEST_CASE(older_files_go_once_newer_ones_are_verified, Run) {
   BOOST_TEST(steps_of(plan()) == (Steps{40, 10, 0}), boost::test_tools::per_element());
 }
 
+BOOST_FIXTURE_TEST_CASE(every_block_loses_its_own_older_files, Run) {
+  ManifestWriter w = writer();
+  for (const int step : {10, 20, 30}) commit(w, {{0, step}, {1, step}, {2, step}});
+  BOOST_TEST(w.prune(1, false).removed == 6);
+  for (int block = 0; block < 3; ++block) {
+    BOOST_TEST(!exists(block, 10));
+    BOOST_TEST(!exists(block, 20));
+    BOOST_TEST(exists(block, 30));
+  }
+}
+
 BOOST_FIXTURE_TEST_CASE(a_damaged_newest_file_prunes_nothing, Run) {
   ManifestWriter w = writer();
   commit(w, {{0, 10}, {0, 20}});

@@ -7,12 +7,14 @@
 #include <string>
 #include <utility>
 
+#include "trainer/tasks/images/image_layout.hpp"
+
 namespace blocktrain::trainer {
 namespace {
 
-const DataShape digits{1, 8, 8, 10};
+const blocks::SampleLayout digits = image_layout({1, 8, 8}, 10);
 
-/// A rebalancer of `blocks` blocks on `world` ranks, each with 100 steps to take, whose words are kept as text.
+/// A rebalancer of `blocks` blocks on `world` ranks, each with 100 steps to take, whose messages are kept as text.
 struct Table {
   Plan plan;
   std::vector<std::string> said;
@@ -31,7 +33,7 @@ struct Table {
     steps.resize(static_cast<std::size_t>(blocks));
     RebalancerSettings settings;
     settings.fits = [this](int rank, int block) { return !too_small.contains({rank, block}); };
-    settings.tell = [this](int rank, const Control& c) { said.push_back(text(rank, c)); };
+    settings.send = [this](int rank, const Control& c) { said.push_back(text(rank, c)); };
     settings.steps = 100;
     settings.worth_steps = 10;
     rebalancer = std::make_unique<Rebalancer>(plan, steps, settings);
@@ -39,13 +41,13 @@ struct Table {
   static std::string text(int rank, const Control& c) {
     const std::string block = std::to_string(c.block), to = std::to_string(rank), other = std::to_string(c.rank);
     switch (c.kind) {
-      case ControlKind::give:
-        return "wish " + std::to_string(c.code) + ": " + to + " gives " + block + " to " + other;
-      case ControlKind::take:
-        return to + " takes " + block + " from " + other + " at " + std::to_string(c.step) + ", saved at " +
+      case ControlKind::migration_request:
+        return "request " + std::to_string(c.code) + ": " + to + " sends " + block + " to " + other;
+      case ControlKind::receive_block:
+        return to + " receives " + block + " from " + other + " at " + std::to_string(c.step) + ", saved at " +
                std::to_string(c.saved);
-      case ControlKind::rest:
-        return to + " rests";
+      case ControlKind::no_block:
+        return to + " gets none";
       default:
         return "?";
     }
@@ -64,21 +66,21 @@ BOOST_AUTO_TEST_CASE(the_first_that_is_done_takes_a_block_and_the_second_finds_n
   t->progressed(1, 50);
   t->ended(2);
   t->idle(1);
-  t.expect({"wish 0: 0 gives 1 to 1"});  // block 1 has more steps left
+  t.expect({"request 0: 0 sends 1 to 1"});  // block 1 has more steps left
   t->ended(3);
   t->idle(2);
   t.expect({});  // rank 0 is asked already
   BOOST_TEST(t->owner(1) == 0);
-  BOOST_TEST(t->answered(0, 0, true, 54, 40));
+  BOOST_TEST(t->replied(0, 0, true, 54, 40));
   BOOST_TEST(t->owner(1) == 1);
   // Rank 0 has one block left, and so has rank 1.
-  t.expect({"1 takes 1 from 0 at 54, saved at 40", "2 rests"});
+  t.expect({"1 receives 1 from 0 at 54, saved at 40", "2 gets none"});
   t->ended(1);
   t->idle(1);
-  t.expect({"1 rests"});
+  t.expect({"1 gets none"});
   t->ended(0);
   t->idle(0);
-  t.expect({"0 rests"});
+  t.expect({"0 gets none"});
 }
 
 BOOST_AUTO_TEST_CASE(the_rank_with_the_most_work_left_gives) {
@@ -90,10 +92,10 @@ BOOST_AUTO_TEST_CASE(the_rank_with_the_most_work_left_gives) {
   t->ended(4);
   t->idle(2);
   // 40 steps of two layers and 50 of one, against 60 and 60 of one.
-  t.expect({"wish 0: 0 gives 1 to 2"});
+  t.expect({"request 0: 0 sends 1 to 2"});
   t->ended(5);
   t->idle(3);
-  t.expect({"wish 1: 1 gives 2 to 3"});
+  t.expect({"request 1: 1 sends 2 to 3"});
 }
 
 BOOST_AUTO_TEST_CASE(a_block_that_does_not_fit_or_is_nearly_done_stays) {
@@ -103,36 +105,36 @@ BOOST_AUTO_TEST_CASE(a_block_that_does_not_fit_or_is_nearly_done_stays) {
   t->progressed(1, 91);
   t->ended(2);
   t->idle(1);
-  t.expect({"1 rests"});  // block 0 does not fit, block 1 has 9 steps left
+  t.expect({"1 gets none"});  // block 0 does not fit, block 1 has 9 steps left
   t->ended(3);
   t->idle(2);
-  t.expect({"wish 0: 0 gives 0 to 2"});
+  t.expect({"request 0: 0 sends 0 to 2"});
 }
 
 BOOST_AUTO_TEST_CASE(an_owner_that_keeps_is_asked_for_what_is_left) {
   Table t(3, 2, {0, 0, 95});  // ranks with blocks 0 and 1, 2
   t->ended(2);
   t->idle(1);
-  t.expect({"wish 0: 0 gives 0 to 1"});
-  t->ended(0);  // failed, before the wish was seen: one block is left
+  t.expect({"request 0: 0 sends 0 to 1"});
+  t->ended(0);  // failed, before the request was seen: one block is left
   t.expect({});
-  BOOST_TEST(!t->answered(0, 0, false, 0, 0));
-  t.expect({"1 rests"});
+  BOOST_TEST(!t->replied(0, 0, false, 0, 0));
+  t.expect({"1 gets none"});
 }
 
-BOOST_AUTO_TEST_CASE(a_wish_ends_with_its_owner_and_answers_to_it_are_none) {
+BOOST_AUTO_TEST_CASE(a_request_ends_with_its_owner_and_replies_to_it_are_none) {
   Table t(5, 3);  // ranks with blocks 0 and 1, 2 and 3, 4
   t->progressed(2, 10);
   t->progressed(3, 10);
   t->ended(4);
   t->idle(2);
-  t.expect({"wish 0: 0 gives 0 to 2"});
+  t.expect({"request 0: 0 sends 0 to 2"});
   // It never said how its blocks ended. The next one that has two is asked instead.
   t->gone(0);
-  t.expect({"wish 1: 1 gives 2 to 2"});
-  BOOST_TEST(!t->answered(0, 0, true, 30, 0));
+  t.expect({"request 1: 1 sends 2 to 2"});
+  BOOST_TEST(!t->replied(0, 0, true, 30, 0));
   t->gone(1);
-  t.expect({"2 rests"});
+  t.expect({"2 gets none"});
   BOOST_TEST(t->owner(0) == 0);
 }
 
@@ -140,29 +142,29 @@ BOOST_AUTO_TEST_CASE(a_rank_that_waits_itself_has_given_nothing) {
   Table t(4, 3);
   t->ended(2);
   t->idle(1);
-  t.expect({"wish 0: 0 gives 0 to 1"});
+  t.expect({"request 0: 0 sends 0 to 1"});
   t->ended(0);
   t->ended(1);
-  t->idle(0);  // it never saw the wish
-  t.expect({"0 rests", "1 rests"});
-  BOOST_TEST(!t->answered(0, 0, false, 0, 0));
+  t->idle(0);  // it never saw the request
+  t.expect({"0 gets none", "1 gets none"});
+  BOOST_TEST(!t->replied(0, 0, false, 0, 0));
 }
 
 BOOST_AUTO_TEST_CASE(nothing_moves_once_the_run_ends) {
   Table t(4, 3);
   t->ended(2);
   t->idle(1);
-  t.expect({"wish 0: 0 gives 0 to 1"});
+  t.expect({"request 0: 0 sends 0 to 1"});
   t->stop();
   t.expect({});  // rank 0 may be giving at this moment
   t->ended(3);
   t->idle(2);
-  t.expect({"2 rests"});
-  BOOST_TEST(t->answered(0, 0, true, 8, -1));
-  t.expect({"1 takes 0 from 0 at 8, saved at -1"});
+  t.expect({"2 gets none"});
+  BOOST_TEST(t->replied(0, 0, true, 8, -1));
+  t.expect({"1 receives 0 from 0 at 8, saved at -1"});
   t->ended(0);
   t->idle(1);
-  t.expect({"1 rests"});
+  t.expect({"1 gets none"});
 }
 
 BOOST_AUTO_TEST_CASE(ranks_can_take_what_their_arenas_hold) {

@@ -8,6 +8,7 @@
 #include "tests/support/counting_new.hpp"
 #include "tests/trainer/tasks/images/support.hpp"
 #include "trainer/data/batch_loader.hpp"
+#include "trainer/tasks/images/image_layout.hpp"
 #include "trainer/tasks/images/image_samples.hpp"
 #include "trainer/tasks/images/pixels.hpp"
 
@@ -24,10 +25,13 @@ struct Copy {
   bool operator==(const Copy&) const = default;
 };
 
-Copy copy_of(const Batch& b) {
-  const float* images = b.images.as<float>();
-  const std::int32_t* labels = b.labels.as<std::int32_t>();
-  return {b.step, b.first_sample, {images, images + b.images.size()}, {labels, labels + b.labels.size()}};
+Copy copy_of(const blocks::Batch& b) {
+  const float* images = b.fields[image_field].as<float>();
+  const std::int32_t* labels = b.fields[label_field].as<std::int32_t>();
+  return {b.step,
+          b.first_sample,
+          {images, images + b.fields[image_field].size()},
+          {labels, labels + b.fields[label_field].size()}};
 }
 
 struct Digits {
@@ -54,7 +58,7 @@ struct Digits {
   }
 };
 
-Batch host_batch(kernels::Arena& arena) { return bind_batch(arena, {1, 1, 1, 1}, 1); }
+blocks::Batch host_batch(kernels::Arena& arena) { return blocks::bind_batch(arena, image_layout({1, 1, 1}, 1), 1); }
 
 }  // namespace
 
@@ -62,14 +66,15 @@ BOOST_FIXTURE_TEST_SUITE(batches, Digits)
 
 BOOST_AUTO_TEST_CASE(direct_access) {
   kernels::Arena arena = kernels::Arena::host("batches", 1 << 20);
-  const Batch batch = bind_batch(arena, samples.shape(), 3);
-  BOOST_TEST(batch.images.rank == 4);
+  const blocks::Batch batch = blocks::bind_batch(arena, samples.layout(), 3);
+  BOOST_TEST(batch.fields[image_field].rank == 4);
   const std::vector<std::int64_t> indices{19, 0, 7};
   samples.fill(batch, Split::heldout, indices, std::nullopt);
   for (std::size_t r = 0; r < 3; ++r) {
-    BOOST_TEST(batch.labels.as<std::int32_t>()[r] == data.label(Split::heldout, indices[r]));
+    BOOST_TEST(batch.fields[label_field].as<std::int32_t>()[r] == data.label(Split::heldout, indices[r]));
     for (std::size_t e = 0; e < 64; ++e) {
-      BOOST_TEST(batch.images.as<float>()[r * 64 + e] == pixel_values[data.image(Split::heldout, indices[r])[e]]);
+      BOOST_TEST(batch.fields[image_field].as<float>()[r * 64 + e] ==
+                 pixel_values[data.image(Split::heldout, indices[r])[e]]);
     }
   }
   BOOST_CHECK_THROW(samples.fill(batch, Split::heldout, std::vector<std::int64_t>{0, 1, 20}, std::nullopt),
@@ -171,7 +176,7 @@ BOOST_AUTO_TEST_CASE(any_jumps_give_the_batches_of_their_steps) {
     if (random(3) == 0) loader.seek(step = random(60));
     if (random(3) == 0) loader.seek(step = std::min(60u, step + random(4)));
     if (random(8) == 0) loader.release();
-    const Batch& batch = loader.next();
+    const blocks::Batch& batch = loader.next();
     if (!(copy_of(batch) == whole[step])) BOOST_ERROR("wrong batch of step " << step);
     step = std::min(step + 1, 60u);
     loader.seek(step);
@@ -183,7 +188,7 @@ BOOST_AUTO_TEST_CASE(bytes_are_planned) {
   BatchLoader unbound(samples, order, options(), measure);
   BOOST_CHECK_THROW(unbound.next(), std::logic_error);
   kernels::Arena priced = kernels::Arena::measuring("batches");
-  bind_loader_batches(priced, samples.shape(), options());
+  bind_loader_batches(priced, samples.layout(), options());
   BOOST_TEST(priced.peak() == measure.peak());
   BOOST_TEST(measure.peak() >= 3u * 16 * (64 + 1) * 4);
   kernels::Arena exact = kernels::Arena::host("batches", measure.peak());
@@ -198,7 +203,7 @@ BOOST_AUTO_TEST_CASE(the_consumer_allocates_nothing) {
   double sum = 0;
   const long before = allocations_of_this_thread();
   for (int i = 0; i < 200; ++i) {
-    sum += loader.next().images.as<float>()[0];
+    sum += loader.next().fields[image_field].as<float>()[0];
     if (i % 10 == 0) loader.release();
     if (i % 50 == 0) loader.seek(static_cast<std::uint32_t>(i));
   }
@@ -223,12 +228,12 @@ BOOST_AUTO_TEST_CASE(an_error_of_the_thread_comes_out_of_next) {
   kernels::Arena arena = kernels::Arena::host("batches", 1 << 20);
   Prefetcher prefetcher(
       {host_batch(arena), host_batch(arena), host_batch(arena)},
-      [](Batch& batch) {
+      [](blocks::Batch& batch) {
         if (batch.step == 3) throw InputError("image 3 is bad");
-        *batch.images.as<float>() = static_cast<float>(batch.step);
+        *batch.fields[image_field].as<float>() = static_cast<float>(batch.step);
       },
       0);
-  for (int i = 0; i < 3; ++i) BOOST_TEST(*prefetcher.next().images.as<float>() == static_cast<float>(i));
+  for (int i = 0; i < 3; ++i) BOOST_TEST(*prefetcher.next().fields[image_field].as<float>() == static_cast<float>(i));
   BOOST_CHECK_EXCEPTION(prefetcher.next(), InputError,
                         [](const InputError& e) { return std::string(e.what()) == "image 3 is bad"; });
   BOOST_CHECK_THROW(prefetcher.next(), InputError);
@@ -238,7 +243,7 @@ BOOST_AUTO_TEST_CASE(a_stuck_thread_is_an_error_past_the_deadline) {
   kernels::Arena arena = kernels::Arena::host("batches", 1 << 20);
   std::atomic<bool> go_on = false;
   Prefetcher prefetcher(
-      {host_batch(arena), host_batch(arena)}, [&](Batch&) { go_on.wait(false); }, 5, std::chrono::seconds(1));
+      {host_batch(arena), host_batch(arena)}, [&](blocks::Batch&) { go_on.wait(false); }, 5, std::chrono::seconds(1));
   BOOST_CHECK_EXCEPTION(prefetcher.next(), RunError, [](const RunError& e) {
     return std::string(e.what()).find("step 5 within 1 s") != std::string::npos;
   });
@@ -250,7 +255,8 @@ BOOST_AUTO_TEST_CASE(never_more_than_the_ring_is_made_ahead) {
   kernels::Arena arena = kernels::Arena::host("batches", 1 << 20);
   std::atomic<std::uint32_t> furthest = 0;
   Prefetcher prefetcher(
-      {host_batch(arena), host_batch(arena), host_batch(arena)}, [&](Batch& batch) { furthest = batch.step; }, 0);
+      {host_batch(arena), host_batch(arena), host_batch(arena)}, [&](blocks::Batch& batch) { furthest = batch.step; },
+      0);
   for (std::uint32_t step = 0; step < 200; ++step) {
     const std::uint32_t got = prefetcher.next().step;
     BOOST_TEST(got == step);
@@ -263,7 +269,8 @@ BOOST_AUTO_TEST_CASE(a_jump_to_where_it_stands_throws_nothing_away) {
   std::array<std::atomic<int>, 64> fills{};
   {
     Prefetcher prefetcher(
-        {host_batch(arena), host_batch(arena), host_batch(arena)}, [&](Batch& batch) { ++fills[batch.step]; }, 0);
+        {host_batch(arena), host_batch(arena), host_batch(arena)}, [&](blocks::Batch& batch) { ++fills[batch.step]; },
+        0);
     for (std::uint32_t step = 0; step < 40; ++step) {
       BOOST_TEST(prefetcher.next().step == step);
       prefetcher.seek(step + 1);
@@ -275,7 +282,7 @@ BOOST_AUTO_TEST_CASE(a_jump_to_where_it_stands_throws_nothing_away) {
 BOOST_AUTO_TEST_CASE(the_last_step_of_32_bits) {
   kernels::Arena arena = kernels::Arena::host("batches", 1 << 20);
   Prefetcher prefetcher(
-      {host_batch(arena), host_batch(arena), host_batch(arena)}, [](Batch&) {}, 0xfffffffeu);
+      {host_batch(arena), host_batch(arena), host_batch(arena)}, [](blocks::Batch&) {}, 0xfffffffeu);
   BOOST_TEST(prefetcher.next().step == 0xfffffffeu);
   BOOST_TEST(prefetcher.next().step == 0xffffffffu);
   BOOST_CHECK_THROW(prefetcher.next(), std::logic_error);

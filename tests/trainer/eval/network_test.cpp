@@ -134,7 +134,7 @@ BOOST_AUTO_TEST_CASE(what_is_no_run_is_refused) {
   BOOST_TEST(refuses("data.json", [&] { TrainedNetwork(task_of, without, {"data.path=/nowhere"}); }));
   const TrainedNetwork by_the_data(task_of, without, {});
   BOOST_TEST(by_the_data.warnings().front().find("data.json is missing") != std::string::npos);
-  BOOST_TEST((by_the_data.data().shape == TrainedNetwork(task_of, small_run(), {}).data().shape));
+  BOOST_TEST((by_the_data.data().layout == TrainedNetwork(task_of, small_run(), {}).data().layout));
 }
 
 BOOST_AUTO_TEST_CASE(facts_of_the_data_that_cannot_be_are_refused) {

@@ -76,6 +76,16 @@ BOOST_FIXTURE_TEST_CASE(room_grows_with_the_number_of_processes, TwoBoards) {
   BOOST_TEST(nvml.lists == 3);  // the room stays
 }
 
+BOOST_FIXTURE_TEST_CASE(more_processes_than_a_host_can_have_are_not_given_room, TwoBoards) {
+  for (const std::size_t count : {std::size_t{65'000}, std::size_t{66'000}}) {
+    NvmlMemory memory = this->memory();
+    auto& processes = nvml.boards[1].processes;
+    processes.assign(count, {1, 1, 0, 0});
+    processes.back() = {me, 64, 0, 0};
+    BOOST_TEST(memory.read().has_value() == (count < 65'536));
+  }
+}
+
 BOOST_FIXTURE_TEST_CASE(a_list_that_grows_between_calls_is_asked_for_again_and_not_for_ever, TwoBoards) {
   NvmlMemory memory = this->memory();
   nvml.growing_lists = 2;

@@ -85,6 +85,15 @@ BOOST_AUTO_TEST_CASE(packages_add_up_and_their_parts_are_not_added_again) {
   BOOST_CHECK_CLOSE(joules(dram, second) - dram_start, 0.25, 1e-9);
 }
 
+BOOST_AUTO_TEST_CASE(folders_that_are_named_like_zones_are_none) {
+  Tree tree;
+  tree.zone("intel-rapl:0", "package-0", 1);
+  for (const std::string name : {"intel-rapl:", "intel-rapl:0:", "intel-rapl::1", "intel-rapl:x", "intel-rapl:1x"}) {
+    tree.zone(name, "package-1", 1);
+  }
+  BOOST_CHECK_EQUAL(PowercapSensor(tree.name(), EnergySource::cpu).files().size(), 1u);
+}
+
 BOOST_AUTO_TEST_CASE(dram_is_found_in_a_flat_tree_of_a_package_with_dies) {
   Tree tree;
   tree.zone("intel-rapl:0", "package-0-die-0", 0);
@@ -169,6 +178,22 @@ BOOST_AUTO_TEST_CASE(a_counter_that_was_reset_is_not_taken_for_a_wrap) {
   BOOST_CHECK(contains(reason(cpu, second), "set back"));
   tree.set("intel-rapl:0", 2'000'000);
   BOOST_CHECK(contains(reason(cpu, 2 * second), "set back"));  // and stays away
+}
+
+BOOST_AUTO_TEST_CASE(a_wrap_that_no_package_has_the_watts_for_is_a_reset) {
+  // More than 5000 W for two seconds.
+  for (const std::uint64_t joules_added : {9'900, 10'100}) {
+    Tree tree;
+    tree.zone("intel-rapl:0", "package-0", 65'000'000'000, 65'000'000'000);
+    PowercapSensor cpu(tree.name(), EnergySource::cpu);
+    const double start = joules(cpu, 0);
+    tree.set("intel-rapl:0", joules_added * 1'000'000);
+    if (joules_added < 10'000) {
+      BOOST_CHECK_CLOSE(joules(cpu, 2 * second) - start, static_cast<double>(joules_added), 1e-9);
+    } else {
+      BOOST_CHECK(contains(reason(cpu, 2 * second), "set back"));
+    }
+  }
 }
 
 BOOST_AUTO_TEST_CASE(a_fall_without_a_range_is_not_guessed) {

@@ -133,6 +133,19 @@ BOOST_AUTO_TEST_CASE(another_major_version_is_refused_with_its_place) {
   BOOST_CHECK(contains(problem(start() + start("blocktrain-ledger/3.0")), "ledger.jsonl:2:"));
 }
 
+BOOST_AUTO_TEST_CASE(a_measurement_is_of_its_device) {
+  Folder run;
+  std::string board = energy(7);
+  board.replace(board.find("\"device\":-1"), 11, "\"device\":3");
+  LedgerReader reader(run.write("ledger.jsonl", start() + energy(6) + board + energy(8)));
+  LedgerRow row;
+  BOOST_REQUIRE(reader.next(row));
+  for (const int device : {-1, 3, -1}) {
+    BOOST_REQUIRE(reader.next(row));
+    BOOST_CHECK_EQUAL(row.energy.device, device);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(what_minor_version_1_adds_is_read_and_may_be_missing) {
   Folder run;
   std::string with = energy(7);

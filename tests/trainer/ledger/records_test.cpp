@@ -119,6 +119,34 @@ BOOST_AUTO_TEST_CASE(impossible_values_are_refused) {
   BOOST_CHECK(refused([](LedgerPacket& p) { p.sources[0].source = static_cast<EnergySource>(200); }));
 }
 
+BOOST_AUTO_TEST_CASE(the_largest_values_are_taken_and_the_next_ones_refused) {
+  constexpr std::int32_t index = 1 << 24;
+  constexpr std::int64_t count = std::int64_t{1} << 53;
+  const auto taken = [](auto change) {
+    LedgerPacket packet = full_packet(), out;
+    change(packet);
+    return decode(encoded(packet), out).empty();
+  };
+  BOOST_CHECK(taken([](LedgerPacket& p) { p.steps[1].block = index - 1; }));
+  BOOST_CHECK(!taken([](LedgerPacket& p) { p.steps[1].block = index; }));
+  BOOST_CHECK(taken([](LedgerPacket& p) { p.energy[0].device = index - 1; }));
+  BOOST_CHECK(!taken([](LedgerPacket& p) { p.energy[0].device = index; }));
+  BOOST_CHECK(taken([](LedgerPacket& p) { p.steps[1].tokens = count - 1; }));
+  BOOST_CHECK(!taken([](LedgerPacket& p) { p.steps[1].tokens = count; }));
+}
+
+BOOST_AUTO_TEST_CASE(a_packet_with_one_kind_of_record_is_not_empty) {
+  const LedgerPacket full = full_packet();
+  LedgerPacket steps, work, marks, energy, sources;
+  BOOST_CHECK(steps.empty());
+  steps.steps = full.steps;
+  work.work = full.work;
+  marks.marks = full.marks;
+  energy.energy = full.energy;
+  sources.sources = full.sources;
+  for (const LedgerPacket* packet : {&steps, &work, &marks, &energy, &sources}) BOOST_CHECK(!packet->empty());
+}
+
 BOOST_AUTO_TEST_CASE(random_damage_never_gets_past_the_checks_unharmed) {
   const std::vector<std::byte> sound = encoded(full_packet());
   Dice dice(11);

@@ -286,6 +286,7 @@ BOOST_AUTO_TEST_CASE(a_config_is_an_object_or_a_text) {
   BOOST_REQUIRE_EQUAL(rows.size(), 2u);
   BOOST_CHECK_EQUAL(rows[0]["format"], ledger_format);
   BOOST_CHECK_EQUAL(rows[0]["config"]["model"]["layers"], 8);
+  BOOST_CHECK_EQUAL(rows[0]["hosts"][0]["hostname"], "node1");
   BOOST_CHECK_EQUAL(rows[0]["hosts"][0]["threads"], 2);
   BOOST_CHECK_EQUAL(rows[0]["facts"]["commit"], "abc");
   BOOST_CHECK_EQUAL(rows[1]["config_text"], "seed: 7\n");

@@ -59,6 +59,7 @@ BOOST_AUTO_TEST_CASE(rows_come_in_step_order_whatever_the_order_of_the_ranks) {
     r.replica = index;
     r.replicas = 2;
     r.loss = loss;
+    r.unweighted = loss / 4;
     r.samples = samples;
     r.tokens = samples * 16;
     r.seconds = 1 + index;
@@ -81,6 +82,7 @@ BOOST_AUTO_TEST_CASE(rows_come_in_step_order_whatever_the_order_of_the_ranks) {
   BOOST_CHECK_EQUAL(row["block"], 0);
   BOOST_CHECK_EQUAL(row["step"], 0);
   BOOST_CHECK_CLOSE(row["loss"].get<double>(), 1.5, 1e-12);
+  BOOST_CHECK_CLOSE(row["unweighted"].get<double>(), 0.375, 1e-12);
   BOOST_CHECK_EQUAL(row["samples"], 40);
   BOOST_CHECK_EQUAL(row["tokens"], 640);
   BOOST_CHECK_EQUAL(row["seconds"], 2);
@@ -96,6 +98,30 @@ BOOST_AUTO_TEST_CASE(rows_come_in_step_order_whatever_the_order_of_the_ranks) {
   BOOST_CHECK(end.contains("communicator_bytes") && end["communicator_bytes"].is_null());
   BOOST_CHECK(end["steps"] == json::array({2, 1}));
   BOOST_CHECK_EQUAL(end["tokens"], 2 * 640 + 32);
+}
+
+BOOST_AUTO_TEST_CASE(a_replica_without_samples_has_no_part_in_the_losses) {
+  Folder run;
+  RunLedger ledger(options(run, 1, 2));
+  no_sensors(ledger);
+  for (int step = 0; step < 2; ++step) {
+    for (int replica = 0; replica < 2; ++replica) {
+      StepRecord record = step_record(0, step, replica);
+      record.replicas = 2;
+      record.replica = replica;
+      if (replica == 1 || step == 1) {
+        record.samples = record.tokens = 0;
+        record.loss = record.unweighted = std::nan("");
+      }
+      ledger.add(record, 0);
+    }
+  }
+  const auto rows = rows_of(run.read("ledger.jsonl"), "step");
+  BOOST_REQUIRE_EQUAL(rows.size(), 2u);
+  BOOST_CHECK_EQUAL(rows[0]["loss"].get<double>(), 1);
+  BOOST_CHECK_EQUAL(rows[0]["unweighted"].get<double>(), 0.5);
+  BOOST_CHECK(rows[1]["loss"].is_null());
+  BOOST_CHECK(rows[1]["unweighted"].is_null());
 }
 
 BOOST_AUTO_TEST_CASE(a_single_rank_keeps_its_losses_as_they_came) {

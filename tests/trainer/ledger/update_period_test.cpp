@@ -46,6 +46,25 @@ BOOST_AUTO_TEST_CASE(the_median_does_not_mind_a_late_look) {
   BOOST_CHECK_CLOSE(found.seconds, 0.02, 5.1);
 }
 
+BOOST_AUTO_TEST_CASE(the_median_is_of_the_length_whatever_the_order) {
+  // 15 periods of 10 ms, but for the one in the middle.
+  Watch watch;
+  const std::int64_t begin = watch.now;
+  const UpdatePeriod found = watch.of([begin](std::int64_t now) -> std::optional<std::uint64_t> {
+    const std::int64_t passed = now - begin, late = 85 * ms, pause = 60 * ms;
+    return (passed < late ? passed : std::max(late, passed - pause)) / (10 * ms);
+  });
+  BOOST_CHECK_SMALL(found.seconds - 0.01, 1.1e-3);
+}
+
+BOOST_AUTO_TEST_CASE(two_moves_are_a_period) {
+  Watch watch;
+  const std::int64_t begin = watch.now;
+  const UpdatePeriod found = watch.of([begin](std::int64_t now) { return (now - begin) / (200 * ms); });
+  BOOST_CHECK_EQUAL(found.reason, "");
+  BOOST_CHECK_SMALL(found.seconds - 0.2, 1.1e-3);
+}
+
 BOOST_AUTO_TEST_CASE(a_fast_counter_ends_the_watch_early) {
   Watch watch;
   const std::int64_t begin = watch.now;

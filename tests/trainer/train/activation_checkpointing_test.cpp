@@ -11,6 +11,7 @@
 #include "trainer/plan/memory_check.hpp"
 #include "trainer/plan/plan.hpp"
 #include "trainer/support/stop_signal.hpp"
+#include "trainer/tasks/images/image_layout.hpp"
 
 namespace blocktrain::trainer {
 namespace {
@@ -20,7 +21,7 @@ using testing::TemporaryFolder;
 using testing::train_small;
 
 const std::string layer = "parallel.activation_checkpointing=layer";
-const DataShape digits{1, 8, 8, 10};
+const blocks::SampleLayout digits = image_layout({1, 8, 8}, 10);
 
 Config config_of(TrainingMode training) {
   Config c;
@@ -92,7 +93,7 @@ BOOST_AUTO_TEST_CASE(a_plan_prices_memory_and_what_is_computed_again) {
       for (const BlockPlan& b : lean.blocks) {
         // Passes of a chunk each: all but the last layer of every pass.
         c.parallel.activation_checkpointing = ActivationCheckpointing::layer;
-        const double sample = make_network(c, digits, b.place)->recomputed_flops(1);
+        const double sample = make_block(c, digits, b.place)->recomputed_flops(1);
         BOOST_TEST(b.recomputed_flops_per_step == 10 * sample, boost::test_tools::tolerance(1e-12));
         BOOST_TEST(sample > 0.1 * b.flops.forward);
         BOOST_TEST(sample < b.flops.forward);

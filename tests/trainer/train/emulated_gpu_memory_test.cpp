@@ -152,7 +152,7 @@ BOOST_FIXTURE_TEST_CASE(a_run_that_does_not_fit_beside_cuda_is_refused, CostlyCu
   const TemporaryFolder folder;
   BOOST_REQUIRE_EQUAL(train_on_gpu(folder.path("first")), 0);
   const Config config = config_of(folder.path("first"));
-  const Plan plan = make_plan(config, load_data_facts(RunPaths{folder.path("first")}.data()).shape, 1);
+  const Plan plan = make_plan(config, load_data_facts(RunPaths{folder.path("first")}.data()).layout(), 1);
   const std::size_t needed =
       plan.ranks.front().bytes.on_device(true) + kernels::ops_scratch_bytes + context + library + graph;
   emulated_gpu::settings().memory_bytes = needed - 1;

@@ -39,7 +39,7 @@ BOOST_AUTO_TEST_CASE(memory_is_what_plan_says) {
     BOOST_REQUIRE_EQUAL(train_on_gpu(run, options), 0);
     Config config = load_run_config(run);
     config.parallel.device = DeviceChoice::cuda;
-    const Plan plan = make_plan(config, load_data_facts(RunPaths{run}.data()).shape, 1);
+    const Plan plan = make_plan(config, load_data_facts(RunPaths{run}.data()).layout(), 1);
     const std::size_t planned = plan.ranks.front().bytes.on_device(true);
     BOOST_TEST(planned > 0);
     // Beside the arenas the ops' scratch alone: these attention kernels need none.

@@ -19,6 +19,7 @@
 #include "trainer/commands/commands.hpp"
 #include "trainer/plan/network.hpp"
 #include "trainer/run_folder/run_folder.hpp"
+#include "trainer/tasks/images/image_layout.hpp"
 
 namespace blocktrain::trainer {
 namespace {
@@ -98,8 +99,9 @@ State read_state(const std::string& run, int block) {
   const Config config = load_run_config(run);
   const auto place = block_places(config).at(static_cast<std::size_t>(block));
   const Json facts = Json::parse(content(run + "/data.json"));
-  const DataShape shape{facts.at("channels"), facts.at("height"), facts.at("width"), facts.at("classes")};
-  const auto network = make_network(config, shape, place);
+  const blocks::SampleLayout layout =
+      image_layout({facts.at("channels"), facts.at("height"), facts.at("width")}, facts.at("classes"));
+  const auto network = make_block(config, layout, place);
   State s;
   const std::string file = newest(run, static_cast<std::size_t>(block));
   s.header = read_block_header(file);

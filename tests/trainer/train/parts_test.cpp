@@ -17,6 +17,7 @@
 #include "trainer/run_folder/run_lock.hpp"
 #include "trainer/support/share.hpp"
 #include "trainer/support/units.hpp"
+#include "trainer/tasks/images/image_layout.hpp"
 
 namespace blocktrain::trainer {
 namespace {
@@ -31,7 +32,7 @@ Config small_config() {
   return c;
 }
 
-const DataShape digits{1, 8, 8, 10};
+const blocks::SampleLayout digits = image_layout({1, 8, 8}, 10);
 
 BOOST_AUTO_TEST_CASE(learning_rate_warms_up_and_decays) {
   OptimizerConfig o;
@@ -116,10 +117,10 @@ BOOST_AUTO_TEST_CASE(passes_are_chosen_of_equal_size) {
   c.data.batch = 128;
   c.model.width = 128;
   c.architecture.as<blocks::DitOptions>().patch = 4;
-  const Plan plan = make_plan(c, {1, 28, 28, 10}, 1);
+  const Plan plan = make_plan(c, image_layout({1, 28, 28}, 10), 1);
   BOOST_TEST(plan.micro_batch == 64);  // 125 images would fill 12 MiB: two passes
   c.data.micro_batch = 100;
-  BOOST_TEST(make_plan(c, {1, 28, 28, 10}, 1).micro_batch == 100);
+  BOOST_TEST(make_plan(c, image_layout({1, 28, 28}, 10), 1).micro_batch == 100);
 }
 
 BOOST_AUTO_TEST_CASE(what_does_not_fit_is_refused_by_name) {
@@ -128,7 +129,7 @@ BOOST_AUTO_TEST_CASE(what_does_not_fit_is_refused_by_name) {
     return [key](const InputError& e) { return std::string(e.what()).find(key) != std::string::npos; };
   };
   BOOST_CHECK_EXCEPTION(make_plan(c, digits, 31), InputError, names("data.batch"));
-  BOOST_CHECK_EXCEPTION(make_plan(c, {1, 9, 8, 10}, 1), InputError, names("model.patch"));
+  BOOST_CHECK_EXCEPTION(make_plan(c, image_layout({1, 9, 8}, 10), 1), InputError, names("model.patch"));
 }
 
 BOOST_AUTO_TEST_CASE(messages_survive_the_way) {
@@ -148,7 +149,7 @@ BOOST_AUTO_TEST_CASE(messages_survive_the_way) {
   for (std::size_t n = 0; n < bytes.size(); ++n) {
     BOOST_CHECK_THROW(decode_report(std::span(bytes).first(n)), RunError);
   }
-  BOOST_TEST((decode_control(encode(Control{ControlKind::bye, 75})).code == 75));
+  BOOST_TEST((decode_control(encode(Control{ControlKind::finished, 75})).code == 75));
 }
 
 BOOST_AUTO_TEST_CASE(what_rank_0_has_all_get) {

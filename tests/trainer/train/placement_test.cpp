@@ -12,6 +12,7 @@
 #include "trainer/checkpoint/block_file.hpp"
 #include "trainer/plan/network.hpp"
 #include "trainer/support/stop_signal.hpp"
+#include "trainer/tasks/images/image_layout.hpp"
 #include "uneven_run.hpp"
 
 namespace blocktrain::trainer {
@@ -108,7 +109,7 @@ BOOST_AUTO_TEST_CASE(another_seed_for_one_block_leaves_the_others_as_they_are) {
   config.model.heads = 2;
   config.blocks.count = 4;
   for (const blocks::BlockPlace& place : block_places(config)) {
-    const auto network = make_network(config, {1, 8, 8, 10}, place);
+    const auto network = make_block(config, image_layout({1, 8, 8}, 10), place);
     const auto read = [&](const std::string& run) {
       const std::string path = folder.path(run) + "/checkpoints/" + block_file_name(place.index, 12);
       const BlockFileHeader header = read_block_header(path);

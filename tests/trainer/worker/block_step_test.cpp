@@ -14,6 +14,7 @@
 #include "tests/pretended_gpu/pretend_gpu.hpp"
 #include "trainer/data/batch_loader.hpp"
 #include "trainer/plan/plan.hpp"
+#include "trainer/tasks/images/image_layout.hpp"
 #include "trainer/worker/block_slots.hpp"
 
 namespace blocktrain::trainer {
@@ -21,7 +22,7 @@ namespace {
 
 using testing::PretendGpu;
 
-const DataShape digits{1, 8, 8, 10};
+const blocks::SampleLayout digits = image_layout({1, 8, 8}, 10);
 
 Config small_config() {
   Config c;
@@ -73,7 +74,7 @@ struct Bench {
   Plan plan = make_plan(config, digits, 1);
   RankArenas arenas = RankArenas::take(device, plan.ranks.front().bytes);
   std::vector<OwnedBlock> owned = bind_blocks(arenas, config, digits, {plan.blocks.front().place}, 6, 6, 1);
-  Batch batch;
+  blocks::Batch batch;
   BlockStepSettings settings;
   std::unique_ptr<BlockSlots> slots;
   std::unique_ptr<BlockStepper> stepper;
@@ -82,9 +83,10 @@ struct Bench {
     BatchLoaderOptions loader;
     loader.batch = loader.end = plan.batch;
     batch = bind_loader_batches(arenas.batch, digits, loader).front();
-    for (std::int64_t e = 0; e < batch.images.size(); ++e)
-      batch.images.as<float>()[e] = static_cast<float>(e % 13) / 6.5f - 1;
-    for (std::int64_t n = 0; n < plan.batch; ++n) batch.labels.as<std::int32_t>()[n] = static_cast<std::int32_t>(n);
+    for (std::int64_t e = 0; e < batch.fields[image_field].size(); ++e)
+      batch.fields[image_field].as<float>()[e] = static_cast<float>(e % 13) / 6.5f - 1;
+    for (std::int64_t n = 0; n < plan.batch; ++n)
+      batch.fields[label_field].as<std::int32_t>()[n] = static_cast<std::int32_t>(n);
     write_schedule(device, block(), training_intervals(config));
     blocks::initialize(block().state.parameters, block().network->parameters(), 3);
     slots = std::make_unique<BlockSlots>(device, owned);
@@ -127,7 +129,7 @@ BOOST_AUTO_TEST_CASE(a_sum_behind_the_gradient_changes_no_bit_and_lets_two_steps
   BOOST_TEST(!none.stepper->agrees_on_stops());
 }
 
-BOOST_AUTO_TEST_CASE(a_wish_to_stop_belongs_to_its_step) {
+BOOST_AUTO_TEST_CASE(a_request_to_stop_belongs_to_its_step) {
   Alone replicas(true);
   Bench bench(&replicas);
   bench.stepper->begin(bench.block(), bench.batch, bench.settings, false);

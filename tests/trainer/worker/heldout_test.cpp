@@ -15,6 +15,7 @@
 #include "tests/pretended_gpu/pretend_gpu.hpp"
 #include "trainer/data/batch_loader.hpp"
 #include "trainer/plan/plan.hpp"
+#include "trainer/tasks/images/image_layout.hpp"
 #include "trainer/tasks/images/image_samples.hpp"
 #include "trainer/worker/block_slots.hpp"
 #include "trainer/worker/block_step.hpp"
@@ -26,7 +27,7 @@ using kernels::Purpose;
 using kernels::RandomKey;
 using testing::PretendGpu;
 
-const DataShape digits{1, 8, 8, 10};
+const blocks::SampleLayout digits = image_layout({1, 8, 8}, 10);
 
 Config config_of(DeviceChoice device) {
   Config c;
@@ -57,7 +58,7 @@ struct Bench {
   RankArenas arenas = RankArenas::take(device, plan.ranks[1].bytes);
   std::vector<OwnedBlock> owned;
   HeldoutMemory heldout;
-  Batch batch;
+  blocks::Batch batch;
   std::unique_ptr<BlockSlots> slots;
   ImageSamples data = images();
 
@@ -67,8 +68,8 @@ struct Bench {
     BatchLoaderOptions loader;
     loader.batch = loader.end = plan.batch;
     batch = bind_loader_batches(arenas.batch, digits, loader).front();
-    std::fill_n(batch.images.as<float>(), batch.images.size(), 0.25f);
-    std::fill_n(batch.labels.as<std::int32_t>(), plan.batch, 3);
+    std::fill_n(batch.fields[image_field].as<float>(), batch.fields[image_field].size(), 0.25f);
+    std::fill_n(batch.fields[label_field].as<std::int32_t>(), plan.batch, 3);
     write_schedule(device, block(), training_intervals(config));
     blocks::initialize(block().state.parameters, block().network->parameters(), 3);
     const kernels::Tensor average = block().state.average;
@@ -90,7 +91,6 @@ struct Bench {
     blocks::EvaluationSettings settings;
     settings.seed = config.seed;
     settings.state = &first_step;
-    settings.weighting = loss_weighting(config);
     block().network->bind_parameters(weights);
     HeldoutLoss sum;
     for (std::int64_t i = 0; i < count; ++i) {
@@ -98,9 +98,12 @@ struct Bench {
       label.as<std::int32_t>()[0] = data.dataset().label(Split::heldout, i);
       const auto sample = static_cast<std::uint32_t>(i);
       device.ops().draw_sigma(sigma, block().interval(), {config.seed, Purpose::heldout_sigma, 1}, &first_step, sample);
-      const blocks::SampleLosses one = block().network->evaluate(device.ops(), {image, label, sample}, sigma, settings);
+      blocks::Batch one_image;
+      one_image.fields = {image, label};
+      one_image.first_sample = sample;
+      const blocks::SampleLosses one = block().network->evaluate(device.ops(), one_image, sigma, settings);
       sum.loss += one.loss.as<float>()[0] / static_cast<double>(count);
-      sum.mse += one.mse.as<float>()[0] / static_cast<double>(count);
+      sum.mse += one.unweighted.as<float>()[0] / static_cast<double>(count);
     }
     block().network->bind_parameters(block().live.weights());
     return sum;

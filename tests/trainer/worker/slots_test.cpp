@@ -8,6 +8,7 @@
 #include "tests/pretended_gpu/pretend_gpu.hpp"
 #include "trainer/data/batch_loader.hpp"
 #include "trainer/plan/plan.hpp"
+#include "trainer/tasks/images/image_layout.hpp"
 #include "trainer/worker/block_slots.hpp"
 #include "trainer/worker/block_step.hpp"
 #include "trainer/worker/heldout.hpp"
@@ -32,7 +33,7 @@ Config config_of(DeviceChoice device, int blocks) {
   return c;
 }
 
-const DataShape digits{1, 8, 8, 10};
+const blocks::SampleLayout digits = image_layout({1, 8, 8}, 10);
 
 /// Trains all blocks on one rank, `visits` times two steps each in turn; every block's parameters, moments and average,
 /// and the sums of its losses.
@@ -46,7 +47,7 @@ std::vector<std::vector<float>> train_in_turns(kernels::Device& device, const Co
       bind_blocks(arenas, config, digits, places, plan.micro_batch, plan.batch, rank.replicas);
   BatchLoaderOptions loader;
   loader.batch = loader.end = plan.batch;
-  const Batch batch = bind_loader_batches(arenas.batch, digits, loader).front();
+  const blocks::Batch batch = bind_loader_batches(arenas.batch, digits, loader).front();
   write_schedule(device, owned.front(), training_intervals(config));
   for (OwnedBlock& b : owned) {
     blocks::initialize(b.state.parameters, b.network->parameters(), 3);
@@ -69,11 +70,11 @@ std::vector<std::vector<float>> train_in_turns(kernels::Device& device, const Co
       s.global_batch = plan.batch;
       s.micro_batch = plan.micro_batch;
       for (int step = 0; step < 2; ++step) {
-        for (std::int64_t e = 0; e < batch.images.size(); ++e) {
-          batch.images.as<float>()[e] = static_cast<float>((e * 7 + b.state.step) % 13) / 6.5f - 1;
+        for (std::int64_t e = 0; e < batch.fields[image_field].size(); ++e) {
+          batch.fields[image_field].as<float>()[e] = static_cast<float>((e * 7 + b.state.step) % 13) / 6.5f - 1;
         }
         for (std::int64_t n = 0; n < plan.batch; ++n) {
-          batch.labels.as<std::int32_t>()[n] = static_cast<std::int32_t>((n + b.state.step) % 10);
+          batch.fields[label_field].as<std::int32_t>()[n] = static_cast<std::int32_t>((n + b.state.step) % 10);
         }
         stepper.begin(b, batch, s, false);
         const StepOutcome outcome = stepper.finish(b);

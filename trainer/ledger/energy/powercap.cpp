@@ -13,6 +13,8 @@
 #include <system_error>
 #include <utility>
 
+#include "trainer/support/file_system.hpp"
+
 namespace blocktrain::trainer {
 
 namespace fs = std::filesystem;
@@ -27,16 +29,17 @@ constexpr double shortest_seconds = 0.01;
 /// Contents of a small file without trailing white space; errno as `error` when it cannot be read.
 std::string read_text(const std::string& path, int& error) {
   error = 0;
-  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (file < 0) {
+  const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file.open()) {
     error = errno;
     return {};
   }
   char buffer[128];
-  const ssize_t size = ::read(file, buffer, sizeof buffer);
-  if (size < 0) error = errno;
-  ::close(file);
-  if (size < 0) return {};
+  const ssize_t size = ::read(file.get(), buffer, sizeof buffer);
+  if (size < 0) {
+    error = errno;
+    return {};
+  }
   std::string text(buffer, static_cast<std::size_t>(size));
   while (!text.empty() && std::isspace(static_cast<unsigned char>(text.back())) != 0) text.pop_back();
   return text;

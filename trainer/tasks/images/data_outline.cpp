@@ -15,7 +15,7 @@ namespace {
 
 using nlohmann::ordered_json;
 
-DataShape shape_of(const DataProbe& p) { return {p.shape.channels, p.shape.height, p.shape.width, p.shape.classes}; }
+ImageShape shape_of(const DataProbe& p) { return {p.shape.channels, p.shape.height, p.shape.width}; }
 
 /// `absent`: why the config's word is taken for the data; empty where they are there.
 std::string to_json(const DataProbe& p, const std::string& absent) {
@@ -47,7 +47,7 @@ DataOutline outline_images(const Config& config) {
   std::string absent;
   try {
     probe = probe_data(config.data.path, config.task.as<ImagesOptions>().format);
-    require_declared(config, shape_of(probe));
+    require_declared(config, shape_of(probe), probe.shape.classes);
   } catch (const DataAbsent& e) {
     const std::string why = e.what();
     const auto& d = config.task.as<ImagesOptions>();
@@ -60,7 +60,8 @@ DataOutline outline_images(const Config& config) {
     absent = why.substr(0, why.find("; "));
     probe.shape = {d.shape[0], d.shape[1], d.shape[2], d.classes};
   }
-  return {shape_of(probe), to_text(probe, absent), to_json(probe, absent), probe.notes};
+  return {image_layout(shape_of(probe), probe.shape.classes), to_text(probe, absent), to_json(probe, absent),
+          probe.notes};
 }
 
 }  // namespace blocktrain::trainer

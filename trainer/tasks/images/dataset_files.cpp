@@ -6,6 +6,7 @@
 #include <string_view>
 #include <system_error>
 
+#include "trainer/support/text.hpp"
 #include "trainer/tasks/images/image_dataset.hpp"
 
 namespace blocktrain::trainer {
@@ -176,9 +177,7 @@ DatasetFiles choose_files(const FolderListing& folder, DataFormat format) {
 
 std::string skipped_in_words(const std::vector<std::string>& links) {
   if (links.empty()) return "";
-  std::string names;
-  for (const std::string& link : links) names += (names.empty() ? "" : ", ") + link;
-  return "skipped " + names + (links.size() == 1 ? ", a symbolic link" : ", which are symbolic links") +
+  return "skipped " + join(links) + (links.size() == 1 ? ", a symbolic link" : ", which are symbolic links") +
          " (those are not followed): put the files themselves there, or point data.path at the folder that they lie in";
 }
 

@@ -1,62 +1,39 @@
 #include "trainer/tasks/images/dataset_statistics.hpp"
 
-#include <openssl/evp.h>
-
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <memory>
+#include <span>
 #include <vector>
 
 #include "kernels/error.hpp"
 #include "trainer/data/sample_order.hpp"
+#include "trainer/support/sha256.hpp"
 
 namespace blocktrain::trainer {
 namespace {
 
-class Sha256 {
- public:
-  Sha256() : context_(EVP_MD_CTX_new(), EVP_MD_CTX_free) {
-    if (!context_ || EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) != 1) fail();
-  }
-  void add(std::span<const std::uint8_t> bytes) {
-    if (EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size()) != 1) fail();
-  }
-  void add_number(std::uint64_t value) {
-    std::array<std::uint8_t, 8> little_endian;
-    for (auto& byte : little_endian) {
-      byte = static_cast<std::uint8_t>(value & 0xff);
-      value >>= 8;
-    }
-    add(little_endian);
-  }
-  std::string hex() {
-    std::array<std::uint8_t, EVP_MAX_MD_SIZE> digest;
-    unsigned size = 0;
-    if (EVP_DigestFinal_ex(context_.get(), digest.data(), &size) != 1) fail();
-    std::string text;
-    for (unsigned i = 0; i < size; ++i) {
-      text += "0123456789abcdef"[digest[i] >> 4];
-      text += "0123456789abcdef"[digest[i] & 15];
-    }
-    return text;
-  }
+void add(Sha256& sha, std::span<const std::uint8_t> bytes) { sha.update(std::as_bytes(bytes)); }
 
- private:
-  [[noreturn]] static void fail() { throw RunError("OpenSSL cannot compute SHA-256"); }
-  std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context_;
-};
+void add_number(Sha256& sha, std::uint64_t value) {
+  std::array<std::uint8_t, 8> little_endian;
+  for (auto& byte : little_endian) {
+    byte = static_cast<std::uint8_t>(value & 0xff);
+    value >>= 8;
+  }
+  add(sha, little_endian);
+}
 
 constexpr std::size_t pieces = 64;
 constexpr std::size_t piece_bytes = 4096;
 
 void add_pieces(Sha256& sha, std::span<const std::uint8_t> file) {
-  sha.add_number(file.size());
-  if (file.size() <= pieces * piece_bytes) return sha.add(file);
+  add_number(sha, file.size());
+  if (file.size() <= pieces * piece_bytes) return add(sha, file);
   // First and last piece included, since that is where headers and truncation show.
   for (std::size_t i = 0; i < pieces; ++i) {
     const std::size_t start = (file.size() - piece_bytes) / (pieces - 1) * i;
-    sha.add(file.subspan(i + 1 == pieces ? file.size() - piece_bytes : start, piece_bytes));
+    add(sha, file.subspan(i + 1 == pieces ? file.size() - piece_bytes : start, piece_bytes));
   }
 }
 
@@ -64,11 +41,11 @@ void add_pieces(Sha256& sha, std::span<const std::uint8_t> file) {
 
 std::string dataset_digest(const ImageDataset& data) {
   Sha256 sha;
-  sha.add_number(1);  // version of this recipe
-  sha.add_number(static_cast<std::uint64_t>(data.format()));
+  add_number(sha, 1);  // version of this recipe
+  add_number(sha, static_cast<std::uint64_t>(data.format()));
   for (const std::int64_t n : {data.shape().channels, data.shape().height, data.shape().width,
                                std::int64_t{data.classes()}, data.count(Split::train), data.count(Split::heldout)}) {
-    sha.add_number(static_cast<std::uint64_t>(n));
+    add_number(sha, static_cast<std::uint64_t>(n));
   }
   for (const auto file : data.decoded_files()) add_pieces(sha, file);
   std::vector<std::uint8_t> labels;
@@ -77,7 +54,7 @@ std::string dataset_digest(const ImageDataset& data) {
       labels.push_back(static_cast<std::uint8_t>(data.label(split, i)));
     }
   }
-  sha.add(labels);
+  add(sha, labels);
   return sha.hex();
 }
 

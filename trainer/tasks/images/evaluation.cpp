@@ -111,7 +111,7 @@ class Judge {
   std::optional<RealReferences> real_;
 };
 
-double end_to_end_flops(const Config& config, const DataShape& data) {
+double end_to_end_flops(const Config& config, const blocks::SampleLayout& data) {
   const Plan twin = end_to_end_twin(config, data, 1);
   return twin.blocks.front().flops.forward;
 }
@@ -132,8 +132,8 @@ NetworkResult measure_network(TrainedNetwork& network, const char* name, const C
                                   progress.phase(fmt::format("{}: denoising held-out images", name)));
 
   std::vector<std::int32_t> labels;
-  for (int i = 0; i < options.samples; ++i) labels.push_back(i % static_cast<int>(network.data().shape.classes));
-  const double whole = end_to_end_flops(network.config(), network.data().shape);
+  for (int i = 0; i < options.samples; ++i) labels.push_back(i % static_cast<int>(network.data().layout.classes));
+  const double whole = end_to_end_flops(network.config(), network.data().layout);
   ImageGenerator generator(network);
   for (const int steps : options.steps) {
     GenerationResult g;

@@ -63,10 +63,8 @@ ImageClassifier::ImageClassifier(kernels::Ops& ops, const ImageShape& shape, std
   bind(sizing);
   arena_.emplace(Arena::host("classifier", sizing.peak()));
   bind(*arena_);
-  for (Linear* layer : {&layers_.first, &layers_.second, &layers_.output}) {
-    layer->bind_parameters(parameters_, layout_.parameters());
-    layer->bind_gradient(gradient_, layout_.parameters());
-  }
+  blocks::bind_tensors(layout_.tensors()->values, layout_.parameters(), parameters_);
+  blocks::bind_tensors(layout_.tensors()->gradients, layout_.parameters(), gradient_);
 }
 
 void ImageClassifier::bind(Arena& arena) {

@@ -9,7 +9,7 @@
 #include <optional>
 #include <vector>
 
-#include "blocks/linear.hpp"
+#include "blocks/layers/linear.hpp"
 #include "blocks/parameters.hpp"
 #include "kernels/arena.hpp"
 #include "kernels/ops.hpp"

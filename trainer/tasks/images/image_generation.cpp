@@ -98,7 +98,7 @@ std::vector<float> real_images(const ImageDataset& data, const std::vector<std::
 void generate_images(TrainedNetwork& network, const GenerateArguments& arguments) {
   const std::string out = arguments.out.empty() ? arguments.run + "/samples.png" : arguments.out;
   EvaluationRanks& ranks = network.ranks();
-  const ImageShape shape = image_shape(network.data().shape);
+  const ImageShape shape = image_shape_of(network.data().layout);
   GenerationSettings settings;
   std::vector<std::int32_t> labels;
   Grid grid;
@@ -107,10 +107,10 @@ void generate_images(TrainedNetwork& network, const GenerateArguments& arguments
     if (ranks.leads()) require_writable(out, "--out", picture_kind());
     check_guidance(arguments, network.config());
     settings = settings_of(arguments, network.config());
-    labels = labels_of(arguments, network.data().shape.classes);
+    labels = labels_of(arguments, network.data().layout.classes);
     if (!ranks.leads()) return;
     const std::int64_t period =
-        arguments.labels.empty() ? network.data().shape.classes : static_cast<std::int64_t>(arguments.labels.size());
+        arguments.labels.empty() ? network.data().layout.classes : static_cast<std::int64_t>(arguments.labels.size());
     grid = choose_grid(shape, arguments.count, period, arguments.beside_real ? 2 : 1);
     if (arguments.scale > 0) grid.scale = arguments.scale;
     // Drawn first, so that a picture that cannot be is refused before the work.

@@ -15,7 +15,7 @@ using kernels::DType;
 using kernels::Tensor;
 
 void ImageGenerator::Work::bind(Arena& arena, const ImageShape& shape, std::int64_t batch) {
-  sampler.bind(arena, DType::float32, batch, shape.channels, shape.height, shape.width);
+  sampler.bind(arena, DType::float32, batch, {shape.channels, shape.height, shape.width});
   labels = arena.allocate(DType::int32, {batch});
 }
 
@@ -26,14 +26,15 @@ std::size_t ImageGenerator::device_bytes(const ImageShape& shape, std::int64_t b
 }
 
 ImageGenerator::ImageGenerator(TrainedNetwork& network) : network_(network) {
-  arena_.emplace(network.device().arena("sampler", device_bytes(image_shape(network.data().shape), network.batch())));
-  work_.bind(*arena_, image_shape(network.data().shape), network.batch());
+  arena_.emplace(
+      network.device().arena("sampler", device_bytes(image_shape_of(network.data().layout), network.batch())));
+  work_.bind(*arena_, image_shape_of(network.data().layout), network.batch());
 }
 
 GeneratedImages ImageGenerator::generate(const std::vector<std::int32_t>& labels, const GenerationSettings& settings,
                                          const ReportProgress& report) {
   BLOCKTRAIN_EXPECTS(!labels.empty() && settings.steps >= 1);
-  const auto total = static_cast<std::int64_t>(labels.size()), size = image_shape(network_.data().shape).size();
+  const auto total = static_cast<std::int64_t>(labels.size()), size = image_shape_of(network_.data().layout).size();
   const std::int64_t batch = network_.batch();
   // What is sent of a batch: its operations, then its images.
   const auto piece = [&](std::int64_t number) {
@@ -71,8 +72,8 @@ double ImageGenerator::make_batch(std::byte* images, const std::int32_t* labels,
   blocks::AssembledNetwork& network = network_.network();
   kernels::Device& device = network_.device();
   kernels::Ops& ops = device.ops();
-  const auto denoise = [&](const Tensor& d, const Tensor& z, double sigma, const Tensor& label) {
-    network.denoise(ops, d, z, sigma, label, settings.guidance);
+  const auto denoise = [&](const Tensor& d, const Tensor& z, double sigma, const blocks::Batch& conditions) {
+    network.denoise(ops, d, z, sigma, conditions, settings.guidance);
   };
   blocks::SamplerSettings sampling;
   sampling.kind = settings.sampler;
@@ -81,8 +82,8 @@ double ImageGenerator::make_batch(std::byte* images, const std::int32_t* labels,
   network.reset_flops();
   const Tensor label = work_.labels.rows(0, count);
   device.upload(label.data, labels, label.bytes());
-  const Tensor made = work_.sampler.run(ops, denoise, network.schedule().sampling_edges(settings.steps), label,
-                                        sampling, static_cast<std::uint32_t>(begin));
+  const Tensor made = work_.sampler.run(ops, denoise, network.schedule().sampling_edges(settings.steps),
+                                        labels_alone(label, static_cast<std::uint32_t>(begin)), count, sampling);
   device.download(images, made.data, made.bytes());
   return network.flops_spent();
 }

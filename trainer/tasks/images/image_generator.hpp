@@ -6,7 +6,7 @@
 #include <optional>
 #include <vector>
 
-#include "blocks/sampler.hpp"
+#include "blocks/noise/sampler.hpp"
 #include "kernels/arena.hpp"
 #include "trainer/eval/report_progress.hpp"
 #include "trainer/eval/trained_network.hpp"

@@ -25,24 +25,20 @@ bool is_flipped(std::uint64_t seed, std::uint32_t step, std::uint32_t sample) {
   return kernels::uniform_open(kernels::random_words({seed, kernels::Purpose::flip}, step, sample, 0)[0]) < 0.5;
 }
 
-DataShape ImageSamples::shape() const {
-  const ImageShape& s = data_.shape();
-  return {s.channels, s.height, s.width, data_.classes()};
-}
-
-void ImageSamples::fill(const Batch& batch, Split split, std::span<const std::int64_t> indices,
+void ImageSamples::fill(const blocks::Batch& batch, Split split, std::span<const std::int64_t> indices,
                         std::optional<std::uint64_t> augmented) const {
-  const std::int64_t rows = batch.images.dim(0);
-  BLOCKTRAIN_EXPECTS(static_cast<std::int64_t>(indices.size()) == rows && batch.labels.dim(0) == rows);
-  BLOCKTRAIN_EXPECTS(batch.images.row_size() == data_.shape().size());
-  float* image = batch.images.as<float>();
-  std::int32_t* label = batch.labels.as<std::int32_t>();
+  const kernels::Tensor &images = batch.fields[image_field], &labels = batch.fields[label_field];
+  const std::int64_t rows = images.dim(0);
+  BLOCKTRAIN_EXPECTS(static_cast<std::int64_t>(indices.size()) == rows && labels.dim(0) == rows);
+  BLOCKTRAIN_EXPECTS(images.row_size() == data_.shape().size());
+  float* image = images.as<float>();
+  std::int32_t* label = labels.as<std::int32_t>();
   std::uint32_t sample = batch.first_sample;
   for (const std::int64_t index : indices) {
     const bool flip = flip_ && augmented && is_flipped(*augmented, batch.step, sample++);
     fill_image(data_, split, index, flip, image);
     *label++ = data_.label(split, index);
-    image += batch.images.row_stride;
+    image += images.row_stride;
   }
   // After it was read: nothing is made of what was not there in the beginning.
   data_.require_unchanged();
@@ -52,7 +48,7 @@ DataFacts ImageSamples::facts() const {
   DataFacts f;
   f.path = path_;
   f.digest = dataset_digest(data_);
-  f.shape = shape();
+  f.layout = layout();
   f.training_samples = data_.count(Split::train);
   f.heldout_samples = data_.count(Split::heldout);
   f.deviation = data_deviation(data_);
@@ -66,7 +62,7 @@ const ImageDataset& images_of(const Samples& samples) {
   return images->dataset();
 }
 
-void require_declared(const Config& config, const DataShape& found) {
+void require_declared(const Config& config, const ImageShape& found, std::int64_t classes) {
   const auto& options = config.task.as<ImagesOptions>();
   const std::vector<int>& declared = options.shape;
   if (!declared.empty() &&
@@ -79,9 +75,9 @@ void require_declared(const Config& config, const DataShape& found) {
                      list(found.channels, found.height, found.width) +
                      "; accepted: their shape, or [] to go by the data");
   }
-  if (options.classes != 0 && options.classes != found.classes) {
+  if (options.classes != 0 && options.classes != classes) {
     throw InputError("data.classes: found " + std::to_string(options.classes) + ", but the data in '" +
-                     config.data.path + "' have " + std::to_string(found.classes) +
+                     config.data.path + "' have " + std::to_string(classes) +
                      "; accepted: their number, or 0 to go by the data");
   }
 }
@@ -90,7 +86,7 @@ std::unique_ptr<ImageSamples> open_images(const Config& config) {
   const auto& options = config.task.as<ImagesOptions>();
   auto images = std::make_unique<ImageSamples>(ImageDataset::open(config.data.path, options.format), config.data.path,
                                                options.flip);
-  require_declared(config, images->shape());
+  require_declared(config, images->dataset().shape(), images->dataset().classes());
   return images;
 }
 

@@ -14,6 +14,7 @@
 #include "trainer/data/data_facts.hpp"
 #include "trainer/data/samples.hpp"
 #include "trainer/tasks/images/image_dataset.hpp"
+#include "trainer/tasks/images/image_layout.hpp"
 
 namespace blocktrain::trainer {
 
@@ -34,9 +35,9 @@ class ImageSamples : public Samples {
 
   const ImageDataset& dataset() const { return data_; }
   DataFacts facts() const override;
-  DataShape shape() const override;
+  blocks::SampleLayout layout() const override { return image_layout(data_.shape(), data_.classes()); }
   std::int64_t count(Split split) const override { return data_.count(split); }
-  void fill(const Batch& batch, Split split, std::span<const std::int64_t> indices,
+  void fill(const blocks::Batch& batch, Split split, std::span<const std::int64_t> indices,
             std::optional<std::uint64_t> augmented) const override;
   std::vector<std::string> touched() const override { return data_.touched(); }
   std::vector<std::string> notes() const override { return data_.notes(); }
@@ -50,11 +51,8 @@ class ImageSamples : public Samples {
 /// The data set behind samples of this task.
 const ImageDataset& images_of(const Samples& samples);
 
-/// The shape of one image.
-inline ImageShape image_shape(const DataShape& shape) { return {shape.channels, shape.height, shape.width}; }
-
 /// Throws InputError that names both where the config declares (data.shape, data.classes) what the data are not.
-void require_declared(const Config& config, const DataShape& found);
+void require_declared(const Config& config, const ImageShape& found, std::int64_t classes);
 
 /// Opens data.path as data.format says. Throws InputError as ImageDataset::open() and require_declared() do.
 std::unique_ptr<ImageSamples> open_images(const Config& config);

@@ -44,12 +44,12 @@ class ImageTask : public Task {
   std::unique_ptr<Samples> open(const Config& config) const override { return open_images(config); }
 
   std::string description(const DataFacts& facts) const override {
-    return fmt::format("{} images of {}x{}x{}, {} classes, {} held out", facts.training_samples, facts.shape.channels,
-                       facts.shape.height, facts.shape.width, facts.shape.classes, facts.heldout_samples);
+    return fmt::format("{} images of {}, {} classes, {} held out", facts.training_samples,
+                       to_string(image_shape_of(facts.layout)), facts.layout.classes, facts.heldout_samples);
   }
 
-  std::size_t device_bytes(const DataShape& shape, std::int64_t batch) const override {
-    return std::max(ImageGenerator::device_bytes(image_shape(shape), batch), held_out_device_bytes(shape, batch));
+  std::size_t device_bytes(const blocks::SampleLayout& layout, std::int64_t batch) const override {
+    return std::max(ImageGenerator::device_bytes(image_shape_of(layout), batch), held_out_device_bytes(layout, batch));
   }
 
   EvalReport evaluate(TrainedNetwork& run, TrainedNetwork* twin, EvalProgress& progress) const override {

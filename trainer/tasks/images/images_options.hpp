@@ -5,7 +5,7 @@
 #include <span>
 #include <vector>
 
-#include "blocks/sampler.hpp"
+#include "blocks/noise/sampler.hpp"
 #include "blocks/setting.hpp"
 #include "trainer/data/data_config.hpp"
 #include "trainer/tasks/images/data_format.hpp"

@@ -1,17 +1,16 @@
 #include "trainer/tasks/images/lapack.hpp"
 
 #include <dlfcn.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
-#include <fstream>
+#include <optional>
 #include <string>
 
 #include "kernels/error.hpp"
+#include "trainer/support/address_space.hpp"
 #include "trainer/support/threads.hpp"
 
 namespace blocktrain::trainer {
@@ -19,16 +18,14 @@ namespace {
 
 /// OpenBLAS takes buffers as it is loaded and used, and where the system refuses them some versions wait without end.
 void require_address_space() {
-  constexpr std::uint64_t needed = std::uint64_t{512} << 20;
-  rlimit limit{};
-  if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return;
-  std::uint64_t pages = 0;
-  std::ifstream("/proc/self/statm") >> pages;
-  const std::uint64_t taken = pages * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
-  if (taken + needed <= limit.rlim_cur) return;
+  constexpr std::int64_t needed = std::int64_t{512} << 20;
+  const std::optional<std::int64_t> limit = address_space_limit();
+  if (!limit) return;
+  const std::int64_t taken = address_space_mapped().value_or(0);
+  if (taken <= *limit - needed) return;
   throw RunError("OpenBLAS, which the Frechet distance is computed with, needs 512 MiB of address space besides the " +
-                 std::to_string(taken >> 20) + " MiB that are taken, and the limit is " +
-                 std::to_string(limit.rlim_cur >> 20) + " MiB: raise it (ulimit -v)");
+                 std::to_string(taken >> 20) + " MiB that are taken, and the limit is " + std::to_string(*limit >> 20) +
+                 " MiB: raise it (ulimit -v)");
 }
 
 void* open_openblas() {

@@ -12,6 +12,7 @@
 #include "tests/trainer/tasks/images/support.hpp"
 #include "trainer/data/batch_loader.hpp"
 #include "trainer/tasks/images/dataset_statistics.hpp"
+#include "trainer/tasks/images/image_layout.hpp"
 #include "trainer/tasks/images/image_samples.hpp"
 
 namespace blocktrain::trainer {
@@ -133,7 +134,7 @@ BOOST_AUTO_TEST_CASE(a_loader_ends_with_the_file_that_was_written_to) {
 
 BOOST_AUTO_TEST_CASE(direct_access_and_labels_are_looked_after) {
   kernels::Arena arena = kernels::Arena::host("batch", 1 << 20);
-  const Batch batch = bind_batch(arena, samples->shape(), 1);
+  const blocks::Batch batch = blocks::bind_batch(arena, samples->layout(), 1);
   const std::vector<std::int64_t> first{0};
   samples->fill(batch, Split::train, first, std::nullopt);
   overwrite(file(labels_name), {250}, 8);

@@ -1,0 +1,22 @@
+#pragma once
+/// Objective `gaussian`: a continuous target with normal noise on it, z = y + sigma*eps, and the squared error of what
+/// EDM's preconditioning makes of the output F, D = c_skip z + c_out F (method: section 1, preconditioning and training
+/// step). F has the shape of the target.
+
+#include <memory>
+#include <string_view>
+
+#include "blocks/objective.hpp"
+
+namespace blocktrain::blocks {
+
+struct GaussianConfig {
+  std::string_view target = "image";  ///< the field that is denoised; a literal
+  double sigma_data = 0.5;            ///< deviation of the target per component
+  kernels::LossWeighting weighting = kernels::LossWeighting::edm;
+};
+
+/// Throws InputError when the data have no such field.
+std::unique_ptr<Objective> make_gaussian(const GaussianConfig& config, const SampleLayout& layout);
+
+}  // namespace blocktrain::blocks
