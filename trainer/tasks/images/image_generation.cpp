@@ -15,6 +15,7 @@
 #include "trainer/config/describe.hpp"
 #include "trainer/config/suggest.hpp"
 #include "trainer/support/output.hpp"
+#include "trainer/support/text.hpp"
 #include "trainer/support/units.hpp"
 #include "trainer/support/version.hpp"
 #include "trainer/support/whole_file.hpp"
@@ -29,7 +30,7 @@ namespace {
 SamplerKind sampler_named(const std::string& name) {
   if (const auto sampler = value_named<SamplerKind>(name)) return *sampler;
   const std::string_view near = nearest(name, names_of<SamplerKind>);
-  throw InputError(fmt::format("--sampler: found '{}'; accepted: {}{}", name, fmt::join(names_of<SamplerKind>, ", "),
+  throw InputError(fmt::format("--sampler: found '{}'; accepted: {}{}", name, join(names_of<SamplerKind>),
                                near.empty() ? std::string() : fmt::format(" (did you mean {}?)", near)));
 }
 
