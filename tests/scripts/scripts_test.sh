@@ -60,7 +60,7 @@ help_and_refusals() {
   expect 2 "$scripts/mutate.sh" no/such/folder
   expect 2 "$scripts/mutate.sh" blocks sixty
   expect 0 "$scripts/mutate.sh" blocks 5 --list
-  says "blocks/sampler.cpp"
+  says "blocks/noise/sampler.cpp"
   expect 2 "$scripts/run.sh"
   expect 2 "$scripts/run.sh" config.yaml --np 0
   expect 2 "$scripts/quickstart.sh" --steps 1e3

@@ -14,6 +14,8 @@
 #include "comm/staged/staged_communicator.hpp"
 #include "kernels/error.hpp"
 #include "trainer/checkpoint/resume.hpp"
+#include "trainer/config/describe.hpp"
+#include "trainer/config/values.hpp"
 #include "trainer/eval/evaluation_device.hpp"
 #include "trainer/exchange/rank_devices.hpp"
 #include "trainer/plan/network.hpp"
@@ -31,15 +33,22 @@ using kernels::Arena;
 using kernels::DType;
 using kernels::Tensor;
 
+/// Whether two configs, of one architecture, differ by nothing that says how the network was trained.
+bool trained_alike(Config a, Config b) {
+  const std::vector<Setting> left = describe(a), right = describe(b);
+  return std::ranges::equal(left, right, [](const Setting& l, const Setting& r) {
+    const std::string name = l.name();
+    if (name != r.name()) return false;
+    const bool may_differ = l.section == "eval" || l.section == "parallel" || name == "data.path";
+    return may_differ || to_yaml_value(l.value) == to_yaml_value(r.value);
+  });
+}
+
 Config load_config_of(const std::string& folder, const std::vector<std::string>& overrides) {
   const Config trained = load_run_config(folder);
   if (overrides.empty()) return trained;
   const Config config = load_run_config(folder, overrides);
-  Config rest = config;
-  rest.eval = trained.eval;
-  rest.parallel = trained.parallel;
-  rest.data.path = trained.data.path;
-  if (!(rest == trained)) {
+  if (!trained_alike(config, trained)) {
     throw InputError(
         fmt::format("--set: found {}; accepted: keys of eval.* and parallel.*, and data.path (what '{}' was "
                     "trained with stays as it is)",
