@@ -45,7 +45,8 @@ std::uint32_t little_endian(std::span<const std::byte> bytes) {
   return value;
 }
 
-/// HDF5's checksum of metadata: Bob Jenkins' lookup3 ("hashlittle") with initial value 0.
+}  // namespace
+
 std::uint32_t metadata_checksum(std::span<const std::byte> data) {
   std::uint32_t a = 0xdeadbeefu + static_cast<std::uint32_t>(data.size()), b = a, c = a;
   if (data.empty()) return c;
@@ -77,6 +78,8 @@ std::uint32_t metadata_checksum(std::span<const std::byte> data) {
   c ^= b, c -= std::rotl(b, 24);
   return c;
 }
+
+namespace {
 
 bool has_right_checksum(std::span<const std::byte> data) {
   const std::size_t size = data.size() - checksum_bytes;

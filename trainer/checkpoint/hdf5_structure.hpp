@@ -52,6 +52,9 @@ struct StoredObject {
   std::optional<StoredDataset> dataset;  ///< nullopt: a group
 };
 
+/// HDF5's checksum of metadata: Bob Jenkins' lookup3 ("hashlittle") with initial value 0.
+std::uint32_t metadata_checksum(std::span<const std::byte> data);
+
 /// An open HDF5 file. Immutable: any thread may read.
 class Hdf5Structure {
  public:

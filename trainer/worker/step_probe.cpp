@@ -8,7 +8,16 @@
 namespace blocktrain::trainer {
 namespace {
 
-/// The same network but for its depth and width. A head keeps its size, which chooses the kernels of attention.
+BatchLoaderOptions one_sample() {
+  BatchLoaderOptions o;
+  o.batch = 1;
+  o.begin = 0;
+  o.end = 1;
+  return o;
+}
+
+}  // namespace
+
 Config probe_config(Config c) {
   const std::int64_t head = c.model.width / c.model.heads;
   // Widths are multiples of 4, and libraries like those of 16.
@@ -24,16 +33,6 @@ Config probe_config(Config c) {
   c.eval.every_steps = 0;
   return c;
 }
-
-BatchLoaderOptions one_sample() {
-  BatchLoaderOptions o;
-  o.batch = 1;
-  o.begin = 0;
-  o.end = 1;
-  return o;
-}
-
-}  // namespace
 
 StepProbe::StepProbe(kernels::Device& device, const Config& config, const blocks::SampleLayout& data)
     : config_(probe_config(config)),

@@ -15,6 +15,11 @@
 
 namespace blocktrain::trainer {
 
+/// What a StepProbe trains for a run of `config`: the same network but for its depth and width, on one sample. A head
+/// keeps its size, which chooses the kernels of attention; of heads there are as few as make a width that libraries
+/// like.
+Config probe_config(Config config);
+
 /// Two training steps of one block of one layer on one sample of the run's shape, in its precision and with its size of
 /// an attention head; the second is launched as a graph. What they loaded is there while this lives, and kernels and
 /// libraries after.

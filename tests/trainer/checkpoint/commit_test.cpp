@@ -86,16 +86,26 @@ BOOST_AUTO_TEST_CASE(an_abandoned_file_leaves_nothing) {
   BOOST_TEST(read_bytes(folder / "target") == "old");
 }
 
-BOOST_AUTO_TEST_CASE(a_full_disk_is_named_with_its_numbers) {
-  const TemporaryFolder run;
-  if (::mount("tmpfs", run.path().c_str(), "tmpfs", 0, "size=256k") != 0) {
-    BOOST_TEST_MESSAGE("SKIPPED: mounting a small file system needs root");
-    return;
+/// A folder on a file system of 256 kB.
+struct SmallDisk {
+  TemporaryFolder run;
+  bool mounted = ::mount("tmpfs", run.path().c_str(), "tmpfs", 0, "size=256k") == 0;
+  ~SmallDisk() {
+    if (mounted) ::umount2(run.path().c_str(), MNT_DETACH);
   }
-  struct Unmount {
-    const char* path;
-    ~Unmount() { ::umount2(path, MNT_DETACH); }
-  } const unmount{run.path().c_str()};
+  bool missing() const {
+    if (!mounted) BOOST_TEST_MESSAGE("SKIPPED: mounting a small file system needs root");
+    return !mounted;
+  }
+  std::uint64_t available() const {
+    struct statvfs space {};
+    BOOST_REQUIRE(::statvfs(run.path().c_str(), &space) == 0);
+    return std::uint64_t{space.f_bavail} * space.f_frsize;
+  }
+};
+
+BOOST_FIXTURE_TEST_CASE(a_full_disk_is_named_with_its_numbers, SmallDisk) {
+  if (missing()) return;
   create_checkpoints_folder(run.path());
   const auto folder = checkpoints_folder(run.path());
   const auto parameters = one_parameter(8000);  // 96 kB of numbers
@@ -103,9 +113,7 @@ BOOST_AUTO_TEST_CASE(a_full_disk_is_named_with_its_numbers) {
   const CommittedFile first = commit_block(run.path(), make_header(0, 1), parameters, state.view());
   const CommittedFile second = commit_block(run.path(), make_header(0, 2), parameters, state.view());
   // What the file aside has taken by then counts as available: it is given back.
-  struct statvfs space {};
-  BOOST_REQUIRE(::statvfs(folder.c_str(), &space) == 0);
-  const std::string available = std::to_string(std::uint64_t{space.f_bavail} * space.f_frsize);
+  const std::string available = std::to_string(this->available());
   for (int attempt = 0; attempt < 3; ++attempt) {
     BOOST_CHECK_EXCEPTION(
         commit_block(run.path(), make_header(0, 3), parameters, state.view()), RunError,
@@ -120,6 +128,27 @@ BOOST_AUTO_TEST_CASE(a_full_disk_is_named_with_its_numbers) {
   std::filesystem::remove(folder / first.name);
   const CommittedFile third = commit_block(run.path(), make_header(0, 3), parameters, state.view());
   BOOST_TEST(!find_damage(folder, third).has_value());
+}
+
+BOOST_FIXTURE_TEST_CASE(what_a_file_has_taken_so_far_is_available, SmallDisk) {
+  if (missing()) return;
+  const std::string before = readable_bytes(available());
+  const auto old_handler = std::signal(SIGXFSZ, SIG_IGN);
+  struct rlimit old {};
+  BOOST_REQUIRE(::getrlimit(RLIMIT_FSIZE, &old) == 0);
+  {
+    const std::vector<std::byte> numbers(100000);
+    DurableFile file(run / "growing", numbers.size());
+    BOOST_TEST(readable_bytes(available()) != before);  // reserved
+    struct rlimit low = old;
+    low.rlim_cur = 50000;
+    BOOST_REQUIRE(::setrlimit(RLIMIT_FSIZE, &low) == 0);
+    BOOST_CHECK_EXCEPTION(file.write(numbers), RunError,
+                          (Mentions{{"growing", "it needs", "100000 bytes", before + " are available"}}));
+    BOOST_REQUIRE(::setrlimit(RLIMIT_FSIZE, &old) == 0);
+  }
+  std::signal(SIGXFSZ, old_handler);
+  BOOST_TEST(readable_bytes(available()) == before);
 }
 
 BOOST_AUTO_TEST_CASE(a_limit_of_file_sizes_is_an_error_not_a_signal) {

@@ -1,11 +1,16 @@
 // Files that are whole but are not what was asked for: each is refused with its name and the reason. Foreign files are
 // made with HDF5 itself, as somebody else's program would.
 
+#include <algorithm>
 #include <boost/test/unit_test.hpp>
+#include <cstdint>
 #include <functional>
+#include <span>
+#include <string>
 
 #include "tests/trainer/checkpoint/support.hpp"
 #include "trainer/checkpoint/hdf5_file.hpp"
+#include "trainer/checkpoint/hdf5_structure.hpp"
 
 namespace blocktrain::trainer {
 namespace {
@@ -255,6 +260,46 @@ BOOST_FIXTURE_TEST_CASE(numbers_that_are_none, Fixture) {
   edited({qkv, "inf", "element 7"}, poke(qkv, std::numeric_limits<float>::infinity()));
   const std::string v = "/optimizer/second_moment/layers.4.attention.qkv.weight";
   edited({v, "-0.25", "element 7"}, poke(v, -0.25f));
+}
+
+std::string little_endian(std::uint64_t value, std::size_t width) {
+  std::string bytes;
+  for (std::size_t i = 0; i < width; ++i) bytes += static_cast<char>(value >> (8 * i) & 0xff);
+  return bytes;
+}
+
+std::string checksum_of(const std::string& bytes) {
+  return little_endian(metadata_checksum(std::as_bytes(std::span(bytes))), 4);
+}
+
+BOOST_FIXTURE_TEST_CASE(numbers_that_end_behind_the_file, Fixture) {
+  std::uint64_t offset = 0;
+  {
+    const Hdf5Session session;
+    const Hdf5Handle file = BLOCKTRAIN_HDF5_OPEN(H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), H5Fclose);
+    const Hdf5Handle dataset = BLOCKTRAIN_HDF5_OPEN(H5Dopen2(file, qkv.c_str(), H5P_DEFAULT), H5Dclose);
+    offset = H5Dget_offset(dataset);
+  }
+  const std::string good = read_bytes(path);
+  // The piece of its header that has the offset, with the checksum behind it.
+  const std::size_t at = good.find(little_endian(offset, 8));
+  BOOST_REQUIRE(at != std::string::npos);
+  std::size_t begin = 0, end = at + 8;
+  for (const char* kind : {"OHDR", "OCHK"}) {
+    const std::size_t found = good.rfind(kind, at);
+    if (found != std::string::npos) begin = std::max(begin, found);
+  }
+  while (end + 4 <= good.size() && good.substr(end, 4) != checksum_of(good.substr(begin, end - begin))) ++end;
+  BOOST_REQUIRE(end + 4 <= good.size());
+
+  const std::size_t numbers = 6 * 2 * sizeof(float);
+  for (const std::uint64_t wrong : {good.size() - numbers + 1, good.size() - 1, good.size(), good.size() + 1}) {
+    std::string bytes = good;
+    bytes.replace(at, 8, little_endian(wrong, 8));
+    bytes.replace(end, 4, checksum_of(bytes.substr(begin, end - begin)));
+    write_bytes(path, bytes);
+    refused({qkv, "is not stored as one plain piece inside the file"});
+  }
 }
 
 BOOST_FIXTURE_TEST_CASE(no_such_format, Fixture) {

@@ -3,6 +3,8 @@
 
 #include "trainer/coordinator/progress.hpp"
 
+#include <fcntl.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -157,6 +159,30 @@ BOOST_AUTO_TEST_CASE(frames_replace_each_other_at_every_width) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(what_there_is_no_room_for_goes_first_that_is_missed_least) {
+  const std::string block = "block 0  ", bar = "[##########..........] ", half_bar = "[#####.....] ",
+                    step = "step  50000/100000", share = "  50%", loss = "  loss 0.5000  ", rate = "       0 tokens/s",
+                    sigma = "  sigma 0.123..80";
+  const std::vector<std::string> lines{block + bar + step + share + loss + rate + sigma,
+                                       block + bar + step + share + loss + rate,
+                                       block + half_bar + step + share + loss + rate,
+                                       block + step + share + loss + rate,
+                                       block + step + share + loss,
+                                       block + step + loss,
+                                       block + step + share,
+                                       block + step};
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    const int narrowest = static_cast<int>(lines[i].size());
+    const int widest = i == 0 ? narrowest + 40 : static_cast<int>(lines[i - 1].size()) - 1;
+    for (const int columns : {narrowest, widest}) {
+      Display display({columns + 1, 24}, 2);  // the last column stays free
+      display.step(50000);
+      display.draw();
+      BOOST_TEST(display.screen.lines().front() == lines[i], columns << " columns: " << display.screen.lines().front());
+    }
+  }
+}
+
 BOOST_AUTO_TEST_CASE(the_size_may_change_between_any_two_frames) {
   Display display({120, 24}, 4);
   int step = 0;
@@ -240,6 +266,31 @@ BOOST_AUTO_TEST_CASE(a_size_that_is_not_known_is_asked_of_the_environment) {
   BOOST_TEST(terminal_size(fileno(file)).columns == 80);
   BOOST_TEST(!watched_terminal(fileno(file)));
   std::fclose(file);
+}
+
+BOOST_AUTO_TEST_CASE(a_terminal_says_its_size) {
+  const int terminal = posix_openpt(O_RDWR | O_NOCTTY);
+  if (terminal < 0) {
+    BOOST_TEST_MESSAGE("SKIPPED: this system has no pseudo-terminals");
+    return;
+  }
+  setenv("COLUMNS", "33", 1);
+  setenv("LINES", "44", 1);
+  for (const int n : {1, 2, 300}) {
+    struct winsize size {};
+    size.ws_col = static_cast<unsigned short>(n);
+    size.ws_row = static_cast<unsigned short>(n);
+    BOOST_REQUIRE(ioctl(terminal, TIOCSWINSZ, &size) == 0);
+    BOOST_TEST(terminal_size(terminal).columns == n);
+    BOOST_TEST(terminal_size(terminal).rows == n);
+  }
+  struct winsize none {};  // what a terminal has that nobody told
+  BOOST_REQUIRE(ioctl(terminal, TIOCSWINSZ, &none) == 0);
+  BOOST_TEST(terminal_size(terminal).columns == 33);
+  BOOST_TEST(terminal_size(terminal).rows == 44);
+  unsetenv("COLUMNS");
+  unsetenv("LINES");
+  close(terminal);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

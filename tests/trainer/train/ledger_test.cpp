@@ -51,6 +51,24 @@ BOOST_AUTO_TEST_CASE(the_first_row_says_what_runs) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(steps_of_a_rank_take_no_longer_than_the_run) {
+  const TemporaryFolder folder;
+  const std::string run = folder.path("run");
+  BOOST_REQUIRE(train_small(run, 1, {"budget.steps=6"}) == 0);
+  double steps = 0;
+  int count = 0;
+  for (const json& row : testing::step_rows(run)) {
+    BOOST_TEST(row.at("seconds").get<double>() > 0);
+    steps += row.at("seconds").get<double>();
+    ++count;
+  }
+  BOOST_TEST(count == 24);
+  const auto end = rows(run, "run_end");
+  BOOST_REQUIRE_EQUAL(end.size(), 1U);
+  // One after the other, by the same clock; the digits of a row are rounded.
+  BOOST_TEST(steps <= end[0].at("seconds").get<double>() * (1 + 1e-3));
+}
+
 BOOST_AUTO_TEST_CASE(one_rank_of_a_host_measures_it) {
   const TemporaryFolder folder;
   const std::string root = folder.path("powercap"), zone = root + "/intel-rapl:0";
