@@ -290,7 +290,8 @@ class Emulated(unittest.TestCase):
         names = {dtype: {row["op"] for row in rows if row["dtype"] == dtype} for dtype in ("bfloat16", "float32")}
         self.assertEqual((len(names["bfloat16"]), len(names["float32"])), (51, 31))
         for row in rows:
-            self.assertTrue("not_served" in row if "cuDNN" in row["op"] else row["share_of_copy"] > 0, row)
+            # What cuDNN computes on a GPU, a plain implementation of the same interface does here, but not every form.
+            self.assertTrue(row.get("share_of_copy", 0) > 0 or ("not_served" in row and "cuDNN" in row["op"]), row)
 
     def test_proposals(self):
         only = ["--ops", "product qkv forward, ", "--dtypes", "bfloat16", "--repetitions", "1"]
