@@ -161,8 +161,6 @@ Timed time_row(Device& device, Libraries& libraries, const Row& row, DType dtype
   return timed;
 }
 
-const char* name_of(DType dtype) { return dtype == DType::bfloat16 ? "bfloat16" : "float32"; }
-
 struct Options {
   std::vector<std::string> shapes{"dit-l/2", "dit-xl/2"}, dtypes{"bfloat16", "float32"}, only;
   std::int64_t batch = 128;
@@ -210,7 +208,7 @@ void measure(const Options& o, const Network& n, Device& device, DType dtype) {
   libraries.workspace_bytes = static_cast<std::size_t>(o.workspace_mib) << 20;
   const Arena copied = device.arena("copied", 2 * o.settings.copy_mb << 20);
   if (!o.json) {
-    std::printf("\n%s, %s, batch %lld, on %s\n%-84s %10s %12s %14s %14s %8s\n", n.name, name_of(dtype),
+    std::printf("\n%s, %s, batch %lld, on %s\n%-84s %10s %12s %14s %14s %8s\n", n.name, name_of(dtype).data(),
                 static_cast<long long>(n.batch), device.facts().name.c_str(), "op", "us", "MB", "rate", "copy GB/s",
                 "share");
   }

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "bench/timed_rank.hpp"
+#include "blocks/architectures/dit_options.hpp"
 
 namespace blocktrain::bench {
 namespace {
@@ -163,7 +164,7 @@ int run(int argc, char** argv) {
   app.add_option("--layers", config.model.layers);
   app.add_option("--width", config.model.width);
   app.add_option("--heads", config.model.heads);
-  app.add_option("--patch", config.model.patch);
+  app.add_option("--patch", config.architecture.as<blocks::DitOptions>().patch);
   app.add_option("--blocks", config.blocks.count);
   app.add_option("--batch", config.data.batch);
   app.add_option("--micro-batch", config.data.micro_batch);
@@ -194,7 +195,7 @@ int run(int argc, char** argv) {
   config.blocks.training = end_to_end ? TrainingMode::end_to_end : TrainingMode::block_local;
   if (checkpoint_activations) config.parallel.activation_checkpointing = ActivationCheckpointing::layer;
   config.parallel.device = cuda ? DeviceChoice::cuda : DeviceChoice::cpu;
-  config.model.precision = bfloat16 ? Precision::bfloat16 : Precision::float32;
+  config.model.precision = bfloat16 ? kernels::DType::bfloat16 : kernels::DType::float32;
   o.timed.deterministic = !no_deterministic;
   o.timed.graphs = !no_graph;
   if (turns->count() > 0 && o.rows == 0) o.rows = 9;

@@ -2,19 +2,22 @@
 /// Which transport a group of ranks uses for device memory: NCCL where it can, else host memory. NCCL refuses two ranks
 /// on one GPU.
 
+#include <cstdint>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "comm/communicator.hpp"
+#include "kernels/names.hpp"
 
 namespace blocktrain::comm {
 
-enum class DeviceTransport {
+enum class DeviceTransport : std::uint8_t {
   automatic,  ///< as a request: NCCL where every rank of the group can, else staged
   nccl,       ///< comm/nccl
   staged,     ///< comm/staged, through host memory and MPI
 };
+constexpr auto name_table(DeviceTransport) { return names_up_to<DeviceTransport::staged>("auto", "nccl", "host"); }
 
 /// What a rank computes on.
 struct RankDevice {

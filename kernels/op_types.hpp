@@ -4,12 +4,15 @@
 #include <cstdint>
 #include <span>
 
+#include "kernels/names.hpp"
+
 namespace blocktrain::kernels {
 
 enum class LossWeighting : std::uint8_t {
   edm,   ///< w(s) = (s^2 + sd^2) / (s*sd)^2 (method: section 1, weight)
   none,  ///< w(s) = 1
 };
+constexpr auto name_table(LossWeighting) { return names_up_to<LossWeighting::none>("edm", "none"); }
 
 /// What becomes of what the gradient of a parameter holds already.
 enum class GradientWrite : std::uint8_t {

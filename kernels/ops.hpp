@@ -184,19 +184,18 @@ class Ops {
   /// precise(dtype()). A row of zeros gives zeros.
   void normalise_rows(const Tensor& out, const Tensor& norm, const Tensor& table);
   /// Gradient of normalise_rows: adds (dout - out * (out . dout)) / norm[r] into dtable; nothing for a row of zeros.
-  void normalise_rows_backward(const Tensor& dtable, const Tensor& dout, const Tensor& out,
-                                       const Tensor& norm);
+  void normalise_rows_backward(const Tensor& dtable, const Tensor& dout, const Tensor& out, const Tensor& norm);
   /// out[n] = factor(sigma[n]) * x[n], or out += with `accumulate`. x [N,P] of precise(dtype()); out [N,P] of that or
   /// of dtype(); out may alias x where their types agree.
-  void scale_by_level(const Tensor& out, const Tensor& x, const Tensor& sigma, LevelFactor factor,
-                              double sigma_data, bool accumulate);
+  void scale_by_level(const Tensor& out, const Tensor& x, const Tensor& sigma, LevelFactor factor, double sigma_data,
+                      bool accumulate);
   /// p[n] = softmax(logits[n]), [N,V] of precise(dtype()); p may alias logits.
   void softmax(const Tensor& p, const Tensor& logits);
   /// out[n,e] = x[n,e] / (1 - p), or 0 with probability p, for sample first_sample + n of the global batch at
   /// state->step: where uniform_open(word e % 4 of group e / 4) < p, e counted through the row. Its own gradient, with
   /// the same key. out may alias x; 0 <= p < 1.
   void dropout(const Tensor& out, const Tensor& x, double p, const RandomKey& key, const StepState* state,
-                       std::uint32_t first_sample);
+               std::uint32_t first_sample);
 
   // ---- optimizer ----------------------------------------------------------------------------------------
   /// state->gradient_square_sum += sum of x^2, added up in double in a fixed order.

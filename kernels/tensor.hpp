@@ -9,6 +9,7 @@
 #include <initializer_list>
 
 #include "kernels/error.hpp"
+#include "kernels/names.hpp"
 
 namespace blocktrain::kernels {
 
@@ -20,6 +21,7 @@ constexpr std::uint16_t bfloat16_bits(float value) {
 }
 
 enum class DType : std::uint8_t { float32, float64, int32, bfloat16 };
+constexpr auto name_table(DType) { return names_up_to<DType::bfloat16>("float32", "float64", "int32", "bfloat16"); }
 
 constexpr std::size_t size_of(DType t) { return t == DType::float64 ? 8 : t == DType::bfloat16 ? 2 : 4; }
 

@@ -49,7 +49,7 @@ int let_the_first_speak(int code) {
 }
 
 /// An option whose value is read as that of a key of the config is. `type` stands for the value in the help.
-void add_value(CLI::App* app, const std::string& names, const FieldValue& value, const std::string& help,
+void add_value(CLI::App* app, const std::string& names, const SettingValue& value, const std::string& help,
                const std::string& type) {
   const std::string name = names.substr(names.rfind(',') + 1);  // the long one
   app->add_option_function<std::string>(
@@ -107,8 +107,8 @@ int main(int argc, char** argv) {
       "plan", "Show who trains what, the noise intervals, parameters, FLOPs, exact bytes and traffic");
   plan_app->add_option("CONFIG", plan.config, "The experiment, a YAML file")->required();
   plan_app->add_option("--set", plan.overrides, set_help)->allow_extra_args(false);
-  add_value(plan_app, "-n,--world", IntField{&plan.world, {1, 1000000}}, "Ranks to plan for (default: one per block)",
-            "N");
+  add_value(plan_app, "-n,--world", blocks::IntValue{&plan.world, {1, 1000000}},
+            "Ranks to plan for (default: one per block)", "N");
   plan_app->add_flag("--show-config", plan.show_config,
                      "Print the resolved config with every default, and what each key means");
   plan_app->add_flag("--json", plan.json, "Print the plan as JSON");
@@ -137,19 +137,20 @@ int main(int argc, char** argv) {
       app.add_subcommand("generate", "Generate images from the assembled network; mpirun -np N shares the work");
   generate_app->add_option("RUN", generate.run, "Folder of a run")->required();
   generate_app->add_option("-o,--out", generate.out, "PNG file to write (default: RUN/samples.png)");
-  add_value(generate_app, "--labels", IntListField{&generate.labels, {0, most_classes - 1}, {1, 65536}},
+  add_value(generate_app, "--labels", blocks::IntListValue{&generate.labels, {0, most_classes - 1}, {1, 65536}},
             "Classes to ask for, e.g. 3,1,4 (default: all in turn)", "L,L,...");
-  add_value(generate_app, "-n,--count", IntField{&generate.count, {1, 65536}}, "Number of images (default: 64)", "N");
-  add_value(generate_app, "--steps", IntField{&generate.steps, {1, 100000}},
+  add_value(generate_app, "-n,--count", blocks::IntValue{&generate.count, {1, 65536}}, "Number of images (default: 64)",
+            "N");
+  add_value(generate_app, "--steps", blocks::IntValue{&generate.steps, {1, 100000}},
             "Sampling steps (default: the last of eval.steps)", "N");
   double guidance = 0;
-  add_value(generate_app, "--guidance", NumberField{&guidance, {0, 100}},
+  add_value(generate_app, "--guidance", blocks::NumberValue{&guidance, {0, 100}},
             "Classifier-free guidance: 1 for none, 0 for no class at all (default: eval.guidance)", "G");
   generate_app->add_option("--sampler", generate.sampler, "euler, heun or ancestral (default: eval.sampler)");
-  add_value(generate_app, "--seed", SeedField{&generate.seed}, "Seed of the initial noise (default: 0)", "N");
+  add_value(generate_app, "--seed", blocks::SeedValue{&generate.seed}, "Seed of the initial noise (default: 0)", "N");
   generate_app->add_flag("--beside-real", generate.beside_real,
                          "Show real images of the same classes beside the generated ones");
-  add_value(generate_app, "--scale", IntField{&generate.scale, {1, 64}},
+  add_value(generate_app, "--scale", blocks::IntValue{&generate.scale, {1, 64}},
             "Screen pixels per image pixel (default: what is easy to see)", "N");
   generate_app->add_option("--set", generate.overrides, "Override a key of parallel.* or data.path; repeat for more")
       ->allow_extra_args(false);

@@ -1,5 +1,7 @@
 #include "blocks/architectures/architectures.hpp"
 
+#include "blocks/architectures/dit_options.hpp"
+
 namespace blocktrain::blocks {
 namespace {
 
@@ -11,7 +13,8 @@ std::unique_ptr<Network> made_by(const ArchitectureSettings& all, const SampleLa
 }
 
 constexpr Architecture all[] = {
-    {"dit", "gaussian", made_by<&ArchitectureSettings::dit, make_dit>},
+    {"dit", "diffusion transformer that generates images of a class", "gaussian", "images",
+     made_by<&ArchitectureSettings::dit, make_dit>, options_of<DitOptions>},
 };
 
 }  // namespace

@@ -1,5 +1,6 @@
 #pragma once
-/// The architectures that model.architecture names: a list of one line each.
+/// The architectures that model.architecture names: a list of one line each. An entry says what an architecture is
+/// trained for, makes its networks, and has the keys that are its own and the defaults that it wants of others.
 
 #include <algorithm>
 #include <memory>
@@ -9,6 +10,7 @@
 #include "blocks/architectures/dit.hpp"
 #include "blocks/batch.hpp"
 #include "blocks/network.hpp"
+#include "blocks/options.hpp"
 #include "blocks/parameters.hpp"
 
 namespace blocktrain::blocks {
@@ -20,12 +22,17 @@ struct ArchitectureSettings {
 
 struct Architecture {
   std::string_view name;
+  std::string_view meaning;    ///< for people, behind the name
   std::string_view objective;  ///< what it is trained by: a name of objectives()
+  std::string_view task;       ///< what it is trained for: a name of the tasks of trainer/
   /// The network of one block, which registers its parameters. Throws InputError when settings and data do not fit.
   std::unique_ptr<Network> (*make)(const ArchitectureSettings& settings, const SampleLayout& layout,
-                                   const BlockPlace& place, ParameterLayout& parameters);
+                                   const BlockPlace& place, ParameterLayout& parameters) = nullptr;
+  Options (*options)();                        ///< its own keys, at their defaults
+  std::span<const SettingDefault> defaults{};  ///< where they are not what the key's owner says
 };
 
+/// All of them; the first is the default. In a file of its own, so that a test can have another list.
 std::span<const Architecture> architectures();
 
 /// The one of that name; null where there is none.

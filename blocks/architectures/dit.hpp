@@ -6,21 +6,19 @@
 #include <memory>
 
 #include "blocks/activation_checkpointing.hpp"
+#include "blocks/architectures/dit_options.hpp"
 #include "blocks/batch.hpp"
 #include "blocks/network.hpp"
 #include "blocks/parameters.hpp"
 
 namespace blocktrain::blocks {
 
-struct DitConfig {
+struct DitConfig : DitOptions {
   std::int64_t channels = 1, height = 28, width_px = 28;  ///< of an image
-  int patch = 2;                                          ///< side of a patch, in pixels
   std::int64_t classes = 10;
   std::int64_t width = 384;  ///< C, of a token
   int heads = 6;
-  std::int64_t mlp_ratio = 4;         ///< hidden width of the MLP over C
   std::int64_t noise_features = 256;  ///< sinusoidal features of the noise level
-  double label_dropout = 0.1;         ///< share of training labels replaced by "none"
   double sigma_data = 0.5;
   /// Tokens that run through the layers together: enough for the matrix products to be efficient, few enough for
   /// scratch to stay small.

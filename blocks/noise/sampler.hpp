@@ -9,6 +9,7 @@
 
 #include "blocks/batch.hpp"
 #include "kernels/arena.hpp"
+#include "kernels/names.hpp"
 #include "kernels/ops.hpp"
 
 namespace blocktrain::blocks {
@@ -18,6 +19,7 @@ enum class SamplerKind : std::uint8_t {
   heun,       ///< second order, two evaluations a step but the last
   ancestral,  ///< adds fresh noise between steps, one evaluation a step
 };
+constexpr auto name_table(SamplerKind) { return names_up_to<SamplerKind::ancestral>("euler", "heun", "ancestral"); }
 
 /// d = D(z; sigma, conditions) for a whole batch at one noise level.
 using DenoiseFunction =

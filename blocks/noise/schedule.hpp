@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "kernels/names.hpp"
 #include "kernels/step_state.hpp"
 
 namespace blocktrain::blocks {
@@ -16,6 +17,9 @@ enum class Partition : std::uint8_t {
   uniform,            ///< sigma
   uniform_log,        ///< ln sigma
 };
+constexpr auto name_table(Partition) {
+  return names_up_to<Partition::uniform_log>("equal_probability", "uniform", "uniform_log");
+}
 
 /// How a block draws noise levels inside its training interval.
 enum class NoiseSampling : std::uint8_t {
@@ -23,12 +27,17 @@ enum class NoiseSampling : std::uint8_t {
   uniform_log,  ///< uniform in ln sigma
   partition,    ///< uniform in the partition's own coordinate
 };
+constexpr auto name_table(NoiseSampling) {
+  return names_up_to<NoiseSampling::partition>("lognormal", "uniform_log", "partition");
+}
 
 struct NoiseSettings {
   Partition partition = Partition::equal_probability;
   double sigma_min = 0.002, sigma_max = 80;
   double p_mean = -1.2, p_std = 1.2;  ///< ln sigma ~ N(p_mean, p_std^2)
   double overlap = 0.05;              ///< gamma: how far a training interval reaches into its neighbours
+
+  bool operator==(const NoiseSettings&) const = default;
 };
 
 /// A range of noise levels, lo <= hi.

@@ -1,5 +1,7 @@
 #include "blocks/objectives/objectives.hpp"
 
+#include "blocks/objectives/gaussian_options.hpp"
+
 namespace blocktrain::blocks {
 namespace {
 
@@ -9,7 +11,8 @@ std::unique_ptr<Objective> gaussian(const ObjectiveSettings& settings, const Sam
 }
 
 constexpr ObjectiveEntry all[] = {
-    {"gaussian", gaussian},
+    {"gaussian", "the squared error of numbers found again in Gaussian noise", true, gaussian,
+     options_of<GaussianOptions>},
 };
 
 }  // namespace

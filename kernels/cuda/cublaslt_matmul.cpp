@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <string>
 
 namespace blocktrain::kernels::cuda {
 namespace {
@@ -79,7 +80,7 @@ void complain(std::int64_t rows, std::int64_t columns, std::int64_t depth, DType
                "blocktrain: cuBLASLt has no product of %lld x %lld x %lld in %s%s (%s); plain kernels compute %s, "
                "slowly\n",
                static_cast<long long>(rows), static_cast<long long>(columns), static_cast<long long>(depth),
-               type == DType::bfloat16 ? "bfloat16" : "float32", name(end), cublasLtGetStatusString(status),
+               std::string(name_of(type)).c_str(), name(end), cublasLtGetStatusString(status),
                end == MatmulEnd::Kind::none ? "it" : "its end");
 }
 

@@ -14,8 +14,8 @@ FOLDERS = {
     "trainer": ["trainer", "blocks", "comm", "kernels"],
 }
 # Of kernels/, what comm/ may know: memory and its errors, clocks and threads; no tensor op and no device.
-COMM_MAY_KNOW = ["kernels/arena.hpp", "kernels/error.hpp", "kernels/gpu_uuid.hpp", "kernels/running_clock.hpp",
-                 "kernels/start_thread.hpp", "kernels/tensor.hpp"]
+COMM_MAY_KNOW = ["kernels/arena.hpp", "kernels/error.hpp", "kernels/gpu_uuid.hpp", "kernels/names.hpp",
+                 "kernels/running_clock.hpp", "kernels/start_thread.hpp", "kernels/tensor.hpp"]
 # Libraries' headers that a folder does not see, by how they begin.
 NOT_SEEN = {
     "kernels": ["mpi.h", "hdf5", "yaml-cpp/", "nlohmann/"],
@@ -28,6 +28,10 @@ NOT_SEEN = {
 # one or more units that do not see each other; a unit is a folder, or files that belong together.
 LAYERS = [
     [["support"]],
+    # The keys of a part, declared in its folder and joined by config: they know nothing of the part.
+    [["checkpoint/checkpoint_config", "coordinator/budget_config", "data/data_config", "eval/eval_config",
+      "ledger/energy/energy_config", "plan/parallel_config", "worker/optimizer_config", "tasks/task_entries",
+      "tasks/images/images_options", "tasks/images/data_format"]],
     [["config"]],
     [["data"]],
     [["tasks/task.hpp", "tasks/task.cpp", "tasks/generate_arguments.hpp"]],  # what a task is; the tasks stand above
@@ -63,13 +67,14 @@ def sources(root, top):
 
 
 def layer_of(path):
-    """(level, unit) of a file of trainer/, by the longest entry it lies in; None where no entry names it."""
+    """(level, unit) of a file of trainer/, by the longest entry it lies in (an entry without an ending is a
+    folder, or the header and source of that name); None where no entry names it."""
     found, length = None, -1
     for level, units in enumerate(LAYERS):
         for unit, entries in enumerate(units):
             for entry in entries:
                 whole = "trainer/" + entry
-                if (path == whole or path.startswith(whole + "/")) and len(whole) > length:
+                if (path == whole or path.startswith((whole + "/", whole + "."))) and len(whole) > length:
                     found, length = (level, unit), len(whole)
     return found
 

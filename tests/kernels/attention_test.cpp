@@ -143,8 +143,8 @@ BOOST_AUTO_TEST_CASE(what_is_longer_than_a_threads_scratch_is_cut_by_the_cpu) {
 }
 
 BOOST_AUTO_TEST_CASE(a_tile_of_keys_that_count_for_nothing_may_come_first) {
-  // Their scores are minus infinity, and the softmax has seen nothing else so far: the difference of two infinities would
-  // be no number.
+  // Their scores are minus infinity, and the softmax has seen nothing else so far: the difference of two infinities
+  // would be no number.
   constexpr Shape s{1, 70, 14500, 1};
   constexpr std::int64_t without = 64;
   const auto results = [&](const std::unique_ptr<Ops>& ops) {

@@ -70,7 +70,7 @@ void write_header(hid_t file, const BlockFileHeader& header) {
   write_integer(file, "step", header.step);
   write_attribute(file, "seed", H5T_STD_U64LE, H5T_NATIVE_UINT64, &header.seed);
   write_string(file, "experiment", header.experiment);
-  write_string(file, "training", training_name(header.training));
+  write_string(file, "training", std::string(name_of(header.training)));
   write_integer(file, "first_layer", header.first_layer);
   write_integer(file, "layers", header.layers);
 }
@@ -110,8 +110,6 @@ const char* group_of(Table table) {
   }
   return "/average";
 }
-
-const char* training_name(TrainingMode mode) { return mode == TrainingMode::end_to_end ? "end_to_end" : "block_local"; }
 
 BlockLayout lay_out_block_file(const BlockFileHeader& header, std::span<const blocks::Parameter> parameters) {
   BlockLayout layout;

@@ -38,6 +38,5 @@ struct BlockLayout {
 BlockLayout lay_out_block_file(const BlockFileHeader& header, std::span<const blocks::Parameter> parameters);
 
 /// Names of the training modes in files.
-const char* training_name(TrainingMode mode);
 
 }  // namespace blocktrain::trainer

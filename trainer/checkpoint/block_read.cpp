@@ -87,9 +87,9 @@ BlockFileHeader read_header(const Hdf5Structure& file, const StoredObject& root)
   header.experiment = read_string(file, root, "experiment");
   if (!is_experiment_identity(header.experiment)) file.refuse("the attribute experiment is not 1 to 128 hex digits");
   const std::string training = read_string(file, root, "training");
-  if (training == training_name(TrainingMode::end_to_end)) {
+  if (training == name_of(TrainingMode::end_to_end)) {
     header.training = TrainingMode::end_to_end;
-  } else if (training != training_name(TrainingMode::block_local)) {
+  } else if (training != name_of(TrainingMode::block_local)) {
     file.refuse(
         fmt::format("the attribute training is \"{}\"; accepted: block_local, end_to_end", printable(training)));
   }
@@ -111,7 +111,7 @@ void require_expected(const Hdf5Structure& file, const BlockFileHeader& found, c
   require(found.blocks, expected.blocks, "number of blocks");
   if (expected.step >= 0) require(found.step, expected.step, "step");
   require(found.seed, expected.seed, "seed");
-  require(std::string(training_name(found.training)), std::string(training_name(expected.training)), "training mode");
+  require(std::string(name_of(found.training)), std::string(name_of(expected.training)), "training mode");
   require(found.first_layer, expected.first_layer, "first layer");
   require(found.layers, expected.layers, "number of layers");
 }

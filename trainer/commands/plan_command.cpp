@@ -8,6 +8,7 @@
 
 #include "kernels/gpu_scratch.hpp"
 #include "trainer/commands/commands.hpp"
+#include "trainer/config/describe.hpp"
 #include "trainer/plan/compute_device.hpp"
 #include "trainer/plan/plan.hpp"
 #include "trainer/support/output.hpp"
@@ -47,7 +48,7 @@ ordered_json to_json(const CudaRuntime& cuda) {
 ordered_json to_json(const DataOutline& data, const Plan& plan, const Choice& choice, const CudaRuntime& cuda) {
   ordered_json j;
   j["data"] = ordered_json::parse(data.json);
-  j["training"] = plan.training == TrainingMode::end_to_end ? "end_to_end" : "block_local";
+  j["training"] = name_of(plan.training);
   j["world"] = plan.world;
   j["rebalances"] = plan.rebalances;
   j["batch"] = plan.batch;
@@ -134,10 +135,11 @@ void print_table(const Config& config, const DataOutline& data, const Plan& plan
                  const Plan& twin, const Plan& twin_alone, const CudaRuntime& cuda) {
   const bool local = plan.training == TrainingMode::block_local;
   fmt::print("{} {}\n", local ? "block-local" : "end to end", data.text);
-  fmt::print(
-      "dit: {} layers of width {}, {} heads, patch {}; {} parameters; batch {} in passes of {}; {} steps per block\n\n",
-      config.model.layers, config.model.width, config.model.heads, config.model.patch,
-      count(static_cast<double>(plan.parameters())), plan.batch, plan.micro_batch, config.budget.steps);
+  const auto patch = value_of<int>(config, "model.patch");
+  fmt::print("{}: {} layers of width {}, {} heads{}; {} parameters; batch {} in passes of {}; {} steps per block\n\n",
+             config.model.architecture, config.model.layers, config.model.width, config.model.heads,
+             patch ? fmt::format(", patch {}", *patch) : "", count(static_cast<double>(plan.parameters())), plan.batch,
+             plan.micro_batch, config.budget.steps);
 
   fmt::print("block  layers   ranks        sigma owned          sigma trained        parameters  FLOPs/step\n");
   for (const BlockPlan& b : plan.blocks) {

@@ -1,20 +1,14 @@
 #pragma once
 /// Values that are fine one by one and wrong together.
 
-#include <string>
-#include <string_view>
 #include <vector>
 
+#include "blocks/setting.hpp"
 #include "trainer/config/config.hpp"
 
 namespace blocktrain::trainer {
 
-struct Conflict {
-  std::vector<std::string_view> keys;  ///< full names of the keys that disagree
-  std::string text;                    ///< "found X; accepted: Y"
-};
-
-/// Every conflict between values that are each in their own range.
-std::vector<Conflict> find_conflicts(const Config& config);
+/// Every conflict between values that are each in their own range, as those say who declare the keys.
+std::vector<blocks::Conflict> find_conflicts(const Config& config);
 
 }  // namespace blocktrain::trainer

@@ -1,61 +1,53 @@
 #pragma once
-/// An experiment: one typed struct per section of the YAML file. Defaults stand here; what each key means, its
-/// unit and its accepted values stand in describe.cpp, from which the loader, `plan --show-config` and
-/// docs/config.md are made.
+/// An experiment: one typed struct per section of the YAML file, each declared with its keys beside what uses it, and
+/// the options that the architecture, its objective and its task have for themselves (blocks/setting.hpp says what a
+/// key is). Here is what concerns the network as a whole and how it is cut.
 
-#include <chrono>
 #include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "trainer/config/data_format.hpp"
+#include "blocks/architectures/architectures.hpp"
+#include "blocks/noise/noise_options.hpp"
+#include "blocks/objectives/objectives.hpp"
+#include "blocks/options.hpp"
+#include "blocks/setting.hpp"
+#include "kernels/names.hpp"
+#include "kernels/tensor.hpp"
+#include "trainer/checkpoint/checkpoint_config.hpp"
+#include "trainer/coordinator/budget_config.hpp"
+#include "trainer/data/data_config.hpp"
+#include "trainer/eval/eval_config.hpp"
+#include "trainer/ledger/energy/energy_config.hpp"
+#include "trainer/plan/parallel_config.hpp"
+#include "trainer/tasks/task_entries.hpp"
+#include "trainer/worker/optimizer_config.hpp"
 
 namespace blocktrain::trainer {
 
-/// Most classes that a data set may have (data.classes).
-inline constexpr std::int64_t most_classes = 65536;
-
-enum class Architecture : std::uint8_t { dit };
 enum class TrainingMode : std::uint8_t { block_local, end_to_end };
-enum class Partition : std::uint8_t { equal_probability, uniform, uniform_log };
-enum class NoiseSampling : std::uint8_t { lognormal, uniform_log, partition };
-enum class Weighting : std::uint8_t { edm, none };
-enum class DeviceChoice : std::uint8_t { automatic, cpu, cuda };
-enum class Precision : std::uint8_t { float32, bfloat16 };
-enum class TransportChoice : std::uint8_t { automatic, mpi, local };
-enum class GpuTransportChoice : std::uint8_t { automatic, nccl, host };
-enum class ActivationCheckpointing : std::uint8_t { none, layer };
-enum class SamplerKind : std::uint8_t { euler, heun, ancestral };
+constexpr auto name_table(TrainingMode) { return names_up_to<TrainingMode::end_to_end>("block_local", "end_to_end"); }
 
 struct LogConfig {
   std::string directory;  ///< log.directory, the RUN folder; required
 
+  void describe(std::vector<blocks::Setting>& out);
   bool operator==(const LogConfig&) const = default;
 };
 
-struct DataConfig {
-  std::string path;  ///< required
-  DataFormat format = DataFormat::automatic;
-  std::vector<int> shape;        ///< channels, height, width of an image as declared; empty: the data say
-  std::int64_t classes = 0;      ///< as declared; 0: the data say
-  std::int64_t batch = 128;      ///< images per step and block
-  std::int64_t micro_batch = 0;  ///< images per forward/backward pass; 0: chosen by the plan
-  bool flip = false;             ///< random horizontal flips
-
-  bool operator==(const DataConfig&) const = default;
-};
-
+/// What every architecture has. Its own keys of the section are in Config::architecture.
 struct ModelConfig {
-  Architecture architecture = Architecture::dit;
+  std::string architecture;  ///< a name of architectures(); chosen with the Config, for it decides what keys there are
   int layers = 12;
   std::int64_t width = 384;
   int heads = 6;
-  int patch = 2;
-  std::int64_t mlp_ratio = 4;
-  double label_dropout = 0.1;  ///< share of labels replaced by "none", for guidance
-  Precision precision = Precision::float32;
+  kernels::DType precision = kernels::DType::float32;  ///< float32 or bfloat16
 
+  void describe(std::vector<blocks::Setting>& out);
+  /// The key that stands behind those of the architecture.
+  void describe_last(std::vector<blocks::Setting>& out);
+  void check(std::vector<blocks::Conflict>& out) const;
   bool operator==(const ModelConfig&) const = default;
 };
 
@@ -65,113 +57,40 @@ struct BlocksConfig {
   TrainingMode training = TrainingMode::block_local;
   std::vector<std::uint64_t> seeds;  ///< one seed per block for weights and noise; empty: `seed` for all
 
+  void describe(std::vector<blocks::Setting>& out);
+  void check(const ModelConfig& model, std::vector<blocks::Conflict>& out) const;
   bool operator==(const BlocksConfig&) const = default;
 };
 
-struct NoiseConfig {
-  Partition partition = Partition::equal_probability;
-  NoiseSampling sampling = NoiseSampling::lognormal;
-  double overlap = 0.05;  ///< gamma
-  double sigma_min = 0.002, sigma_max = 80;
-  double sigma_data = 0.5;
-  double p_mean = -1.2, p_std = 1.2;
-  double sigma_max_fraction = 0;  ///< share of block 0's draws that are exactly sigma_max
-
-  bool operator==(const NoiseConfig&) const = default;
-};
-
-struct ObjectiveConfig {
-  Weighting weighting = Weighting::edm;
-
-  bool operator==(const ObjectiveConfig&) const = default;
-};
-
-struct OptimizerConfig {
-  double learning_rate = 1e-4;
-  double weight_decay = 0;
-  std::vector<double> betas{0.9, 0.999};
-  double epsilon = 1e-8;
-  double clip_norm = 1.0;  ///< per block; 0: none
-  std::int64_t warmup_steps = 0;
-  std::int64_t decay_steps = -1;  ///< cosine from the end of warm-up to this step; -1: budget.steps; 0: constant
-  double final_fraction = 0;      ///< learning rate at the end of the decay, as a fraction of learning_rate
-  double average_decay = 0;       ///< exponential moving average of the weights, used by eval and generate; 0: off
-
-  bool operator==(const OptimizerConfig&) const = default;
-};
-
-struct BudgetConfig {
-  std::int64_t steps = 1000;                                ///< per block
-  double tokens = 0, joules = 0, dollars = 0, seconds = 0;  ///< per run; 0: no limit
-
-  bool operator==(const BudgetConfig&) const = default;
-};
-
-struct EvalConfig {
-  std::int64_t every_steps = 0;       ///< held-out loss of a block while it trains; 0: only by `eval`
-  std::int64_t images = 256;          ///< held-out images per loss
-  std::int64_t samples = 500;         ///< generated images for agreement and Frechet distances
-  std::vector<int> steps{4, 18, 50};  ///< numbers of sampling steps to compare
-  std::int64_t batch = 0;             ///< images at a time of `eval` and `generate`; 0: what suits the device
-  SamplerKind sampler = SamplerKind::euler;
-  double guidance = 1.0;
-
-  bool operator==(const EvalConfig&) const = default;
-};
-
-struct CheckpointConfig {
-  std::int64_t every_steps = 500;
-  int keep = 2;
-
-  bool operator==(const CheckpointConfig&) const = default;
-};
-
-struct ParallelConfig {
-  DeviceChoice device = DeviceChoice::automatic;
-  TransportChoice transport = TransportChoice::automatic;
-  GpuTransportChoice gpu_transport = GpuTransportChoice::automatic;
-  int ranks = 0;                      ///< ranks of the threads transport; 0: one
-  int threads = 0;                    ///< compute threads per rank; 0: this host's cores shared among its ranks
-  std::int64_t steps_per_visit = 50;  ///< steps a rank that owns several blocks trains one before the next
-  bool rebalance = true;              ///< a rank whose blocks are done takes over one of a rank that has several left
-  double timeout_seconds = 120;       ///< no wait for another rank is longer
-  bool cuda_graphs = true;            ///< a step on a GPU is captured once and replayed
-  /// What a layer keeps for its backward pass. Here and not under `model`, for it changes memory and time but not a bit
-  /// of the weights, and keys of this section are not part of the experiment's identity.
-  ActivationCheckpointing activation_checkpointing = ActivationCheckpointing::none;
-
-  /// timeout_seconds, as waits take it.
-  std::chrono::milliseconds timeout() const {
-    return std::chrono::milliseconds(static_cast<std::int64_t>(timeout_seconds * 1000));
-  }
-  bool operator==(const ParallelConfig&) const = default;
-};
-
-struct EnergyConfig {
-  std::string powercap_root = "/sys/class/powercap";
-  double sample_seconds = 1.0;
-  double price_usd_per_kwh = 0.12;
-
-  bool operator==(const EnergyConfig&) const = default;
-};
-
 struct Config {
+  /// The defaults of the first architecture of the list.
+  Config();
+  /// The defaults of an architecture. Precondition: it is in the list.
+  explicit Config(const blocks::Architecture& of);
+
   std::uint64_t seed = 0;
   LogConfig log;
   DataConfig data;
   ModelConfig model;
   BlocksConfig blocks;
-  NoiseConfig noise;
-  ObjectiveConfig objective;
+  blocks::NoiseOptions noise;  ///< has keys where the objective draws sigma
   OptimizerConfig optimizer;
   BudgetConfig budget;
   EvalConfig eval;
   CheckpointConfig checkpoint;
   ParallelConfig parallel;
   EnergyConfig energy;
+  blocks::Options architecture;  ///< what model.architecture has for itself, such as blocks::DitOptions
+  blocks::Options objective;     ///< what its objective has, such as blocks::GaussianOptions
+  blocks::Options task;          ///< what its task has (trainer/tasks/NAME/)
 
   bool operator==(const Config&) const = default;
 };
+
+/// The entries of the lists that a config names. Preconditions: they are there.
+const blocks::Architecture& architecture_of(const Config& config);
+const blocks::ObjectiveEntry& objective_entry_of(const blocks::Architecture& architecture);
+const TaskEntry& task_entry_of(const blocks::Architecture& architecture);
 
 /// Loads `path`, follows `extends:`, applies `overrides` ("a.b=c", later ones win) and checks every value and their
 /// combination. Throws InputError with one line per problem, up to ten, in the order of files and lines:
@@ -181,7 +100,7 @@ Config load_config(const std::string& path, const std::vector<std::string>& over
 
 /// Loads FOLDER/config.yaml as what the run in that folder was trained with: log.directory is `folder`, wherever the
 /// run lay when it was trained, unless an override says otherwise; and keys that it lacks, which came after the program
-/// that wrote it, have the values that mean as before (Field::as_before).
+/// that wrote it, have the values that mean as before (Setting::as_before).
 Config load_run_folder_config(const std::string& folder, const std::vector<std::string>& overrides);
 
 /// The same for text in memory. `name` stands for the file in messages, and `extends:` is relative to its folder.
@@ -189,12 +108,12 @@ Config load_config_text(std::string_view text, const std::string& name, const st
 
 enum class YamlComments : std::uint8_t { none, every_key };
 
-/// The whole config as YAML, every key with its value, in the order of the structs: RUN/config.yaml. With comments it
+/// The whole config as YAML, every key with its value, in the order of describe(): RUN/config.yaml. With comments it
 /// also says what each key means and accepts: `plan --show-config`. load_config_text of it gives the same config,
 /// doubles to the bit.
 std::string to_yaml(const Config& config, YamlComments comments = YamlComments::none);
 
-/// docs/config.md: every section and key with default, accepted values and meaning.
+/// docs/config.md: every section and key with the architectures that have it, default, accepted values and meaning.
 std::string config_reference_markdown();
 
 /// Layers of each block, blocks.count of them: blocks.layers, or the even split in which block b owns layers

@@ -3,8 +3,9 @@
 /// train the same weights, so that one may resume the other.
 ///
 /// Out of it stay the sections log, budget, eval, checkpoint, parallel and energy, and keys of others that say nothing
-/// about the weights (not_training(), describe.hpp). A key that a later version adds counts only where its value is not
-/// the one that means as before (added(), describe.hpp), so that runs written before it stay what they are.
+/// about the weights (not_training(), blocks/setting.hpp). A key that a later version adds counts only where its value
+/// is not the one that means as before (added(), blocks/setting.hpp), so that runs written before it stay what they
+/// are.
 
 #include <span>
 #include <string>
@@ -21,7 +22,7 @@ struct ExperimentKey {
   std::string value;  ///< as YAML, as the author chose it; blocks.layers and blocks.seeds written out
   std::string
       comes_to;  ///< where the value stands for another key's (optimizer.decay_steps -1): that one's; else empty
-  std::string as_before;  ///< Field::as_before; empty for a key that was there from the start
+  std::string as_before;  ///< Setting::as_before; empty for a key that was there from the start
 
   /// Whether the key is part of the identity, and kept in manifests.
   bool counts() const { return as_before.empty() || value != as_before; }
@@ -43,7 +44,7 @@ struct Experiment {
 Experiment experiment_of(const Config& config);
 
 /// The same for a list of keys, of which blocks.layers and blocks.seeds are written out.
-Experiment experiment_of(std::span<const Field> fields);
+Experiment experiment_of(std::span<const Setting> settings);
 
 /// SHA-256 (hex) of the keys that count: experiment_of(config).identity. What has a default made from other keys
 /// (optimizer.decay_steps, blocks.layers, blocks.seeds) counts with its resolved value. Identities of configs that
@@ -64,6 +65,6 @@ std::vector<KeyDifference> differing_keys(const Experiment& run, const Experimen
 std::string to_text(const std::vector<KeyDifference>& differences);
 
 /// Gives a later key the value that means as before.
-void set_as_before(const Field& field);
+void set_as_before(const Setting& setting);
 
 }  // namespace blocktrain::trainer

@@ -13,9 +13,11 @@ namespace {
 constexpr std::string_view kDecaySteps = "optimizer.decay_steps";
 constexpr std::string_view kFollowsBudget = "-1";
 
-/// Keys that the first version wrote into the text of an identity always with the same value.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 2> kFixedLines{
-    {{"data.path", "\"\""}, {"data.format", "auto"}}};
+/// What the first version wrote into the text of every identity at the place of data.path.
+constexpr std::string_view kFixedKey = "data.path";
+constexpr std::string_view kFixedLines = "data.path=\"\"\ndata.format=auto\n";
+
+constexpr std::string_view kArchitecture = "model.architecture";
 
 /// A key that is given by others unless its author chose it, and those others.
 struct Derived {
@@ -25,9 +27,9 @@ struct Derived {
 constexpr std::array<Derived, 2> kDerived{
     {{"blocks.layers", {"blocks.count", "model.layers"}}, {"blocks.seeds", {"blocks.count", "seed"}}}};
 
-std::string value_of(std::span<const Field> fields, std::string_view name) {
-  for (const Field& field : fields) {
-    if (field.name() == name) return to_yaml_value(field.value);
+std::string text_of(std::span<const Setting> settings, std::string_view name) {
+  for (const Setting& setting : settings) {
+    if (setting.name() == name) return to_yaml_value(setting.value);
   }
   throw std::logic_error("there is no key " + std::string(name));
 }
@@ -51,32 +53,16 @@ std::string in_words(const ExperimentKey& key) {
 
 }  // namespace
 
-std::vector<int> layers_per_block(const Config& config) {
-  if (!config.blocks.layers.empty()) return config.blocks.layers;
-  const std::int64_t layers = config.model.layers, count = config.blocks.count;
-  std::vector<int> split(static_cast<std::size_t>(count));
-  for (std::int64_t b = 0; b < count; ++b) {
-    split[static_cast<std::size_t>(b)] = static_cast<int>((b + 1) * layers / count - b * layers / count);
-  }
-  return split;
-}
-
-std::uint64_t block_seed(const Config& config, int block) {
-  return config.blocks.seeds.empty() ? config.seed : config.blocks.seeds.at(static_cast<std::size_t>(block));
-}
-
-Experiment experiment_of(std::span<const Field> fields) {
+Experiment experiment_of(std::span<const Setting> settings) {
   Experiment experiment;
   // The first line changes whenever the same keys come to mean other weights.
   std::string text = "blocktrain experiment 1\n";
-  for (const Field& field : fields) {
-    const std::string name = field.name();
-    for (const auto& [fixed, value] : kFixedLines) {
-      if (name == fixed) text += name + "=" + std::string(value) + "\n";
-    }
-    if (!part_of_identity(field)) continue;
-    ExperimentKey key{name, to_yaml_value(field.value), "", std::string(field.as_before)};
-    if (name == kDecaySteps && key.value == kFollowsBudget) key.comes_to = value_of(fields, "budget.steps");
+  for (const Setting& setting : settings) {
+    const std::string name = setting.name();
+    if (name == kFixedKey) text += kFixedLines;
+    if (!part_of_identity(setting)) continue;
+    ExperimentKey key{name, to_yaml_value(setting.value), "", std::string(setting.as_before)};
+    if (name == kDecaySteps && key.value == kFollowsBudget) key.comes_to = text_of(settings, "budget.steps");
     if (key.counts()) text += name + "=" + (key.comes_to.empty() ? key.value : key.comes_to) + "\n";
     experiment.keys.push_back(std::move(key));
   }
@@ -96,14 +82,22 @@ std::string experiment_identity(const Config& config) { return experiment_of(con
 
 std::vector<KeyDifference> differing_keys(const Experiment& run, const Experiment& now) {
   std::vector<KeyDifference> all;
+  const ExperimentKey* was = find(run.keys, kArchitecture);
+  const ExperimentKey* is = find(now.keys, kArchitecture);
+  // Then keys that only one of them has go without saying.
+  const bool other_architecture = was != nullptr && is != nullptr && was->value != is->value;
   for (const ExperimentKey& key : now.keys) {
     ExperimentKey in_run{key.name, key.as_before, "", key.as_before};
-    if (const ExperimentKey* found = find(run.keys, key.name)) in_run = *found;
+    if (const ExperimentKey* found = find(run.keys, key.name)) {
+      in_run = *found;
+    } else if (other_architecture) {
+      continue;
+    }
     if (agree(in_run, key)) continue;
     all.push_back({key.name, in_run.value.empty() ? "not named" : in_words(in_run), in_words(key)});
   }
   for (const ExperimentKey& key : run.keys) {
-    if (key.counts() && find(now.keys, key.name) == nullptr) {
+    if (key.counts() && !other_architecture && find(now.keys, key.name) == nullptr) {
       all.push_back({key.name, in_words(key), "not known to this version"});
     }
   }
@@ -128,10 +122,6 @@ std::string to_text(const std::vector<KeyDifference>& differences) {
   return text;
 }
 
-void set_as_before(const Field& field) {
-  if (const auto wrong = assign(field, parse_document(field.as_before))) {
-    throw std::logic_error("the value of " + field.name() + " that means as before is none of its values: " + *wrong);
-  }
-}
+void set_as_before(const Setting& setting) { set_from_text(setting, setting.as_before); }
 
 }  // namespace blocktrain::trainer

@@ -2,44 +2,30 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <limits>
 #include <map>
 #include <optional>
+#include <utility>
 
 #include "kernels/error.hpp"
 #include "trainer/config/check.hpp"
 #include "trainer/config/describe.hpp"
 #include "trainer/config/document.hpp"
 #include "trainer/config/experiment.hpp"
+#include "trainer/config/problems.hpp"
 #include "trainer/config/suggest.hpp"
 #include "trainer/config/values.hpp"
 
 namespace blocktrain::trainer {
 namespace {
 
-constexpr std::size_t kMostProblemsShown = 10;
 constexpr std::size_t kLongestChain = 16;
 constexpr const char* kAcceptedText = "`key: value` lines under `section:` lines, indented by spaces (see configs/)";
-constexpr int kCommandLine = std::numeric_limits<int>::max();
-
-/// Where a value was given: the file's place in the order of reports, and how a message names the place.
-struct Origin {
-  int order = 0;
-  int line = 0;
-  std::string place;
-};
-
-struct Problem {
-  int order = 0, line = 0;
-  std::string text;
-};
-
 /// One file or override that is being applied.
 struct Source {
   int order = 0;
   std::string name;
   Origin at(int line) const {
-    return {order, line, order == kCommandLine || line == 0 ? name : name + ":" + std::to_string(line)};
+    return {order, line, order == Problems::command_line || line == 0 ? name : name + ":" + std::to_string(line)};
   }
 };
 
@@ -49,19 +35,22 @@ std::string in_words(const SyntaxError& error, const char* otherwise) {
 
 class Loader {
  public:
-  explicit Loader(const ReadConfigFile& read) : read_(read), fields_(describe(config_)), given_(fields_.size()) {}
+  explicit Loader(const ReadConfigFile& read) : read_(read) {}
   Loader(const Loader&) = delete;
   Loader& operator=(const Loader&) = delete;
 
   Config load(const ConfigFile& file, const std::string& name, const std::vector<std::string>& overrides,
               const std::string& run_folder) {
     const Source main{0, name};
-    apply_file(file, main);
+    read_file(file, main);
+    // It decides which keys there are, so it is looked for before any is read.
+    choose_architecture(overrides);
+    for (const Document& document : documents_) apply_map(document.root, document.source);
     for (std::size_t i = 0; i < overrides.size(); ++i) apply_override(overrides[i], static_cast<int>(i));
     if (!run_folder.empty() && !incomplete_) take_for_run(run_folder);
     if (!incomplete_) check_required(main);
     if (problems_.empty()) check_conflicts(main);
-    if (!problems_.empty()) throw InputError(report());
+    if (!problems_.empty()) throw InputError(problems_.report());
     return config_;
   }
 
@@ -69,26 +58,20 @@ class Loader {
   struct Link {
     std::string name, identity;
   };
-
-  /// A file's problems come in the order of its lines, so the first ones are those that the report can show; of the
-  /// others (a hostile file has thousands) only the number is kept.
-  bool shown_in_full(const Origin& origin) const {
-    const auto known = problems_per_source_.find(origin.order);
-    return known == problems_per_source_.end() || known->second < kMostProblemsShown;
-  }
+  struct Document {
+    Node root;  ///< a map
+    Source source;
+  };
 
   void problem(const Origin& origin, const std::string& key, const std::string& text) {
-    const bool show = shown_in_full(origin);
-    ++problems_per_source_[origin.order];
-    ++problem_count_;
-    if (show)
-      problems_.push_back({origin.order, origin.line, origin.place + ": " + (key.empty() ? "" : key + ": ") + text});
+    problems_.add(origin, key, text);
   }
 
-  void apply_file(const ConfigFile& file, const Source& source) {
+  /// Puts the file into documents_, behind those that it extends: of two values for a key the later one has the say.
+  void read_file(const ConfigFile& file, const Source& source) {
     chain_.push_back({source.name, file.identity});
     try {
-      const Node root = parse_document(file.text);
+      Node root = parse_document(file.text);
       if (root.kind == Node::Kind::nothing) {
         problem(source.at(0), "", std::string("found no keys; accepted: ") + kAcceptedText);
       } else if (root.kind != Node::Kind::map) {
@@ -99,8 +82,8 @@ class Loader {
         const auto key =
             std::find_if(root.keys.begin(), root.keys.end(), [](const Node& k) { return k.text == "extends"; });
         if (key != root.keys.end())
-          apply_extended(root.items[static_cast<std::size_t>(key - root.keys.begin())], source);
-        apply_map(root, source);
+          read_extended(root.items[static_cast<std::size_t>(key - root.keys.begin())], source);
+        documents_.push_back({std::move(root), source});
       }
     } catch (const SyntaxError& error) {
       incomplete_ = true;
@@ -109,7 +92,7 @@ class Loader {
     chain_.pop_back();
   }
 
-  void apply_extended(const Node& node, const Source& source) {
+  void read_extended(const Node& node, const Source& source) {
     const Origin origin = source.at(node.line);
     if (node.kind != Node::Kind::scalar || node.text.empty()) {
       problem(origin, "extends", found(node) + "; accepted: the path of a config, relative to this file's folder");
@@ -135,13 +118,46 @@ class Loader {
                   "; accepted: a shorter one");
       return;
     }
-    apply_file(file, {++last_order_, path});
+    read_file(file, {++last_order_, path});
   }
 
   std::string chain_in_words(const std::string& last) const {
     std::string words;
     for (const Link& link : chain_) words += link.name + " -> ";
     return words + last;
+  }
+
+  /// The defaults of the architecture that the files and overrides end up with; of the first one where what they say is
+  /// none, which is reported where it stands.
+  void choose_architecture(const std::vector<std::string>& overrides) {
+    std::string name = config_.model.architecture;
+    for (const Document& document : documents_) {
+      const Node* model = value_in(document.root, "model");
+      const Node* given = model == nullptr ? nullptr : value_in(*model, "architecture");
+      if (given != nullptr && given->kind == Node::Kind::scalar) name = given->text;
+    }
+    constexpr std::string_view kOverride = "model.architecture=";
+    for (const std::string& text : overrides) {
+      if (!text.starts_with(kOverride)) continue;
+      try {
+        const Node given = parse_document(std::string_view(text).substr(kOverride.size()));
+        if (given.kind == Node::Kind::scalar) name = given.text;
+      } catch (const SyntaxError&) {
+        // Reported where overrides are applied.
+      }
+    }
+    const blocks::Architecture* chosen = blocks::find_architecture(name);
+    architecture_is_known_ = chosen != nullptr;
+    if (architecture_is_known_) config_ = Config(*chosen);
+    settings_ = describe(config_);
+    given_.resize(settings_.size());
+  }
+
+  static const Node* value_in(const Node& map, std::string_view key) {
+    if (map.kind != Node::Kind::map) return nullptr;
+    const auto found = std::find_if(map.keys.begin(), map.keys.end(),
+                                    [key](const Node& k) { return k.kind == Node::Kind::scalar && k.text == key; });
+    return found == map.keys.end() ? nullptr : &map.items[static_cast<std::size_t>(found - map.keys.begin())];
   }
 
   using Seen = std::map<std::string_view, int>;  ///< a map's earlier keys and their lines
@@ -198,28 +214,44 @@ class Loader {
 
   void apply_value(const std::string& section, const std::string& key, const Node& value, const Origin& value_at,
                    const Origin& key_at) {
-    const auto field = std::find_if(fields_.begin(), fields_.end(),
-                                    [&](const Field& f) { return f.section == section && f.key == key; });
-    if (field == fields_.end()) {
+    const auto setting = std::find_if(settings_.begin(), settings_.end(),
+                                      [&](const Setting& s) { return s.section == section && s.key == key; });
+    if (setting == settings_.end()) {
       unknown_key(section, key, key_at);
       return;
     }
-    given_[static_cast<std::size_t>(field - fields_.begin())] = Given{value_at, ++assignments_};
-    if (const auto wrong = assign(*field, value)) problem(value_at, field->name(), *wrong);
+    given_[static_cast<std::size_t>(setting - settings_.begin())] = Given{value_at, ++assignments_};
+    if (const auto wrong = assign(*setting, value)) problem(value_at, setting->name(), *wrong);
   }
 
   void unknown_key(const std::string& section, const std::string& key, const Origin& origin) {
     std::string text = "found an unknown key";
-    if (!shown_in_full(origin)) return problem(origin, key, text);  // suggestions take time
-    if (const std::string near = suggest_key(section, key, fields_); !near.empty()) text += " (" + near + ")";
+    if (!problems_.shown_in_full(origin)) return problem(origin, key, text);  // suggestions take time
+    if (const auto owners = architectures_with(section, key); !owners.empty()) {
+      // Which keys there are depends on what the architecture was meant to be.
+      if (architecture_is_known_) key_of_others(section, key, owners, origin);
+      return;
+    }
+    if (const std::string near = suggest_key(section, key, settings_); !near.empty()) text += " (" + near + ")";
     text += "; accepted: ";
     text += section.empty() ? "seed, extends and the sections " + section_names() : keys_of(section);
     problem(origin, (section.empty() ? "" : section + ".") + printable(key), text);
   }
 
+  void key_of_others(const std::string& section, const std::string& key, const std::vector<std::string_view>& owners,
+                     const Origin& origin) {
+    std::string with;
+    for (const std::string_view owner : owners) with += (with.empty() ? "" : ", ") + std::string(owner);
+    const std::string& mine = config_.model.architecture;
+    const std::string keys = keys_of(section);
+    problem(origin, section + "." + key,
+            "found a key that architecture '" + mine + "' does not have (with it: " + with + "); accepted with '" +
+                mine + "': " + (keys.empty() ? "no key of section " + section : keys));
+  }
+
   /// "a.b=c": c is YAML, as it would stand behind "b: " in a file.
   void apply_override(const std::string& text, int index) {
-    const Source source{kCommandLine, "--set " + shown(text)};
+    const Source source{Problems::command_line, "--set " + shown(text)};
     Origin origin = source.at(0);
     origin.line = index;
     const std::size_t equals = text.find('=');
@@ -230,9 +262,8 @@ class Loader {
     const std::string name = text.substr(0, equals);
     if (name == "extends" || is_section(name)) {
       problem(origin, name,
-              name == "extends"
-                  ? "found on the command line; accepted: in a file only"
-                  : "found a section; accepted: one of its keys, such as " + name + "." + std::string(first_key(name)));
+              name == "extends" ? "found on the command line; accepted: in a file only"
+                                : "found a section; accepted: one of its keys" + first_key(name));
       return;
     }
     const std::size_t dot = name.find('.');
@@ -276,64 +307,54 @@ class Loader {
   }
   std::string keys_of(std::string_view section) const {
     std::string keys;
-    for (const Field& f : fields_) {
-      if (f.section == section) keys += (keys.empty() ? "" : ", ") + std::string(f.key);
+    for (const Setting& s : settings_) {
+      if (s.section == section) keys += (keys.empty() ? "" : ", ") + std::string(s.key);
     }
     return keys;
   }
-  std::string_view first_key(std::string_view section) const {
-    return std::find_if(fields_.begin(), fields_.end(), [&](const Field& f) { return f.section == section; })->key;
+  /// ", such as a.b"; nothing for a section in which the architecture has no keys.
+  std::string first_key(std::string_view section) const {
+    const auto first =
+        std::find_if(settings_.begin(), settings_.end(), [&](const Setting& s) { return s.section == section; });
+    return first == settings_.end() ? "" : ", such as " + first->name();
   }
 
   /// What a config that lies in the folder of its run does not say itself.
   void take_for_run(const std::string& run_folder) {
-    for (std::size_t i = 0; i < fields_.size(); ++i) {
-      const Field& field = fields_[i];
-      if (!given_[i] && !field.since.empty()) set_as_before(field);
-      if (field.section != "log" || field.key != "directory") continue;
-      if (given_[i] && given_[i]->origin.order == kCommandLine) continue;
+    for (std::size_t i = 0; i < settings_.size(); ++i) {
+      const Setting& setting = settings_[i];
+      if (!given_[i] && !setting.since.empty()) set_as_before(setting);
+      if (setting.section != "log" || setting.key != "directory") continue;
+      if (given_[i] && given_[i]->origin.order == Problems::command_line) continue;
       config_.log.directory = run_folder;
       if (!given_[i]) given_[i] = Given{{}, ++assignments_};
     }
   }
 
   void check_required(const Source& main) {
-    for (std::size_t i = 0; i < fields_.size(); ++i) {
-      if (!fields_[i].required || given_[i]) continue;
-      const std::string name = fields_[i].name();
+    for (std::size_t i = 0; i < settings_.size(); ++i) {
+      if (!settings_[i].required || given_[i]) continue;
+      const std::string name = settings_[i].name();
       problem(main.at(0), name,
-              "found nothing; accepted: " + accepted_values(fields_[i].value) + ", in the file or by --set " + name +
-                  "=PATH. " + std::string(fields_[i].doc));
+              "found nothing; accepted: " + accepted_values(settings_[i].value) + ", in the file or by --set " + name +
+                  "=PATH. " + std::string(settings_[i].meaning));
     }
   }
 
   /// A conflict is reported where the last of its keys was given: that line most likely brought it about.
   void check_conflicts(const Source& main) {
-    for (const Conflict& conflict : find_conflicts(config_)) {
+    for (const blocks::Conflict& conflict : find_conflicts(config_)) {
       std::string key(conflict.keys.front());
       std::optional<Given> last;
       for (const std::string_view name : conflict.keys) {
-        for (std::size_t i = 0; i < fields_.size(); ++i) {
-          if (fields_[i].name() != name || !given_[i] || (last && last->number > given_[i]->number)) continue;
+        for (std::size_t i = 0; i < settings_.size(); ++i) {
+          if (settings_[i].name() != name || !given_[i] || (last && last->number > given_[i]->number)) continue;
           last = given_[i];
           key = name;
         }
       }
       problem(last ? last->origin : main.at(0), key, conflict.text);
     }
-  }
-
-  std::string report() {
-    std::stable_sort(problems_.begin(), problems_.end(), [](const Problem& a, const Problem& b) {
-      return a.order != b.order ? a.order < b.order : a.line < b.line;
-    });
-    std::string text;
-    for (std::size_t i = 0; i < std::min(problems_.size(), kMostProblemsShown); ++i) {
-      text += (i == 0 ? "" : "\n") + problems_[i].text;
-    }
-    const std::size_t shown_count = std::min(problems_.size(), kMostProblemsShown);
-    if (problem_count_ > shown_count) text += "\nand " + std::to_string(problem_count_ - shown_count) + " more";
-    return text;
   }
 
   struct Given {
@@ -343,13 +364,13 @@ class Loader {
 
   const ReadConfigFile& read_;
   Config config_;
-  std::vector<Field> fields_;                ///< refer into config_
-  std::vector<std::optional<Given>> given_;  ///< beside fields_
-  std::vector<Problem> problems_;            ///< those that may be shown
-  std::map<int, std::size_t> problems_per_source_;
-  std::size_t problem_count_ = 0;
+  std::vector<Setting> settings_;            ///< refer into config_
+  std::vector<std::optional<Given>> given_;  ///< beside settings_
+  Problems problems_;
+  std::vector<Document> documents_;  ///< in the order in which they are applied
   std::vector<Link> chain_;
   int last_order_ = 0;
+  bool architecture_is_known_ = true;
   bool incomplete_ = false;  ///< some file could not be read: keys that are missing may stand there
   int assignments_ = 0;
 };

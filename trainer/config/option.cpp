@@ -20,10 +20,10 @@ Node scalar(std::string_view text) {
 
 }  // namespace
 
-void read_option(std::string_view option, std::string_view text, const FieldValue& value) {
+void read_option(std::string_view option, std::string_view text, const SettingValue& value) {
   Node node = scalar(text);
-  if (std::holds_alternative<IntListField>(value) || std::holds_alternative<SeedListField>(value) ||
-      std::holds_alternative<NumberListField>(value)) {
+  if (std::holds_alternative<blocks::IntListValue>(value) || std::holds_alternative<blocks::SeedListValue>(value) ||
+      std::holds_alternative<blocks::NumberListValue>(value)) {
     node.kind = Node::Kind::list;
     for (std::size_t begin = 0; begin <= text.size();) {
       const std::size_t comma = std::min(text.find(',', begin), text.size());
@@ -31,8 +31,8 @@ void read_option(std::string_view option, std::string_view text, const FieldValu
       begin = comma + 1;
     }
   }
-  const Field field{"", option, value, ""};
-  if (const auto wrong = assign(field, node)) throw InputError(std::string(option) + ": " + *wrong);
+  const Setting setting{"", option, value, ""};
+  if (const auto wrong = assign(setting, node)) throw InputError(std::string(option) + ": " + *wrong);
 }
 
 }  // namespace blocktrain::trainer

@@ -8,8 +8,8 @@
 
 namespace blocktrain::trainer {
 
-/// Puts `text`, given to `option`, into the field; a list's items are separated by commas. Throws InputError
-/// "OPTION: found X; accepted: Y", and then leaves the field alone.
-void read_option(std::string_view option, std::string_view text, const FieldValue& value);
+/// Puts `text`, given to `option`, into the value; a list's items are separated by commas. Throws InputError
+/// "OPTION: found X; accepted: Y", and then leaves it alone.
+void read_option(std::string_view option, std::string_view text, const SettingValue& value);
 
 }  // namespace blocktrain::trainer

@@ -40,11 +40,11 @@ std::string_view nearest(std::string_view word, std::span<const std::string_view
   return best;
 }
 
-std::string suggest_key(std::string_view section, std::string_view key, std::span<const Field> fields) {
+std::string suggest_key(std::string_view section, std::string_view key, std::span<const Setting> settings) {
   std::vector<std::string_view> here, anywhere;
-  for (const Field& field : fields) {
-    if (field.section == section) here.push_back(field.key);
-    anywhere.push_back(field.key);
+  for (const Setting& setting : settings) {
+    if (setting.section == section) here.push_back(setting.key);
+    anywhere.push_back(setting.key);
   }
   if (section.empty()) {
     for (const Section& s : sections()) here.push_back(s.name);
@@ -54,16 +54,16 @@ std::string suggest_key(std::string_view section, std::string_view key, std::spa
     return section.empty() ? std::string(k) : std::string(section) + "." + std::string(k);
   };
   const auto by_key = [&](std::string_view k) {
-    const auto found = std::find_if(fields.begin(), fields.end(), [&](const Field& f) { return f.key == k; });
-    return found == fields.end() ? "" : question(found->name());
+    const auto found = std::find_if(settings.begin(), settings.end(), [&](const Setting& s) { return s.key == k; });
+    return found == settings.end() ? "" : question(found->name());
   };
   // The very word in another section says more than one that looks like it in this.
   if (const std::string other = by_key(key); !other.empty()) return other;
   if (const std::string_view k = nearest(key, here); !k.empty()) return question(full(k));
   if (const std::string_view k = nearest(key, anywhere); !k.empty()) return by_key(k);
   // "model.layers: 3" in one line: the key exists, but YAML nests with indentation.
-  const auto same = std::find_if(fields.begin(), fields.end(), [&](const Field& f) { return f.name() == key; });
-  if (same != fields.end() && !same->section.empty()) {
+  const auto same = std::find_if(settings.begin(), settings.end(), [&](const Setting& s) { return s.name() == key; });
+  if (same != settings.end() && !same->section.empty()) {
     return "write `" + std::string(same->key) + ":` on a line of its own under `" + std::string(same->section) + ":`";
   }
   return "";

@@ -18,6 +18,6 @@ std::string_view nearest(std::string_view word, std::span<const std::string_view
 
 /// For an unknown `key` of `section` (empty: outside every section): "did you mean model.layers?" when a key or section
 /// is near or the same key stands in another section; empty otherwise.
-std::string suggest_key(std::string_view section, std::string_view key, std::span<const Field> fields);
+std::string suggest_key(std::string_view section, std::string_view key, std::span<const Setting> settings);
 
 }  // namespace blocktrain::trainer

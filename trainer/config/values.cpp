@@ -1,15 +1,19 @@
 #include "trainer/config/values.hpp"
 
-#include <array>
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <limits>
+#include <stdexcept>
 #include <system_error>
 #include <type_traits>
 
 #include "trainer/config/suggest.hpp"
 
 namespace blocktrain::trainer {
+
+using namespace blocks;  // the words of settings
+
 namespace {
 
 template <class... Ts>
@@ -33,6 +37,18 @@ std::string words(const IntegerRange& r) {
   return "from " + std::to_string(r.lowest) + " to " + std::to_string(r.highest);
 }
 std::string words_for_seeds() { return "from 0 to " + std::to_string(std::numeric_limits<std::uint64_t>::max()); }
+std::string in_a_row(const std::vector<std::string_view>& names) {
+  std::string s;
+  for (const std::string_view name : names) s += (s.empty() ? "" : ", ") + std::string(name);
+  return s;
+}
+std::vector<std::string_view> accepted_names(const NameValue& f) {
+  std::vector<std::string_view> names;
+  for (std::size_t i = 0; i < f.names.size(); ++i) {
+    if (f.accepts(i)) names.push_back(f.names[i]);
+  }
+  return names;
+}
 std::string words(const ListLength& l) {
   if (l.least == l.most) return "a list of " + std::to_string(l.most);
   if (l.least == 0) return "a list of at most " + std::to_string(l.most);
@@ -95,7 +111,7 @@ bool read(double& to, const NumberRange& range, const Node& node) {
   return true;
 }
 
-// ---- whole fields ---------------------------------------------------------------------------------------------
+// ---- whole values ---------------------------------------------------------------------------------------------
 
 std::string refuse(const Node& node, const std::string& accepted) { return found(node) + "; accepted: " + accepted; }
 
@@ -147,18 +163,28 @@ std::optional<std::string> assign_path(std::string& to, const Node& node) {
   return std::nullopt;
 }
 
-std::optional<std::string> assign_name(std::uint8_t& to, const Names& names, const Node& node) {
-  const std::string accepted = accepted_values(NameField{&to, names});
-  if (node.kind != Node::Kind::scalar) return refuse(node, accepted);
-  for (std::size_t i = 0; i < names.accepted.size(); ++i) {
-    if (node.text != names.accepted[i]) continue;
-    to = static_cast<std::uint8_t>(i);
-    return std::nullopt;
+/// What is wrong with a node that is to be one of the names.
+std::optional<std::string> wrong_name(const std::vector<std::string_view>& names, const Node& node) {
+  if (node.kind == Node::Kind::scalar) {
+    if (std::find(names.begin(), names.end(), node.text) != names.end()) return std::nullopt;
+    if (const std::string_view near = nearest(node.text, names); !near.empty() && names.size() > 1) {
+      return found(node) + " (did you mean " + std::string(near) + "?); accepted: " + in_a_row(names);
+    }
   }
-  if (const std::string_view near = nearest(node.text, names.accepted); !near.empty() && names.accepted.size() > 1) {
-    return found(node) + " (did you mean " + std::string(near) + "?); accepted: " + accepted;
-  }
-  return refuse(node, accepted);
+  return refuse(node, in_a_row(names));
+}
+
+std::optional<std::string> assign_name(const NameValue& to, const Node& node) {
+  if (const auto wrong = wrong_name(accepted_names(to), node)) return wrong;
+  const auto at = std::find(to.names.begin(), to.names.end(), node.text);
+  *to.value = static_cast<std::uint8_t>(at - to.names.begin());
+  return std::nullopt;
+}
+
+std::optional<std::string> assign_choice(const ChoiceValue& to, const Node& node) {
+  if (const auto wrong = wrong_name(to.accepted, node)) return wrong;
+  *to.value = node.text;
+  return std::nullopt;
 }
 
 template <class T, class Format>
@@ -185,15 +211,6 @@ std::string double_quoted(std::string_view text) {
 
 }  // namespace
 
-std::string shortest(double value) {
-  std::array<char, 40> buffer{};
-  const auto [end, error] = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value);
-  std::string s(buffer.data(), end);
-  const std::size_t exponent = s.find('e');
-  if (exponent != std::string::npos && s.find('.') == std::string::npos) s.insert(exponent, ".0");
-  return s;
-}
-
 std::string found(const Node& node) {
   switch (node.kind) {
     case Node::Kind::nothing:
@@ -208,72 +225,76 @@ std::string found(const Node& node) {
   return "found " + quoted_for_message(node.text) + (node.quoted ? " in quotes" : "");
 }
 
-std::string accepted_values(const FieldValue& value) {
+std::string accepted_values(const SettingValue& value) {
   return std::visit(Overloaded{
-                        [](const PathField&) -> std::string { return "a path"; },
-                        [](const BooleanField&) -> std::string { return "true or false"; },
-                        [](const IntField& f) { return "an integer " + words(f.range); },
-                        [](const LongField& f) { return "an integer " + words(f.range); },
-                        [](const SeedField&) { return "an integer " + words_for_seeds(); },
-                        [](const NumberField& f) { return "a number " + words(f.range); },
-                        [](const NameField& f) {
-                          std::string s;
-                          for (const std::string_view name : f.names.accepted)
-                            s += (s.empty() ? "" : ", ") + std::string(name);
-                          return s;
-                        },
-                        [](const IntListField& f) { return words(f.length) + " integers " + words(f.range); },
-                        [](const SeedListField& f) { return words(f.length) + " integers " + words_for_seeds(); },
-                        [](const NumberListField& f) { return words(f.length) + " numbers " + words(f.range); },
+                        [](const PathValue&) -> std::string { return "a path"; },
+                        [](const BooleanValue&) -> std::string { return "true or false"; },
+                        [](const IntValue& f) { return "an integer " + words(f.range); },
+                        [](const LongValue& f) { return "an integer " + words(f.range); },
+                        [](const SeedValue&) { return "an integer " + words_for_seeds(); },
+                        [](const NumberValue& f) { return "a number " + words(f.range); },
+                        [](const NameValue& f) { return in_a_row(accepted_names(f)); },
+                        [](const ChoiceValue& f) { return in_a_row(f.accepted); },
+                        [](const IntListValue& f) { return words(f.length) + " integers " + words(f.range); },
+                        [](const SeedListValue& f) { return words(f.length) + " integers " + words_for_seeds(); },
+                        [](const NumberListValue& f) { return words(f.length) + " numbers " + words(f.range); },
                     },
                     value);
 }
 
-std::optional<std::string> assign(const Field& field, const Node& node) {
-  const std::string accepted = accepted_values(field.value);
+std::optional<std::string> assign(const Setting& setting, const Node& node) {
+  const std::string accepted = accepted_values(setting.value);
   const auto check = [&](bool read) { return read ? std::nullopt : std::optional(refuse(node, accepted)); };
   return std::visit(Overloaded{
-                        [&](const PathField& f) { return assign_path(*f.value, node); },
-                        [&](const BooleanField& f) {
+                        [&](const PathValue& f) { return assign_path(*f.value, node); },
+                        [&](const BooleanValue& f) {
                           const bool yes = is_plain(node) && node.text == "true";
                           const bool valid = yes || (is_plain(node) && node.text == "false");
                           if (valid) *f.value = yes;
                           return check(valid);
                         },
-                        [&](const IntField& f) { return check(read(*f.value, f.range, node)); },
-                        [&](const LongField& f) { return check(read(*f.value, f.range, node)); },
-                        [&](const SeedField& f) { return check(read(*f.value, node)); },
-                        [&](const NumberField& f) { return check(read(*f.value, f.range, node)); },
-                        [&](const NameField& f) { return assign_name(*f.value, f.names, node); },
-                        [&](const IntListField& f) {
+                        [&](const IntValue& f) { return check(read(*f.value, f.range, node)); },
+                        [&](const LongValue& f) { return check(read(*f.value, f.range, node)); },
+                        [&](const SeedValue& f) { return check(read(*f.value, node)); },
+                        [&](const NumberValue& f) { return check(read(*f.value, f.range, node)); },
+                        [&](const NameValue& f) { return assign_name(f, node); },
+                        [&](const ChoiceValue& f) { return assign_choice(f, node); },
+                        [&](const IntListValue& f) {
                           return assign_list(*f.value, f.length, node, accepted,
                                              [&](int& to, const Node& item) { return read(to, f.range, item); });
                         },
-                        [&](const SeedListField& f) {
+                        [&](const SeedListValue& f) {
                           return assign_list(*f.value, f.length, node, accepted,
                                              [](std::uint64_t& to, const Node& item) { return read(to, item); });
                         },
-                        [&](const NumberListField& f) {
+                        [&](const NumberListValue& f) {
                           return assign_list(*f.value, f.length, node, accepted,
                                              [&](double& to, const Node& item) { return read(to, f.range, item); });
                         },
                     },
-                    field.value);
+                    setting.value);
 }
 
-std::string to_yaml_value(const FieldValue& value) {
+std::string to_yaml_value(const SettingValue& value) {
   const auto integer = [](auto v) { return std::to_string(v); };
   return std::visit(Overloaded{
-                        [](const PathField& f) { return double_quoted(*f.value); },
-                        [](const BooleanField& f) -> std::string { return *f.value ? "true" : "false"; },
-                        [](const NumberField& f) { return shortest(*f.value); },
-                        [](const NameField& f) { return std::string(f.names.accepted[*f.value]); },
-                        [&](const IntListField& f) { return list(*f.value, integer); },
-                        [&](const SeedListField& f) { return list(*f.value, integer); },
-                        [](const NumberListField& f) { return list(*f.value, shortest); },
+                        [](const PathValue& f) { return double_quoted(*f.value); },
+                        [](const BooleanValue& f) -> std::string { return *f.value ? "true" : "false"; },
+                        [](const NumberValue& f) { return shortest(*f.value); },
+                        [](const NameValue& f) { return std::string(f.names[*f.value]); },
+                        [](const ChoiceValue& f) { return *f.value; },
+                        [&](const IntListValue& f) { return list(*f.value, integer); },
+                        [&](const SeedListValue& f) { return list(*f.value, integer); },
+                        [](const NumberListValue& f) { return list(*f.value, shortest); },
                         [&](const auto& f) { return integer(*f.value); },
                     },
                     value);
+}
+
+void set_from_text(const Setting& setting, std::string_view yaml) {
+  if (const auto wrong = assign(setting, parse_document(yaml))) {
+    throw std::logic_error("the program's own value of " + setting.name() + ": " + *wrong);
+  }
 }
 
 }  // namespace blocktrain::trainer

@@ -1,4 +1,5 @@
 // to_yaml and docs/config.md, both from describe().
+#include <algorithm>
 #include <sstream>
 
 #include "trainer/config/describe.hpp"
@@ -24,19 +25,81 @@ void write_comment(std::ostream& out, const std::string& indent, std::string_vie
 }
 
 /// What a key means, and since when.
-std::string meaning(const Field& field) {
-  std::string text(field.doc);
-  if (!field.since.empty()) {
-    text += " Since " + std::string(field.since) + "; earlier runs count as " + std::string(field.as_before) + ".";
+std::string meaning(const Setting& setting) {
+  std::string text(setting.meaning);
+  if (setting.name() == "model.architecture") {
+    for (const blocks::Architecture& a : blocks::architectures()) {
+      text += " " + std::string(a.name) + ": " + std::string(a.meaning) + ".";
+    }
+  }
+  if (!setting.since.empty()) {
+    text += " Since " + std::string(setting.since) + "; earlier runs count as " + std::string(setting.as_before) + ".";
   }
   return text;
 }
 
-void write_field(std::ostream& out, const std::string& indent, const Field& field, YamlComments comments) {
-  if (comments == YamlComments::every_key) {
-    write_comment(out, indent, meaning(field) + " Accepted: " + accepted_values(field.value) + ".");
+/// A key in all architectures that have it.
+struct Key {
+  std::string name;
+  std::string_view section;
+  bool general = false;  ///< of every architecture there will be
+  std::vector<std::string_view> architectures;
+  std::vector<std::string> defaults;  ///< beside architectures
+  std::string accepted, meaning;      ///< of the first of them
+
+  bool defaults_differ() const {
+    return std::any_of(defaults.begin(), defaults.end(), [&](const std::string& d) { return d != defaults.front(); });
   }
-  out << indent << field.key << ": " << to_yaml_value(field.value) << '\n';
+};
+
+/// Every key of every architecture; what only some have stands behind the key that it comes after in the first of them.
+std::vector<Key> keys_of_all() {
+  std::vector<Key> all;
+  for (const blocks::Architecture& a : blocks::architectures()) {
+    Config config(a);
+    std::vector<Setting> chosen;  // with the architecture
+    config.architecture.describe(chosen);
+    config.objective.describe(chosen);
+    config.noise.describe(chosen);
+    config.task.describe(chosen);
+    std::size_t next = 0;
+    for (const Setting& setting : describe(config)) {
+      const std::string name = setting.name();
+      auto key = std::find_if(all.begin(), all.end(), [&](const Key& k) { return k.name == name; });
+      if (key == all.end()) {
+        key = all.insert(all.begin() + static_cast<std::ptrdiff_t>(next), Key{});
+        key->name = name;
+        key->section = setting.section;
+        key->general = blocks::find_setting(chosen, name) == nullptr;
+        key->accepted = accepted_values(setting.value);
+        key->meaning = meaning(setting);
+      }
+      key->architectures.push_back(a.name);
+      key->defaults.push_back(setting.required ? "required" : to_yaml_value(setting.value));
+      next = static_cast<std::size_t>(key - all.begin()) + 1;
+    }
+  }
+  return all;
+}
+
+std::string list(const std::vector<std::string_view>& names) {
+  std::string text;
+  for (const std::string_view name : names) text += (text.empty() ? "" : ", ") + std::string(name);
+  return text;
+}
+
+/// What `plan --show-config` says of a key.
+std::string comment(const Setting& setting, const Key& key) {
+  std::string text = meaning(setting) + " Accepted: " + accepted_values(setting.value) + ".";
+  if (!key.general) text += " With architecture " + list(key.architectures) + ".";
+  if (key.defaults_differ()) {
+    text += " Default:";
+    for (std::size_t i = 0; i < key.defaults.size(); ++i) {
+      text += (i == 0 ? " " : ", ") + key.defaults[i] + " with " + std::string(key.architectures[i]);
+    }
+    text += ".";
+  }
+  return text;
 }
 
 constexpr const char* kReferenceHead = R"(# Every key of a config
@@ -56,6 +119,8 @@ This page is made from the program's own description of its keys: `blocktrain co
   as `true` and `false`. Unknown keys, keys given twice, numbers in quotes, anchors, aliases, tags and
   directives are errors.
 - A file may have 1 MiB, 10,000 keys and values, and 64 levels.
+- Another architecture may have other keys and other defaults of the same keys; where a file does not say a key's value,
+  the default of the architecture that the whole config ends up with holds.
 - Two runs whose configs differ only in `log`, `budget`, `eval`, `checkpoint`, `parallel` and `energy` train the same
   weights, as long as `optimizer.decay_steps` does not follow `budget.steps`.
 - The `config.yaml` of a RUN folder means that folder, whatever its `log.directory` says.
@@ -65,35 +130,56 @@ This page is made from the program's own description of its keys: `blocktrain co
 
 std::string to_yaml(const Config& config, YamlComments comments) {
   Config copy = config;
-  const std::vector<Field> fields = describe(copy);
+  const std::vector<Setting> settings = describe(copy);
+  const std::vector<Key> keys = comments == YamlComments::every_key ? keys_of_all() : std::vector<Key>{};
   std::ostringstream out;
-  for (const Field& field : fields) {
-    if (field.section.empty()) write_field(out, "", field, comments);
-  }
+  const auto write_keys = [&](std::string_view section, const std::string& indent) {
+    for (const Setting& setting : settings) {
+      if (setting.section != section) continue;
+      if (comments == YamlComments::every_key) {
+        const std::string name = setting.name();
+        const auto key = std::find_if(keys.begin(), keys.end(), [&](const Key& k) { return k.name == name; });
+        write_comment(out, indent, comment(setting, *key));
+      }
+      out << indent << setting.key << ": " << to_yaml_value(setting.value) << '\n';
+    }
+  };
+  write_keys("", "");
   for (const Section& section : sections()) {
+    const auto has_keys = [&](const Setting& setting) { return setting.section == section.name; };
+    if (std::none_of(settings.begin(), settings.end(), has_keys)) continue;
     out << '\n';
     if (comments == YamlComments::every_key) write_comment(out, "", section.doc);
     out << section.name << ":\n";
-    for (const Field& field : fields) {
-      if (field.section == section.name) write_field(out, "  ", field, comments);
-    }
+    write_keys(section.name, "  ");
   }
   return out.str();
 }
 
 std::string config_reference_markdown() {
-  Config defaults;
-  const std::vector<Field> fields = describe(defaults);
+  const std::vector<Key> keys = keys_of_all();
   std::ostringstream out;
   out << kReferenceHead;
+  out << "\n## Architectures\n\n`model.architecture` decides which keys there are. Those of the others are errors.\n"
+         "\n| architecture | what it is | objective | task |\n| --- | --- | --- | --- |\n";
+  for (const blocks::Architecture& a : blocks::architectures()) {
+    const blocks::ObjectiveEntry& objective = objective_entry_of(a);
+    const TaskEntry& task = task_entry_of(a);
+    out << "| `" << a.name << "` | " << a.meaning << " | `" << objective.name << "`: " << objective.meaning << " | `"
+        << task.name << "`: " << task.meaning << " |\n";
+  }
+  const auto cell = [](const std::string& value) { return value == "required" ? value : "`" + value + "`"; };
   const auto table = [&](std::string_view section) {
-    out << "\n| key | default | accepted | meaning |\n| --- | --- | --- | --- |\n";
-    for (const Field& field : fields) {
-      if (field.section != section) continue;
-      const std::string value = field.required ? std::string("required") : to_yaml_value(field.value);
-      const std::string_view tick = field.required ? "" : "`";
-      out << "| `" << field.name() << "` | " << tick << value << tick << " | " << accepted_values(field.value) << " | "
-          << meaning(field) << " |\n";
+    out << "\n| key | architectures | default | accepted | meaning |\n| --- | --- | --- | --- | --- |\n";
+    for (const Key& key : keys) {
+      if (key.section != section) continue;
+      out << "| `" << key.name << "` | " << (key.general ? "all" : list(key.architectures)) << " | ";
+      for (std::size_t i = 0; i < (key.defaults_differ() ? key.defaults.size() : 1); ++i) {
+        if (i > 0) out << ", ";
+        out << cell(key.defaults[i]);
+        if (key.defaults_differ()) out << " with " << key.architectures[i];
+      }
+      out << " | " << key.accepted << " | " << key.meaning << " |\n";
     }
   };
   out << "\n## Outside the sections\n";

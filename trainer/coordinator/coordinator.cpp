@@ -69,7 +69,7 @@ Coordinator::Coordinator(comm::Communicator& world, CoordinatorSettings settings
   start.ranks = world.size();
   start.blocks = static_cast<int>(plan.blocks.size());
   start.transport = world.transport();
-  start.training = config.blocks.training == TrainingMode::end_to_end ? "end_to_end" : "block_local";
+  start.training = name_of(config.blocks.training);
   start.hosts = settings_.host_facts;
   start.extra = {{"experiment", settings_.experiment.identity},
                  {"data_digest", settings_.data.digest},

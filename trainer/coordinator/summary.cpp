@@ -42,8 +42,9 @@ void print_start(const Config& config, const Plan& plan, const std::string& data
        plan.world == 1 ? "rank" : "ranks", transport, hosts.front().threads,
        hosts.front().threads == 1 ? "thread" : "threads", hosts.front().threads_reason);
   show("data: {} ({})\n", config.data.path, data_text);
-  show("network: dit, {} layers of width {}, {} parameters; {} steps of batch {} per block\n", config.model.layers,
-       config.model.width, count(static_cast<double>(plan.parameters())), config.budget.steps, plan.batch);
+  show("network: {}, {} layers of width {}, {} parameters; {} steps of batch {} per block\n", config.model.architecture,
+       config.model.layers, config.model.width, count(static_cast<double>(plan.parameters())), config.budget.steps,
+       plan.batch);
   if (resume.found) {
     std::vector<std::int64_t> steps;
     for (const ResumePoint& p : resume.blocks) steps.push_back(p.step);

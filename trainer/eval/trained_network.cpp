@@ -8,6 +8,7 @@
 #include <span>
 #include <utility>
 
+#include "blocks/objectives/gaussian_options.hpp"
 #include "comm/block_exchange.hpp"
 #include "comm/host.hpp"
 #include "comm/staged/staged_communicator.hpp"
@@ -188,7 +189,7 @@ void TrainedNetwork::price_memory(const std::vector<blocks::BlockPlace>& places,
   Arena weights = Arena::measuring("weights");
   // What losses are compared by, whatever weight the run trained with.
   Config measured = config_;
-  measured.objective.weighting = Weighting::edm;
+  measured.objective.as<blocks::GaussianOptions>().weighting = kernels::LossWeighting::edm;
   std::vector<blocks::Block*> all;
   for (const blocks::BlockPlace& place : places) {
     networks_.push_back(make_block(measured, data_.layout, place));
@@ -287,8 +288,7 @@ void TrainedNetwork::share_blocks(const std::vector<comm::RankDevice>& devices) 
 void TrainedNetwork::warn_about_precision() {
   if (computed_in(config_) == ops().dtype()) return;
   warnings_.push_back(fmt::format("the run was trained in {} (model.precision), this is computed on {}",
-                                  config_.model.precision == Precision::bfloat16 ? "bfloat16" : "float32",
-                                  computed_on()));
+                                  name_of(config_.model.precision), computed_on()));
 }
 
 void TrainedNetwork::warn_about_steps() {
@@ -307,8 +307,7 @@ void TrainedNetwork::warn_about_steps() {
 
 std::string TrainedNetwork::computed_on() const {
   const kernels::DeviceFacts& facts = device_->facts();
-  return fmt::format("{} in {}", facts.kind == "cuda" ? facts.name : "the CPU",
-                     device_->ops().dtype() == DType::bfloat16 ? "bfloat16" : "float32");
+  return fmt::format("{} in {}", facts.kind == "cuda" ? facts.name : "the CPU", name_of(device_->ops().dtype()));
 }
 
 std::string TrainedNetwork::threads_text() const {

@@ -43,22 +43,6 @@ GpuAssignment assign_boards(const comm::HostMap& hosts, const std::vector<comm::
   return assign_gpu_boards(std::move(ranks));
 }
 
-namespace {
-
-comm::DeviceTransport requested(GpuTransportChoice choice) {
-  switch (choice) {
-    case GpuTransportChoice::automatic:
-      return comm::DeviceTransport::automatic;
-    case GpuTransportChoice::nccl:
-      return comm::DeviceTransport::nccl;
-    case GpuTransportChoice::host:
-      return comm::DeviceTransport::staged;
-  }
-  return comm::DeviceTransport::automatic;
-}
-
-}  // namespace
-
 std::unique_ptr<comm::DeviceCommunicator> connect_devices(const DeviceGroup& group, std::span<std::byte> staging) {
   comm::Communicator& communicator = group.communicator;
   std::vector<comm::RankDevice> theirs;
@@ -68,7 +52,7 @@ std::unique_ptr<comm::DeviceCommunicator> connect_devices(const DeviceGroup& gro
     return std::make_unique<comm::StagedDeviceCommunicator>(communicator, comm::host_device_api(), staging,
                                                             group.deadline);
   }
-  const comm::TransportDecision decision = comm::choose_transport(group.ranks, requested(group.choice), theirs);
+  const comm::TransportDecision decision = comm::choose_transport(group.ranks, group.choice, theirs);
   if (decision.transport == comm::DeviceTransport::nccl) {
     comm::NcclOptions options;
     options.deadline = group.deadline;

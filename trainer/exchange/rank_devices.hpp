@@ -31,7 +31,7 @@ struct DeviceGroup {
   comm::Communicator& communicator;
   const std::vector<int>& ranks;                 ///< theirs in the world
   const std::vector<comm::RankDevice>& devices;  ///< by rank of the world
-  GpuTransportChoice choice = GpuTransportChoice::automatic;
+  comm::DeviceTransport choice = comm::DeviceTransport::automatic;
   std::chrono::milliseconds deadline{};
   bool lasting = true;  ///< worth a line that says why it does not go through NCCL
 };

@@ -7,6 +7,7 @@
 #include <functional>
 #include <system_error>
 
+#include "blocks/architectures/dit_options.hpp"
 #include "blocks/parameters.hpp"
 #include "kernels/error.hpp"
 #include "trainer/export/loader_source.hpp"
@@ -23,18 +24,6 @@ namespace fs = std::filesystem;
 
 constexpr const char* format_name = "blocktrain-dit";
 constexpr const char* format_version = "1";
-
-const char* name_of(Partition p) {
-  switch (p) {
-    case Partition::equal_probability:
-      return "equal_probability";
-    case Partition::uniform:
-      return "uniform";
-    case Partition::uniform_log:
-      return "uniform_log";
-  }
-  return "";
-}
 
 /// Width of the noise features, which no key of the config chooses.
 std::int64_t noise_features(const blocks::Block& block) {
@@ -82,25 +71,26 @@ const FileKind& loader_kind() {
 
 Metadata network_metadata(const TrainedNetwork& network) {
   const Config& config = network.config();
+  const auto& options = config.architecture.as<blocks::DitOptions>();
   const std::vector<std::int64_t>& shape = network.data().layout.field("image").shape;
   std::vector<int> layers;
   for (int b = 0; b < network.blocks(); ++b) layers.push_back(network.block(b).place().layers);
   return {{"format", format_name},
           {"format_version", format_version},
           {"blocktrain", version()},
-          {"architecture", "dit"},
+          {"architecture", config.model.architecture},
           {"image_channels", fmt::format("{}", shape[0])},
           {"image_height", fmt::format("{}", shape[1])},
           {"image_width", fmt::format("{}", shape[2])},
           {"classes", fmt::format("{}", network.data().layout.classes)},
-          {"patch", fmt::format("{}", config.model.patch)},
+          {"patch", fmt::format("{}", options.patch)},
           {"width", fmt::format("{}", config.model.width)},
           {"heads", fmt::format("{}", config.model.heads)},
-          {"mlp_ratio", fmt::format("{}", config.model.mlp_ratio)},
+          {"mlp_ratio", fmt::format("{}", options.mlp_ratio)},
           {"noise_features", fmt::format("{}", noise_features(network.block(0)))},
           {"layers_per_block", join(layers, ",")},
-          {"training", config.blocks.training == TrainingMode::end_to_end ? "end_to_end" : "block_local"},
-          {"partition", name_of(config.noise.partition)},
+          {"training", std::string(name_of(config.blocks.training))},
+          {"partition", std::string(name_of(config.noise.partition))},
           {"p_mean", fmt::format("{}", config.noise.p_mean)},
           {"p_std", fmt::format("{}", config.noise.p_std)},
           {"sigma_edges", join(noise_schedule(config).edges(), ",")},

@@ -16,7 +16,7 @@ namespace {
 constexpr auto control = comm::TrafficPurpose::control;
 
 void require_float32(const Config& config) {
-  if (config.model.precision == Precision::float32) return;
+  if (config.model.precision == kernels::DType::float32) return;
   throw InputError(
       "model.precision: bfloat16 is computed on GPUs, and this run is on CPUs (parallel.device); set model.precision "
       "to float32, or run where `blocktrain doctor` finds a GPU");

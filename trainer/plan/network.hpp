@@ -16,9 +16,7 @@ namespace blocktrain::trainer {
 /// Whether the config asks for a GPU; `auto` has been resolved by then (see trainer/plan/compute_device.hpp).
 inline bool on_gpu(const Config& config) { return config.parallel.device == DeviceChoice::cuda; }
 /// The type that networks compute in.
-inline kernels::DType computed_in(const Config& config) {
-  return config.model.precision == Precision::bfloat16 ? kernels::DType::bfloat16 : kernels::DType::float32;
-}
+inline kernels::DType computed_in(const Config& config) { return config.model.precision; }
 
 /// Blocks that train: blocks.count of them, or one of all layers for an end-to-end run.
 int trained_blocks(const Config& config);
@@ -43,8 +41,7 @@ std::uint64_t trained_block_seed(const Config& config, int block);
 std::unique_ptr<blocks::Block> make_block(const Config& config, const blocks::SampleLayout& data,
                                           const blocks::BlockPlace& place);
 
-/// The enums of blocks/ for those of the config.
-blocks::SamplerKind sampler_kind(SamplerKind kind);
-kernels::LossWeighting loss_weighting(Weighting weighting);
+/// Numbers per token of the widest activation of a layer.
+std::int64_t widest_activation(const Config& config);
 
 }  // namespace blocktrain::trainer

@@ -18,7 +18,7 @@ namespace {
 std::int64_t automatic_micro_batch(const Config& config, std::int64_t tokens_per_sample) {
   if (on_gpu(config)) return config.data.batch;
   constexpr std::int64_t cache_bytes = 12 << 20;
-  const std::int64_t bytes_per_sample = tokens_per_sample * config.model.width * config.model.mlp_ratio * 4;
+  const std::int64_t bytes_per_sample = tokens_per_sample * widest_activation(config) * 4;
   const std::int64_t most =
       std::clamp<std::int64_t>(cache_bytes / std::max<std::int64_t>(bytes_per_sample, 1), 1, config.data.batch);
   // Passes of equal size: a small last one would waste what the others gain.

@@ -1,6 +1,9 @@
 #include "trainer/tasks/tasks.hpp"
 
+#include <algorithm>
 #include <array>
+#include <stdexcept>
+#include <string>
 
 #include "trainer/tasks/images/image_task.hpp"
 
@@ -13,7 +16,13 @@ std::span<const Task* const> tasks() {
   return all;
 }
 
-const Task& task_of(const Config&) { return *tasks().front(); }
+const Task& task_of(const Config& config) {
+  const std::string_view name = architecture_of(config).task;
+  const auto all = tasks();
+  const auto found = std::find_if(all.begin(), all.end(), [name](const Task* task) { return task->name() == name; });
+  if (found == all.end()) throw std::logic_error("there is no task " + std::string(name));
+  return **found;
+}
 
 void prepare_tasks() {
   for (const Task* task : tasks()) task->prepare();

@@ -12,7 +12,7 @@ namespace blocktrain::trainer {
 
 HeldoutLoss measure_heldout(kernels::Device& device, const Samples& data, const Config& config, OwnedBlock& block,
                             HeldoutMemory& memory) {
-  const std::int64_t samples = std::min(config.eval.images, data.count(Split::heldout));
+  const std::int64_t samples = std::min(config.eval.heldout, data.count(Split::heldout));
   const auto micro_batch = static_cast<std::int64_t>(memory.indices.size());
   const kernels::RandomKey key{config.seed, kernels::Purpose::heldout_sigma, static_cast<std::uint32_t>(block.block)};
   kernels::Ops& ops = device.ops();

@@ -4,10 +4,19 @@
 #include <string>
 #include <vector>
 
+#include "blocks/architectures/dit_options.hpp"
 #include "kernels/error.hpp"
 #include "trainer/config/config.hpp"
+#include "trainer/config/describe.hpp"
+#include "trainer/tasks/images/images_options.hpp"
 
 namespace blocktrain::trainer::test {
+
+using namespace blocks;  // the words of settings
+
+/// The options of architecture dit and task images, which most tests are about.
+inline const DitOptions& dit(const Config& config) { return config.architecture.as<DitOptions>(); }
+inline const ImagesOptions& images(const Config& config) { return config.task.as<ImagesOptions>(); }
 
 inline const std::string kRequired = "log: {directory: r}\ndata: {path: d}\n";  // two lines
 

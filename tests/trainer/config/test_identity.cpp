@@ -46,10 +46,10 @@ struct WithLaterKey {
   Config config = load("", {"blocks.layers=[3, 3, 3, 3]", "blocks.seeds=[0, 0, 0, 0]"});
   bool gated = false;
   Experiment experiment() {
-    std::vector<Field> fields = describe(config);
+    std::vector<Setting> fields = describe(config);
     const auto model =
-        std::find_if(fields.begin(), fields.end(), [](const Field& f) { return f.name() == "model.heads"; });
-    fields.insert(model, added("0.2", "false", {"model", "gated", BooleanField{&gated}, "A key of a later version."}));
+        std::find_if(fields.begin(), fields.end(), [](const Setting& f) { return f.name() == "model.heads"; });
+    fields.insert(model, added("0.2", "false", {"model", "gated", BooleanValue{&gated}, "A key of a later version."}));
     return experiment_of(fields);
   }
 };
@@ -118,14 +118,14 @@ BOOST_AUTO_TEST_CASE(a_later_key_counts_where_it_does_not_mean_as_before) {
 
 BOOST_AUTO_TEST_CASE(a_run_folder_without_a_later_key_is_read_as_before) {
   bool gated = true;  // the default of a later version
-  set_as_before(added("0.2", "false", {"model", "gated", BooleanField{&gated}, ""}));
+  set_as_before(added("0.2", "false", {"model", "gated", BooleanValue{&gated}, ""}));
   BOOST_TEST(!gated);
   // One that does not read back would never be found to mean as before.
   Config config;
-  for (const Field& field : describe(config)) {
-    if (field.since.empty()) continue;
-    set_as_before(field);
-    BOOST_TEST(to_yaml_value(field.value) == field.as_before, field.name());
+  for (const Setting& setting : describe(config)) {
+    if (setting.since.empty()) continue;
+    set_as_before(setting);
+    BOOST_TEST(to_yaml_value(setting.value) == setting.as_before, setting.name());
   }
 }
 

@@ -29,8 +29,8 @@ BOOST_AUTO_TEST_CASE(every_ready_experiment_loads) {
       BOOST_CHECK_NO_THROW(c = load_config(entry.path().string(), {}));
       BOOST_TEST((load_config_text(to_yaml(c), "t.yaml", {}) == c));
       // So that plan answers before anybody has the data.
-      BOOST_TEST(c.data.shape.size() == 3u);
-      BOOST_TEST(c.data.classes > 0);
+      BOOST_TEST(test::images(c).shape.size() == 3u);
+      BOOST_TEST(test::images(c).classes > 0);
       // Two experiments never share a RUN folder by accident.
       BOOST_TEST(c.log.directory == "runs/" + entry.path().stem().string());
     }

@@ -11,6 +11,7 @@
 #include "trainer/checkpoint/block_file.hpp"
 #include "trainer/eval/trained_network.hpp"
 #include "trainer/tasks/images/image_generator.hpp"
+#include "trainer/tasks/images/images_options.hpp"
 #include "trainer/tasks/tasks.hpp"
 
 namespace blocktrain::trainer {
@@ -151,9 +152,17 @@ BOOST_AUTO_TEST_CASE(facts_of_the_data_that_cannot_be_are_refused) {
   BOOST_TEST(refused("\"deviation\": ", "\"deviation\": -", "deviation"));
 }
 
+BOOST_AUTO_TEST_CASE(every_task_that_a_config_knows_is_there) {
+  for (const TaskEntry& entry : task_entries()) {
+    const auto is_it = [&](const Task* task) { return task->name() == entry.name; };
+    BOOST_TEST(std::ranges::count_if(tasks(), is_it) == 1, entry.name);
+  }
+  BOOST_TEST(task_of(Config{}).name() == "images");
+}
+
 BOOST_AUTO_TEST_CASE(only_what_says_nothing_about_the_weights_can_be_overridden) {
   const TrainedNetwork network(task_of, small_run(), {"eval.guidance=3", "parallel.threads=2", "data.path=elsewhere"});
-  BOOST_TEST(network.config().eval.guidance == 3);
+  BOOST_TEST(network.config().task.as<ImagesOptions>().guidance == 3);
   for (const char* key : {"seed=3", "model.width=32", "noise.sigma_max=40", "data.batch=3", "log.directory=x"}) {
     BOOST_TEST(refuses("accepted: keys of eval.*", [&] { TrainedNetwork(task_of, small_run(), {key}); }));
   }

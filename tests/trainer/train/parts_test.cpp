@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "blocks/architectures/dit_options.hpp"
 #include "comm/local/local_world.hpp"
 #include "kernels/error.hpp"
 #include "support.hpp"
@@ -115,7 +116,7 @@ BOOST_AUTO_TEST_CASE(passes_are_chosen_of_equal_size) {
   Config c = small_config();
   c.data.batch = 128;
   c.model.width = 128;
-  c.model.patch = 4;
+  c.architecture.as<blocks::DitOptions>().patch = 4;
   const Plan plan = make_plan(c, image_layout({1, 28, 28}, 10), 1);
   BOOST_TEST(plan.micro_batch == 64);  // 125 images would fill 12 MiB: two passes
   c.data.micro_batch = 100;

@@ -8,6 +8,7 @@
 #include <memory>
 #include <vector>
 
+#include "blocks/architectures/dit_options.hpp"
 #include "blocks/parameters.hpp"
 #include "kernels/error.hpp"
 #include "tests/pretended_gpu/pretend_gpu.hpp"
@@ -29,7 +30,7 @@ Config small_config() {
   c.model.layers = 1;
   c.model.width = 16;
   c.model.heads = 2;
-  c.model.patch = 4;
+  c.architecture.as<blocks::DitOptions>().patch = 4;
   c.blocks.count = 1;
   c.data.batch = 6;
   c.data.micro_batch = 6;

@@ -9,6 +9,8 @@
 #include <tuple>
 #include <vector>
 
+#include "blocks/architectures/dit_options.hpp"
+#include "blocks/objectives/gaussian_options.hpp"
 #include "blocks/parameters.hpp"
 #include "tests/pretended_gpu/pretend_gpu.hpp"
 #include "trainer/data/batch_loader.hpp"
@@ -34,12 +36,12 @@ Config config_of(DeviceChoice device) {
   c.model.layers = 2;
   c.model.width = 16;
   c.model.heads = 2;
-  c.model.patch = 4;
+  c.architecture.as<blocks::DitOptions>().patch = 4;
   c.blocks.count = 2;
   c.data.batch = 6;
   c.data.micro_batch = 4;
   c.eval.every_steps = 1;
-  c.eval.images = 10;
+  c.eval.heldout = 10;
   return c;
 }
 
@@ -141,11 +143,11 @@ BOOST_AUTO_TEST_CASE(a_held_out_loss_is_the_mean_over_the_first_held_out_images)
   const auto device = kernels::make_cpu_device(1);
   for (const std::int64_t images : {1, 10, 1000}) {
     for (const std::int64_t micro_batch : {3, 4}) {
-      for (const Weighting weighting : {Weighting::edm, Weighting::none}) {
+      for (const kernels::LossWeighting weighting : {kernels::LossWeighting::edm, kernels::LossWeighting::none}) {
         Config config = config_of(DeviceChoice::cpu);
-        config.eval.images = images;
+        config.eval.heldout = images;
         config.data.micro_batch = micro_batch;
-        config.objective.weighting = weighting;
+        config.objective.as<blocks::GaussianOptions>().weighting = weighting;
         Bench bench(*device, config);
         const std::int64_t count = std::min<std::int64_t>(images, 20);  // there are no more
         const HeldoutLoss found = bench.measure();
@@ -153,7 +155,7 @@ BOOST_AUTO_TEST_CASE(a_held_out_loss_is_the_mean_over_the_first_held_out_images)
         BOOST_TEST(found.samples == count);
         BOOST_TEST(found.loss == expected.loss, boost::test_tools::tolerance(1e-5));
         BOOST_TEST(found.mse == expected.mse, boost::test_tools::tolerance(1e-5));
-        BOOST_TEST((found.loss == found.mse) == (weighting == Weighting::none));
+        BOOST_TEST((found.loss == found.mse) == (weighting == kernels::LossWeighting::none));
         BOOST_TEST(bench.measure().loss == found.loss);
       }
     }

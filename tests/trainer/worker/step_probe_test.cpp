@@ -12,7 +12,7 @@ Config network(std::int64_t width, int heads) {
   c.model.width = width;
   c.model.heads = heads;
   c.model.layers = 6;
-  c.model.precision = Precision::bfloat16;
+  c.model.precision = kernels::DType::bfloat16;
   c.blocks.count = 3;
   c.blocks.layers = {1, 2, 3};
   c.blocks.seeds = {7, 8, 9};
@@ -25,7 +25,7 @@ Config network(std::int64_t width, int heads) {
 BOOST_AUTO_TEST_CASE(a_probe_is_one_layer_on_one_sample) {
   const Config c = probe_config(network(96, 6));
   BOOST_TEST(c.model.layers == 1);
-  BOOST_TEST((c.model.precision == Precision::bfloat16));
+  BOOST_TEST((c.model.precision == kernels::DType::bfloat16));
   BOOST_TEST(c.blocks.count == 1);
   BOOST_TEST(c.blocks.layers.empty());
   BOOST_TEST(c.blocks.seeds.empty());

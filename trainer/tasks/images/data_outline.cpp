@@ -8,6 +8,7 @@
 #include "trainer/tasks/images/data_probe.hpp"
 #include "trainer/tasks/images/dataset_files.hpp"
 #include "trainer/tasks/images/image_samples.hpp"
+#include "trainer/tasks/images/images_options.hpp"
 
 namespace blocktrain::trainer {
 namespace {
@@ -45,11 +46,11 @@ DataOutline outline_images(const Config& config) {
   DataProbe probe;
   std::string absent;
   try {
-    probe = probe_data(config.data.path, config.data.format);
+    probe = probe_data(config.data.path, config.task.as<ImagesOptions>().format);
     require_declared(config, shape_of(probe), probe.shape.classes);
   } catch (const DataAbsent& e) {
     const std::string why = e.what();
-    const DataConfig& d = config.data;
+    const auto& d = config.task.as<ImagesOptions>();
     if (d.shape.empty() || d.classes == 0) {
       throw InputError(why + ". With data.shape and data.classes in the config, plan does without the data; found " +
                        (!d.shape.empty() ? "data.shape alone"

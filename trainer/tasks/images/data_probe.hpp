@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "trainer/config/data_format.hpp"
 #include "trainer/data/mapped_bytes.hpp"
+#include "trainer/tasks/images/data_format.hpp"
 
 namespace blocktrain::trainer {
 

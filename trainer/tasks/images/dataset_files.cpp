@@ -86,7 +86,7 @@ DataFormat detect(const FolderListing& folder) {
                      "; point data.path at the folder that holds the files themselves");
   }
   std::string found;
-  for (const DataFormat f : candidates) found += (found.empty() ? "" : " and ") + std::string(to_string(f));
+  for (const DataFormat f : candidates) found += (found.empty() ? "" : " and ") + std::string(name_of(f));
   throw InputError("data folder " + folder.where + ": holds data of more than one kind (" + found +
                    "); set data.format to the one to use");
 }

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "kernels/error.hpp"
-#include "trainer/config/data_format.hpp"
+#include "trainer/tasks/images/data_format.hpp"
 
 namespace blocktrain::trainer {
 

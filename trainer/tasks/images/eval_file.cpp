@@ -71,7 +71,7 @@ std::string to_json(const EvalResult& r) {
                {"heldout_images", r.heldout_images}};
   j["settings"] = {{"images", r.run.denoising.samples},
                    {"samples", r.samples},
-                   {"sampler", sampler_name(r.sampler)},
+                   {"sampler", name_of(r.sampler)},
                    {"guidance", r.guidance},
                    {"seed", r.seed}};
   j["classifier"] = {{"architecture", "mlp, 2 hidden layers, gelu"},

@@ -67,7 +67,7 @@ std::string to_table(const EvalResult& r) {
   add_losses(out, r);
 
   add(out, "\n{} generated images for each number of {} steps (guidance {}, seed {})\n\n", r.samples,
-      sampler_name(r.sampler), r.guidance, r.seed);
+      name_of(r.sampler), r.guidance, r.seed);
   add(out, "              class  Frechet, pixels to   Frechet, features to   FLOPs per   end to end  seconds\n");
   add(out, "      steps  agrees   training held-out    training held-out        image  likewise  per image\n");
   add_generation(out, r.twin.empty() ? "" : "run", r.run);

@@ -17,6 +17,7 @@
 #include "trainer/tasks/images/image_features.hpp"
 #include "trainer/tasks/images/image_generator.hpp"
 #include "trainer/tasks/images/image_samples.hpp"
+#include "trainer/tasks/images/images_options.hpp"
 
 namespace blocktrain::trainer {
 namespace {
@@ -77,7 +78,7 @@ class Judge {
   Judge(TrainedNetwork& run, const ImageDataset& data, EvalProgress& progress)
       : host_ops_(ops_of_host(run)),
         classifier_(host_ops_ ? *host_ops_ : run.ops(), data.shape(), data.classes(),
-                    classifier_settings(data.shape(), run.config().data.flip)) {
+                    classifier_settings(data.shape(), run.config().task.as<ImagesOptions>().flip)) {
     classifier_.train(data, progress.phase("training the classifier that judges"));
     real_.emplace(data, classifier_);
   }
@@ -118,25 +119,26 @@ double end_to_end_flops(const Config& config, const blocks::SampleLayout& data) 
 /// `judge` is null on all ranks but the first, which take their shares and have no results.
 NetworkResult measure_network(TrainedNetwork& network, const char* name, const Config& config, const Samples& data,
                               Judge* judge, EvalProgress& progress) {
+  const auto& options = config.task.as<ImagesOptions>();
   NetworkResult r;
   r.folder = network.folder();
   r.summary = network.summary();
   r.computed_on = network.computed_on();
-  r.training = network.config().blocks.training == TrainingMode::end_to_end ? "end_to_end" : "block_local";
+  r.training = name_of(network.config().blocks.training);
   r.experiment = network.experiment();
   r.steps = network.steps();
   r.parameters = network.parameter_count();
-  r.denoising = measure_denoising(network, data, config, config.eval.images,
+  r.denoising = measure_denoising(network, data, config, config.eval.heldout,
                                   progress.phase(fmt::format("{}: denoising held-out images", name)));
 
   std::vector<std::int32_t> labels;
-  for (int i = 0; i < config.eval.samples; ++i) labels.push_back(i % static_cast<int>(network.data().layout.classes));
+  for (int i = 0; i < options.samples; ++i) labels.push_back(i % static_cast<int>(network.data().layout.classes));
   const double whole = end_to_end_flops(network.config(), network.data().layout);
   ImageGenerator generator(network);
-  for (const int steps : config.eval.steps) {
+  for (const int steps : options.steps) {
     GenerationResult g;
     g.steps = steps;
-    const GenerationSettings settings{steps, config.eval.sampler, config.eval.guidance, config.seed};
+    const GenerationSettings settings{steps, options.sampler, options.guidance, config.seed};
     GeneratedImages made =
         generator.generate(labels, settings, progress.phase(fmt::format("{}: generating with {} steps", name, steps)));
     if (judge == nullptr) continue;
@@ -154,7 +156,7 @@ NetworkResult measure_network(TrainedNetwork& network, const char* name, const C
 std::unique_ptr<Samples> open_data_to_compare(TrainedNetwork& run) {
   std::unique_ptr<Samples> data;
   run.ranks().together([&] {
-    const int samples = static_cast<int>(run.config().eval.samples);
+    const int samples = static_cast<int>(run.config().task.as<ImagesOptions>().samples);
     if (samples < 2) throw InputError(fmt::format("eval.samples: found {}; distances need 2 or more", samples));
     data = run.open_data();
     for (const Split split : {Split::train, Split::heldout}) {
@@ -176,6 +178,7 @@ bool EvalResult::fewer_images_than_dimensions() const {
 EvalResult evaluate_run(TrainedNetwork& run, TrainedNetwork* twin, EvalProgress& progress) {
   const auto start = std::chrono::steady_clock::now();
   const Config& config = run.config();
+  const auto& options = config.task.as<ImagesOptions>();
   const std::unique_ptr<Samples> samples = open_data_to_compare(run);
   const ImageDataset& data = images_of(*samples);
   EvalResult result;
@@ -184,9 +187,9 @@ EvalResult evaluate_run(TrainedNetwork& run, TrainedNetwork* twin, EvalProgress&
   result.data_digest = run.data().digest;
   result.training_images = data.count(Split::train);
   result.heldout_images = data.count(Split::heldout);
-  result.samples = static_cast<int>(config.eval.samples);
-  result.guidance = config.eval.guidance;
-  result.sampler = config.eval.sampler;
+  result.samples = static_cast<int>(options.samples);
+  result.guidance = options.guidance;
+  result.sampler = options.sampler;
   result.seed = config.seed;
 
   // The others go ahead with their shares meanwhile.
@@ -203,18 +206,6 @@ EvalResult evaluate_run(TrainedNetwork& run, TrainedNetwork* twin, EvalProgress&
   progress.end();
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return result;
-}
-
-const char* sampler_name(SamplerKind kind) {
-  switch (kind) {
-    case SamplerKind::euler:
-      return "euler";
-    case SamplerKind::heun:
-      return "heun";
-    case SamplerKind::ancestral:
-      return "ancestral";
-  }
-  throw std::logic_error("a sampler without a name");
 }
 
 std::int64_t evaluations_per_image(SamplerKind sampler, int steps, double guidance) {

@@ -11,6 +11,7 @@
 #include "trainer/eval/eval_progress.hpp"
 #include "trainer/eval/trained_network.hpp"
 #include "trainer/tasks/images/image_classifier.hpp"
+#include "trainer/tasks/images/images_options.hpp"
 
 namespace blocktrain::trainer {
 
@@ -69,9 +70,6 @@ struct EvalResult {
 /// call together; rank 0 trains the judge and gets the results, what the others get lacks them. Throws InputError where
 /// the data are not those of the run or too few, RunError as EvaluationRanks::run().
 EvalResult evaluate_run(TrainedNetwork& run, TrainedNetwork* twin, EvalProgress& progress);
-
-/// "euler", "heun", "ancestral".
-const char* sampler_name(SamplerKind kind);
 
 /// Network evaluations that a sampler makes for one image.
 std::int64_t evaluations_per_image(SamplerKind sampler, int steps, double guidance);

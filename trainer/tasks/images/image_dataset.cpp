@@ -1,25 +1,11 @@
 #include "trainer/tasks/images/image_dataset.hpp"
 
 #include <algorithm>
-#include <array>
 
 #include "kernels/error.hpp"
 #include "trainer/tasks/images/dataset_reader.hpp"
 
 namespace blocktrain::trainer {
-namespace {
-
-constexpr std::array<std::string_view, 4> format_names{"auto", "idx", "cifar10", "cifar100"};
-
-}  // namespace
-
-std::string_view to_string(DataFormat format) { return format_names[static_cast<std::size_t>(format)]; }
-
-std::optional<DataFormat> data_format_from(std::string_view name) {
-  const auto there = std::ranges::find(format_names, name);
-  if (there == format_names.end()) return std::nullopt;
-  return static_cast<DataFormat>(there - format_names.begin());
-}
 
 ImageDataset ImageDataset::assemble(const std::string& where, const std::set<std::string>& names, DataFormat format,
                                     const OpenFile& open_file) {
@@ -52,7 +38,7 @@ std::uint64_t ImageDataset::decoded_bytes() const {
 }
 
 std::string ImageDataset::summary() const {
-  std::string text = std::string(to_string(format_)) + ": " + std::to_string(train_.count) + " training and " +
+  std::string text = std::string(name_of(format_)) + ": " + std::to_string(train_.count) + " training and " +
                      std::to_string(heldout_.count) + " held-out images of " + to_string(shape_) + ", " +
                      std::to_string(classes_) + " classes";
   if (heldout_is_cut_) text += "; held out: the last 5% of the training images";

@@ -22,17 +22,12 @@
 #include <string_view>
 #include <vector>
 
-#include "trainer/config/data_format.hpp"
 #include "trainer/data/mapped_bytes.hpp"
 #include "trainer/data/samples.hpp"
+#include "trainer/tasks/images/data_format.hpp"
 #include "trainer/tasks/images/image_source.hpp"
 
 namespace blocktrain::trainer {
-
-/// The values of data.format, in the order of DataFormat: "auto", "idx", "cifar10", "cifar100".
-std::string_view to_string(DataFormat format);
-/// The format of that name, if there is one.
-std::optional<DataFormat> data_format_from(std::string_view name);
 
 class ImageDataset {
  public:

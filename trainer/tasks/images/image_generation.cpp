@@ -12,43 +12,44 @@
 #include <vector>
 
 #include "kernels/random.hpp"
+#include "trainer/config/describe.hpp"
 #include "trainer/config/suggest.hpp"
 #include "trainer/support/output.hpp"
+#include "trainer/support/text.hpp"
 #include "trainer/support/units.hpp"
 #include "trainer/support/version.hpp"
 #include "trainer/support/whole_file.hpp"
 #include "trainer/tasks/images/image_generator.hpp"
 #include "trainer/tasks/images/image_samples.hpp"
+#include "trainer/tasks/images/images_options.hpp"
 #include "trainer/tasks/images/picture.hpp"
 
 namespace blocktrain::trainer {
 namespace {
 
-constexpr std::array<std::string_view, 3> sampler_names{"euler", "heun", "ancestral"};  // in the order of SamplerKind
-
 SamplerKind sampler_named(const std::string& name) {
-  for (std::size_t i = 0; i < sampler_names.size(); ++i) {
-    if (name == sampler_names[i]) return static_cast<SamplerKind>(i);
-  }
-  const std::string_view near = nearest(name, sampler_names);
-  throw InputError(fmt::format("--sampler: found '{}'; accepted: euler, heun, ancestral{}", name,
+  if (const auto sampler = value_named<SamplerKind>(name)) return *sampler;
+  const std::string_view near = nearest(name, names_of<SamplerKind>);
+  throw InputError(fmt::format("--sampler: found '{}'; accepted: {}{}", name, join(names_of<SamplerKind>),
                                near.empty() ? std::string() : fmt::format(" (did you mean {}?)", near)));
 }
 
 /// What the command line leaves open is taken from the run's config.
 GenerationSettings settings_of(const GenerateArguments& a, const Config& config) {
+  const auto& options = config.task.as<ImagesOptions>();
   GenerationSettings s;
-  s.steps = a.steps > 0 ? a.steps : config.eval.steps.empty() ? 18 : config.eval.steps.back();
-  s.sampler = a.sampler.empty() ? config.eval.sampler : sampler_named(a.sampler);
-  s.guidance = a.guidance.value_or(config.eval.guidance);
+  s.steps = a.steps > 0 ? a.steps : options.steps.empty() ? 18 : options.steps.back();
+  s.sampler = a.sampler.empty() ? options.sampler : sampler_named(a.sampler);
+  s.guidance = a.guidance.value_or(options.guidance);
   s.seed = a.seed;
   return s;
 }
 
-/// As the config refuses it for eval.guidance (trainer/config/check.cpp): what no class looks like is learnt by label
+/// As the config refuses it for eval.guidance (images_options.cpp): what no class looks like is learnt by label
 /// dropout alone.
 void check_guidance(const GenerateArguments& a, const Config& config) {
-  if (!a.guidance || *a.guidance == 1 || config.model.label_dropout > 0) return;
+  if (!a.guidance || *a.guidance == 1) return;
+  if (const auto dropout = value_of<double>(config, "model.label_dropout"); !dropout || *dropout > 0) return;
   throw InputError(fmt::format(
       "--guidance: found {} for a run that was trained with model.label_dropout 0, so that no image was learnt without "
       "its label; accepted: 1",
@@ -129,9 +130,8 @@ void generate_images(TrainedNetwork& network, const GenerateArguments& arguments
     if (!ranks.leads()) return;
     const Picture generated = draw_grid(made.images, shape, grid);
     picture = arguments.beside_real ? side_by_side(picture, generated) : generated;
-    const std::string how =
-        fmt::format("{} {} steps, guidance {}, seed {}", settings.steps,
-                    sampler_names[static_cast<std::size_t>(settings.sampler)], settings.guidance, settings.seed);
+    const std::string how = fmt::format("{} {} steps, guidance {}, seed {}", settings.steps, name_of(settings.sampler),
+                                        settings.guidance, settings.seed);
     const std::vector<std::uint8_t> png = to_png(picture, {{"Software", std::string("blocktrain ") + version()},
                                                            {"Description", network.summary() + "; " + how}});
     WholeFile file(out, "--out", picture_kind());

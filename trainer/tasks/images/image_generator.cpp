@@ -76,7 +76,7 @@ double ImageGenerator::make_batch(std::byte* images, const std::int32_t* labels,
     network.denoise(ops, d, z, sigma, conditions, settings.guidance);
   };
   blocks::SamplerSettings sampling;
-  sampling.kind = sampler_kind(settings.sampler);
+  sampling.kind = settings.sampler;
   sampling.seed = settings.seed;
   sampling.target_deviation = network_.data().deviation;
   network.reset_flops();

@@ -11,6 +11,7 @@
 #include "trainer/eval/report_progress.hpp"
 #include "trainer/eval/trained_network.hpp"
 #include "trainer/tasks/images/image_source.hpp"
+#include "trainer/tasks/images/images_options.hpp"
 
 namespace blocktrain::trainer {
 

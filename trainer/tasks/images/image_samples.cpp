@@ -3,6 +3,7 @@
 #include "kernels/error.hpp"
 #include "kernels/random.hpp"
 #include "trainer/tasks/images/dataset_statistics.hpp"
+#include "trainer/tasks/images/images_options.hpp"
 #include "trainer/tasks/images/pixels.hpp"
 
 namespace blocktrain::trainer {
@@ -62,7 +63,8 @@ const ImageDataset& images_of(const Samples& samples) {
 }
 
 void require_declared(const Config& config, const ImageShape& found, std::int64_t classes) {
-  const std::vector<int>& declared = config.data.shape;
+  const auto& options = config.task.as<ImagesOptions>();
+  const std::vector<int>& declared = options.shape;
   if (!declared.empty() &&
       (declared[0] != found.channels || declared[1] != found.height || declared[2] != found.width)) {
     const auto list = [](std::int64_t channels, std::int64_t height, std::int64_t width) {
@@ -73,16 +75,17 @@ void require_declared(const Config& config, const ImageShape& found, std::int64_
                      list(found.channels, found.height, found.width) +
                      "; accepted: their shape, or [] to go by the data");
   }
-  if (config.data.classes != 0 && config.data.classes != classes) {
-    throw InputError("data.classes: found " + std::to_string(config.data.classes) + ", but the data in '" +
+  if (options.classes != 0 && options.classes != classes) {
+    throw InputError("data.classes: found " + std::to_string(options.classes) + ", but the data in '" +
                      config.data.path + "' have " + std::to_string(classes) +
                      "; accepted: their number, or 0 to go by the data");
   }
 }
 
 std::unique_ptr<ImageSamples> open_images(const Config& config) {
-  auto images = std::make_unique<ImageSamples>(ImageDataset::open(config.data.path, config.data.format),
-                                               config.data.path, config.data.flip);
+  const auto& options = config.task.as<ImagesOptions>();
+  auto images = std::make_unique<ImageSamples>(ImageDataset::open(config.data.path, options.format), config.data.path,
+                                               options.flip);
   require_declared(config, images->dataset().shape(), images->dataset().classes());
   return images;
 }

@@ -240,9 +240,9 @@ BOOST_AUTO_TEST_CASE(decoders_give_their_memory_back) {
 
 BOOST_AUTO_TEST_CASE(names_of_formats) {
   for (const DataFormat f : {DataFormat::automatic, DataFormat::idx, DataFormat::cifar10, DataFormat::cifar100}) {
-    BOOST_TEST((data_format_from(to_string(f)) == f));
+    BOOST_TEST((value_named<DataFormat>(name_of(f)) == f));
   }
-  BOOST_TEST(!data_format_from("jpeg").has_value());
+  BOOST_TEST(!value_named<DataFormat>("jpeg").has_value());
 }
 
 BOOST_AUTO_TEST_CASE(two_kinds_in_one_folder_need_a_format) {
