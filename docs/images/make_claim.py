@@ -16,7 +16,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 DIGITS = HERE.parents[1] / "tests/fixtures/digits/train-images-idx3-ubyte.gz"
 DIGIT = 2  # which image of the file
 
-# Edges of four blocks by equal probability, and a level inside each to draw (blocks/noise_schedule.hpp).
+# Edges of four blocks by equal probability, and a level inside each to draw (blocks/noise/schedule.hpp).
 INTERVALS = (("80", "0.677", 1.6), ("0.677", "0.301", 0.6), ("0.301", "0.134", 0.28), ("0.134", "0.002", 0.08))
 
 THEMES = {
