@@ -156,6 +156,17 @@ std::vector<Row> rows_of(const Network& n, Layer& l, kernels::StepState& state) 
                       }});
   rows_out.push_back({"gelu forward", 0, 8 * pass, [&l](Ops& ops) { ops.gelu_forward(l.dwide, l.wide); }});
   rows_out.push_back({"gelu backward", 0, 12 * pass, [&l](Ops& ops) { ops.gelu_backward(l.dwide, l.dwide, l.wide); }});
+  const Tensor norms = l.mean.reshaped({r}), levels(l.rstd.data, DType::float32, {n.batch});
+  rows_out.push_back({"softmax", 0, 2 * pass, [=](Ops& ops) { ops.softmax(h, x); }});
+  rows_out.push_back({"normalise_rows", 0, 2 * pass, [=](Ops& ops) { ops.normalise_rows(h, norms, x); }});
+  rows_out.push_back({"normalise_rows backward", 0, 4 * pass,
+                      [=, d = in(l.d, 1)](Ops& ops) { ops.normalise_rows_backward(d, x, h, norms); }});
+  rows_out.push_back({"scale_by_level", 0, 2 * pass, [&l, levels](Ops& ops) {
+                        ops.scale_by_level(l.h, l.x, levels, kernels::LevelFactor::input, 0.5, false);
+                      }});
+  rows_out.push_back({"dropout", 0, 2 * pass, [&l, &state](Ops& ops) {
+                        ops.dropout(l.h, l.x, 0.1, {1, kernels::Purpose::dropout}, &state, 0);
+                      }});
   rows_out.push_back({"add", 0, 3 * pass, [&l](Ops& ops) { ops.add(l.d, l.x); }});
   rows_out.push_back({"adamw", 0, 28 * static_cast<double>(n.parameters),
                       [&l, &state](Ops& ops) { ops.adamw(l.p, l.m, l.v, {}, l.g, &state, {}); }});

@@ -20,8 +20,10 @@ void CpuBackend::dropout(const Tensor& out, const Tensor& x, double p, const Ran
   float* const to = out.as<float>();
   const float* const from = x.as<float>();
   const float scale = static_cast<float>(1 / (1 - p));
-  // uniform_open(word) < p, that is (word + 1/2) 2^-32 < p, where word is below this.
-  const auto dropped_below = static_cast<std::int64_t>(std::ceil(p * 0x1p32 - 0.5));
+  // uniform_open(word) < p, that is (word + 1/2) 2^-32 < p: words up to this one, if any.
+  const auto dropped = static_cast<std::int64_t>(std::ceil(p * 0x1p32 - 0.5));
+  const float of_dropped = dropped > 0 ? 0.0f : scale;
+  const auto last_dropped = static_cast<std::uint32_t>(std::max<std::int64_t>(dropped - 1, 0));
   const std::uint32_t step = state->step;
   const std::int64_t pieces_of_a_row = (columns + piece_elements - 1) / piece_elements;
   parallel_for(threads_, rows * pieces_of_a_row, [=](std::int64_t piece) {
@@ -32,10 +34,15 @@ void CpuBackend::dropout(const Tensor& out, const Tensor& x, double p, const Ran
     for (std::int64_t e = begin; e < end; e += block_elements) {
       philox_groups(words, key, step, first_sample + static_cast<std::uint32_t>(row),
                     static_cast<std::uint32_t>(e / 4));
-      for (int lane = 0; lane < philox_lanes; ++lane) {
-        for (int w = 0; w < 4; ++w) {
-          keep[4 * lane + w] = static_cast<std::int64_t>(words.word[w][lane]) < dropped_below ? 0.0f : scale;
+      alignas(64) float factor[4][philox_lanes];
+      for (int w = 0; w < 4; ++w) {
+#pragma omp simd
+        for (int lane = 0; lane < philox_lanes; ++lane) {
+          factor[w][lane] = words.word[w][lane] <= last_dropped ? of_dropped : scale;
         }
+      }
+      for (int lane = 0; lane < philox_lanes; ++lane) {
+        for (int w = 0; w < 4; ++w) keep[4 * lane + w] = factor[w][lane];
       }
       const std::int64_t count = std::min(block_elements, end - e), at = row * columns + e;
 #pragma omp simd
