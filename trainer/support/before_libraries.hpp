@@ -6,7 +6,7 @@
 /// MPI installs its handlers. Once in a source, at namespace scope. Nothing under the sanitizers: their own begin there
 /// too, and nothing of a program may run before them; callers look again later.
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define BLOCKTRAIN_BEFORE_LIBRARIES(function)
+#define BLOCKTRAIN_BEFORE_LIBRARIES(function) [[maybe_unused]] void (*const function##_not_called)() = function;
 #else
 #define BLOCKTRAIN_BEFORE_LIBRARIES(function)                                                         \
   void function##_before_libraries(int, char**, char**) { function(); }                               \
