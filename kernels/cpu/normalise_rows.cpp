@@ -7,10 +7,10 @@ namespace blocktrain::kernels {
 namespace {
 
 float dot(const float* a, const float* b, std::int64_t n) {
-  float sum = 0;
+  double sum = 0;  // rows may be long
 #pragma omp simd reduction(+ : sum)
-  for (std::int64_t i = 0; i < n; ++i) sum += a[i] * b[i];
-  return sum;
+  for (std::int64_t i = 0; i < n; ++i) sum += static_cast<double>(a[i] * b[i]);
+  return static_cast<float>(sum);
 }
 
 }  // namespace

@@ -18,13 +18,12 @@ void CpuBackend::softmax(const Tensor& p, const Tensor& logits) {
       float largest = row[0];
 #pragma omp simd reduction(max : largest)
       for (std::int64_t v = 0; v < classes; ++v) largest = row[v] > largest ? row[v] : largest;
-      float sum = 0;
+#pragma omp simd
+      for (std::int64_t v = 0; v < classes; ++v) to[v] = fast_exp(row[v] - largest);
+      double sum = 0;  // of many terms, whatever their order
 #pragma omp simd reduction(+ : sum)
-      for (std::int64_t v = 0; v < classes; ++v) {
-        to[v] = fast_exp(row[v] - largest);
-        sum += to[v];
-      }
-      const float by = 1 / sum;
+      for (std::int64_t v = 0; v < classes; ++v) sum += static_cast<double>(to[v]);
+      const auto by = static_cast<float>(1 / sum);
 #pragma omp simd
       for (std::int64_t v = 0; v < classes; ++v) to[v] *= by;
     }
