@@ -112,4 +112,11 @@ inline void transpose_rows(const Shape& shape, const Rows& rows, float* out) {
   }
 }
 
+/// Whether a call is served by whole heads (attention_forward.cpp, attention_backward.cpp): every token of a sample
+/// attends to every one, in as many heads of keys, and a head fits a thread's scratch.
+inline bool fits_whole(const AttentionSizes& s, const AttentionForm& form) {
+  const bool among_themselves = form.mask.is_full() && s.queries == s.keys && s.heads == s.kv_heads;
+  return among_themselves && scratch_floats(Shape(s)) <= static_cast<std::int64_t>(Workspace::thread_floats);
+}
+
 }  // namespace blocktrain::kernels::attention

@@ -1,5 +1,4 @@
 #include "kernels/cpu/attention.hpp"
-#include "kernels/cpu/attention_long.hpp"
 #include "kernels/cpu/attention_masked.hpp"
 #include "kernels/cpu/cpu_backend.hpp"
 #include "kernels/cpu/parallel.hpp"
@@ -104,14 +103,12 @@ void CpuBackend::attention_backward(const Tensor& dq, const Tensor& dk, const Te
   const AttentionSizes sizes(log_sum_exp, q, k, form);
   const bool adds = write_dq == GradientWrite::add || write_dkv == GradientWrite::add;
   // backward_head sums a row's p dp itself, over the keys that are here.
-  if (!attention::among_themselves(sizes, form) || form.merged || adds) {
+  if (!attention::fits_whole(sizes, form) || form.merged || adds) {
     const attention::MaskedGradient gradient{dq, dk, dv, write_dq, write_dkv};
     return attention::backward_masked(threads_, workspace_, sizes, form.mask, gradient, dout, out, log_sum_exp, q, k,
                                       v);
   }
   const Shape shape(sizes);
-  const bool whole = attention::fits_whole(shape);
-  BLOCKTRAIN_EXPECTS(whole || shape.head_width <= attention::widest_head);
   const float* lp = log_sum_exp.as<float>();
   parallel_ranges(
       threads_, shape.samples * shape.heads, shape.heads_per_piece(),
@@ -122,12 +119,7 @@ void CpuBackend::attention_backward(const Tensor& dq, const Tensor& dk, const Te
           const auto writes = [&](const Tensor& t) { return attention::head_rows_of<float>(t, sizes, n, h); };
           const HeadInputs in{rows(q), rows(k), rows(v)};
           const HeadGradients gradients{writes(dq), writes(dk), writes(dv)};
-          const Scratch scratch(workspace_, thread);
-          if (whole) {
-            backward_head(shape, scratch, in, rows(dout), lp + i * shape.tokens, gradients);
-          } else {
-            attention::backward_long_head(shape, scratch, in, rows(dout), rows(out), lp + i * shape.tokens, gradients);
-          }
+          backward_head(shape, Scratch(workspace_, thread), in, rows(dout), lp + i * shape.tokens, gradients);
         }
       });
 }

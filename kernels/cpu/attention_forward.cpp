@@ -3,7 +3,6 @@
 #include <limits>
 
 #include "kernels/cpu/attention.hpp"
-#include "kernels/cpu/attention_long.hpp"
 #include "kernels/cpu/attention_masked.hpp"
 #include "kernels/cpu/cpu_backend.hpp"
 #include "kernels/cpu/parallel.hpp"
@@ -82,12 +81,10 @@ void forward_head(const Shape& shape, Scratch scratch, const HeadInputs& in, con
 void CpuBackend::attention_forward(const Tensor& out, const Tensor& log_sum_exp, const Tensor& q, const Tensor& k,
                                    const Tensor& v, const AttentionForm& form) {
   const AttentionSizes sizes(log_sum_exp, q, k, form);
-  if (!attention::among_themselves(sizes, form)) {
+  if (!attention::fits_whole(sizes, form)) {
     return attention::forward_masked(threads_, workspace_, sizes, form.mask, out, log_sum_exp, q, k, v);
   }
   const Shape shape(sizes);
-  const bool whole = attention::fits_whole(shape);
-  BLOCKTRAIN_EXPECTS(whole || shape.head_width <= attention::widest_head);
   float* lp = log_sum_exp.as<float>();
   parallel_ranges(threads_, shape.samples * shape.heads, shape.heads_per_piece(),
                   [&](std::int64_t begin, std::int64_t end, int thread) {
@@ -96,9 +93,8 @@ void CpuBackend::attention_forward(const Tensor& out, const Tensor& log_sum_exp,
                       const auto rows = [&](const Tensor& t) {
                         return attention::head_rows_of<const float>(t, sizes, n, h);
                       };
-                      const auto head = whole ? forward_head : attention::forward_long_head;
-                      head(shape, Scratch(workspace_, thread), {rows(q), rows(k), rows(v)},
-                           attention::head_rows_of<float>(out, sizes, n, h), lp + i * shape.tokens);
+                      forward_head(shape, Scratch(workspace_, thread), {rows(q), rows(k), rows(v)},
+                                   attention::head_rows_of<float>(out, sizes, n, h), lp + i * shape.tokens);
                     }
                   });
 }

@@ -21,16 +21,33 @@ struct Seen {
       begin[i] = static_cast<std::int32_t>(range.begin);
       end[i] = static_cast<std::int32_t>(range.end);
     }
-    all.begin = mask.keys_of(first, keys).begin;
-    all.end = mask.keys_of(first + count - 1, keys).end;
+    // Neither end falls from one query to the next.
+    const TokenRange of_first = mask.keys_of(first, keys), of_last = mask.keys_of(first + count - 1, keys);
+    all = {of_first.begin, of_last.end};
+    every = {of_last.begin, of_first.end};
   }
+  /// Whether every one of them sees the keys of a tile.
+  bool by_all(std::int64_t first, std::int64_t keys) const { return every.begin <= first && first + keys <= every.end; }
   std::int32_t begin[largest_query_block], end[largest_query_block];
-  TokenRange all;  ///< of any of them
+  TokenRange all;    ///< of any of them
+  TokenRange every;  ///< of each of them
 };
+
+/// Whether query `lane` sees the key; not asked where all of them do.
+template <bool masked>
+bool sees([[maybe_unused]] const std::int32_t* begin, [[maybe_unused]] const std::int32_t* end,
+          [[maybe_unused]] std::int32_t key, [[maybe_unused]] std::int64_t lane) {
+  if constexpr (masked) {
+    return (key >= begin[lane]) & (key < end[lane]);
+  } else {
+    return true;
+  }
+}
 
 /// The softmax of a block of queries goes on over a tile of scores[keys][queries], the first of them key `first`: they
 /// become their exponentials over the new `largest`, 0 where the query does not see the key, and `factor` says by what
 /// everything summed before shrinks.
+template <bool masked>
 void softmax_tile(float* scores, std::int32_t first, std::int64_t keys, std::int64_t queries, const Seen& seen,
                   float* largest, float* sum, float* factor) {
   for (std::int64_t lane = 0; lane < queries; lane += 16) {
@@ -42,7 +59,7 @@ void softmax_tile(float* scores, std::int32_t first, std::int64_t keys, std::int
       const std::int32_t key = first + static_cast<std::int32_t>(j);
 #pragma omp simd
       for (int l = 0; l < 16; ++l) {
-        const float score = (key >= begin[l]) & (key < end[l]) ? row[l] : lowest;
+        const float score = sees<masked>(begin, end, key, l) ? row[l] : lowest;
         most[l] = score > most[l] ? score : most[l];
       }
     }
@@ -56,7 +73,7 @@ void softmax_tile(float* scores, std::int32_t first, std::int64_t keys, std::int
       const std::int32_t key = first + static_cast<std::int32_t>(j);
 #pragma omp simd
       for (int l = 0; l < 16; ++l) {
-        const float p = (key >= begin[l]) & (key < end[l]) ? fast_exp(row[l] - most[l]) : 0.0f;
+        const float p = sees<masked>(begin, end, key, l) ? fast_exp(row[l] - most[l]) : 0.0f;
         row[l] = p;
         total[l] += p;
       }
@@ -70,6 +87,7 @@ void softmax_tile(float* scores, std::int32_t first, std::int64_t keys, std::int
 
 /// From scores and the gradients of the probabilities, both [keys][queries]: the probabilities, and the gradients of
 /// the scores before scaling, p * (dp - dot), where `dot` is sum_j p dp over all keys of all parts.
+template <bool masked>
 void gradient_tile(float* scores, float* gradient, std::int32_t first, std::int64_t keys, std::int64_t queries,
                    const Seen& seen, const float* log_sum_exp, const float* dot) {
   for (std::int64_t j = 0; j < keys; ++j) {
@@ -78,7 +96,7 @@ void gradient_tile(float* scores, float* gradient, std::int32_t first, std::int6
     const std::int32_t key = first + static_cast<std::int32_t>(j);
 #pragma omp simd
     for (std::int64_t l = 0; l < queries; ++l) {
-      const float p = (key >= seen.begin[l]) & (key < seen.end[l]) ? fast_exp(s[l] - log_sum_exp[l]) : 0.0f;
+      const float p = sees<masked>(seen.begin, seen.end, key, l) ? fast_exp(s[l] - log_sum_exp[l]) : 0.0f;
       s[l] = p;
       g[l] = p * (g[l] - dot[l]);
     }
@@ -124,7 +142,8 @@ void forward_head(const AttentionSizes& s, const Cut& cut, const AttentionMask& 
       copy_rows(in.k, begin, keys, width, padded, k);
       copy_rows(in.v, begin, keys, width, padded, v);
       small_gemm(keys, block, padded, {k, padded, 1}, transposed, block, scores, block, false, cut.scale);
-      softmax_tile(scores, static_cast<std::int32_t>(begin), keys, block, seen, largest, sum, factor);
+      const auto softmax = seen.by_all(begin, keys) ? softmax_tile<false> : softmax_tile<true>;
+      softmax(scores, static_cast<std::int32_t>(begin), keys, block, seen, largest, sum, factor);
       for (std::int64_t i = 0; i < queries; ++i) {
         float* row = result + i * padded;
 #pragma omp simd
@@ -176,8 +195,7 @@ void backward_group(const AttentionSizes& s, const Cut& cut, const AttentionMask
     const std::int64_t keys = std::min(cut.tiles.keys, s.keys - begin);
     copy_rows(k_rows, begin, keys, width, padded, k);
     copy_rows(v_rows, begin, keys, width, padded, v);
-    std::fill(dk, dk + keys * padded, 0.0f);
-    std::fill(dv, dv + keys * padded, 0.0f);
+    bool seen_before = false;  // by a block of queries, which then wrote to dk and dv
     for (std::int64_t h = kv_head * group; h < (kv_head + 1) * group; ++h) {
       const HeadRows<const float> q_rows = reads(q_all, h), d_rows = reads(dout_all, h), o_rows = reads(out_all, h);
       const HeadRows<float> dq_rows = writes(gradients.dq, h);
@@ -191,6 +209,7 @@ void backward_group(const AttentionSizes& s, const Cut& cut, const AttentionMask
         transpose(q, queries, block, padded, transposed_q);
         transpose(d, queries, block, padded, transposed_d);
         for (std::int64_t i = 0; i < block; ++i) {
+          // sum_j p dp = sum_d dout out: known before all keys have been seen.
           const float* row = i < queries ? o_rows.row(first + i) : nullptr;
           float product = 0;
           for (std::int64_t c = 0; i < queries && c < width; ++c) product += d[i * padded + c] * row[c];
@@ -199,15 +218,21 @@ void backward_group(const AttentionSizes& s, const Cut& cut, const AttentionMask
         }
         small_gemm(keys, block, padded, {k, padded, 1}, transposed_q, block, scores, block, false, cut.scale);
         small_gemm(keys, block, padded, {v, padded, 1}, transposed_d, block, gradient, block, false, 1.0f);
-        gradient_tile(scores, gradient, static_cast<std::int32_t>(begin), keys, block, seen, total, dot);
-        small_gemm(keys, padded, queries, {scores, block, 1}, d, padded, dv, padded, true, 1.0f);
-        small_gemm(keys, padded, queries, {gradient, block, 1}, q, padded, dk, padded, true, cut.scale);
+        const auto through_softmax = seen.by_all(begin, keys) ? gradient_tile<false> : gradient_tile<true>;
+        through_softmax(scores, gradient, static_cast<std::int32_t>(begin), keys, block, seen, total, dot);
+        small_gemm(keys, padded, queries, {scores, block, 1}, d, padded, dv, padded, seen_before, 1.0f);
+        small_gemm(keys, padded, queries, {gradient, block, 1}, q, padded, dk, padded, seen_before, cut.scale);
+        seen_before = true;
         small_gemm(queries, padded, keys, {gradient, 1, block}, k, padded, dq, padded, false, cut.scale);
         for (std::int64_t i = 0; i < queries; ++i) {
           float* to = dq_rows.row(first + i);
           for (std::int64_t c = 0; c < width; ++c) to[c] += dq[i * padded + c];
         }
       }
+    }
+    if (!seen_before) {
+      std::fill(dk, dk + keys * padded, 0.0f);
+      std::fill(dv, dv + keys * padded, 0.0f);
     }
     const bool add = gradients.write_dkv == GradientWrite::add;
     for (std::int64_t j = 0; j < keys; ++j) {

@@ -1,17 +1,14 @@
 #pragma once
 /// Attention where queries see ranges of keys, keys are shared by groups of heads, queries are others than the keys'
-/// tokens, or a gradient is that of a part or adds: all but what attention_forward.cpp does for a sample among itself.
-/// Only tiles that some query of a block sees are visited.
+/// tokens, a gradient is that of a part or adds, or a head does not fit a thread's scratch whole: all but what
+/// attention_forward.cpp does for a sample among itself, which is a little faster. The keys are cut into tiles, and the
+/// softmax of a block of queries goes over them one by one, with the largest score so far. Tiles are fixed by the
+/// shape, so bits do not depend on threads; only those that some query of a block sees are visited.
 
 #include "kernels/cpu/attention.hpp"
 #include "kernels/op_types.hpp"
 
 namespace blocktrain::kernels::attention {
-
-/// Whether every token of a sample attends to every one, in as many heads of keys.
-inline bool among_themselves(const AttentionSizes& s, const AttentionForm& form) {
-  return form.mask.is_full() && s.queries == s.keys && s.heads == s.kv_heads;
-}
 
 /// See Ops::attention_forward.
 void forward_masked(int threads, const Workspace& workspace, const AttentionSizes& sizes, const AttentionMask& mask,

@@ -1,6 +1,6 @@
 #include "kernels/cpu/cpu_facts.hpp"
 
-#include "kernels/cpu/attention_long.hpp"
+#include "kernels/cpu/attention_tiles.hpp"
 #include "kernels/cpu/workspace.hpp"
 
 namespace blocktrain::kernels {
@@ -19,8 +19,7 @@ std::int64_t cpu_attention_widest_head() { return attention::widest_head; }
 
 bool cpu_attention_serves(std::int64_t tokens, std::int64_t head_width) {
   const Tensor sums(nullptr, DType::float32, {1, 1, tokens}), rows(nullptr, DType::float32, {1, tokens, head_width});
-  const attention::Shape shape(AttentionSizes(sums, rows, rows, {}));
-  return attention::fits_whole(shape) || head_width <= attention::widest_head;
+  return attention::fits_whole(AttentionSizes(sums, rows, rows, {}), {}) || head_width <= attention::widest_head;
 }
 
 std::size_t cpu_scratch_bytes(int threads) {
