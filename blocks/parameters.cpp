@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numbers>
 #include <stdexcept>
 #include <utility>
 
@@ -24,13 +23,9 @@ std::int64_t product(const std::vector<std::int64_t>& shape) {
 /// Element `e` of a parameter that is not all zeros.
 double initial_value(const Parameter& parameter, const kernels::RandomKey& key, std::int64_t e) {
   const auto words = kernels::random_words(key, name_hash(parameter.name), 0, static_cast<std::uint32_t>(e / 4));
-  const auto uniform = [&](std::int64_t i) { return kernels::uniform_open(words[static_cast<std::size_t>(i)]); };
-  const std::int64_t lane = e % 4;
-  if (parameter.uniform_bound > 0) return parameter.uniform_bound * (2 * uniform(lane) - 1);
-  const std::int64_t pair = lane / 2 * 2;
-  const double radius = std::sqrt(-2 * std::log(uniform(pair)));
-  const double angle = 2 * std::numbers::pi * uniform(pair + 1);
-  return parameter.normal_deviation * radius * (lane % 2 == 0 ? std::cos(angle) : std::sin(angle));
+  const auto lane = static_cast<std::size_t>(e % 4);
+  if (parameter.uniform_bound > 0) return parameter.uniform_bound * (2 * kernels::uniform_open(words[lane]) - 1);
+  return parameter.normal_deviation * kernels::normal_number(words, lane);
 }
 
 template <class T>

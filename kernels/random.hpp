@@ -5,7 +5,10 @@
 
 #include <Random123/philox.h>
 
+#include <cmath>
+#include <cstddef>
 #include <cstdint>
+#include <numbers>
 
 /// Compiled for the device as well where a CUDA compiler reads this.
 #ifdef __CUDACC__
@@ -56,6 +59,14 @@ BLOCKTRAIN_HOST_DEVICE inline r123::Philox4x32::ctr_type random_words(const Rand
 /// A word as a uniform number in the open interval (0, 1); exact in double.
 BLOCKTRAIN_HOST_DEVICE inline double uniform_open(std::uint32_t word) {
   return (static_cast<double>(word) + 0.5) * 0x1p-32;
+}
+
+/// Normal number `lane`, 0 to 3, of a group's words, as Ops::random_normal pairs them, in double.
+inline double normal_number(const r123::Philox4x32::ctr_type& words, std::size_t lane) {
+  const std::size_t pair = lane / 2 * 2;
+  const double radius = std::sqrt(-2 * std::log(uniform_open(words[pair])));
+  const double angle = 2 * std::numbers::pi * uniform_open(words[pair + 1]);
+  return radius * (lane % 2 == 0 ? std::cos(angle) : std::sin(angle));
 }
 
 }  // namespace blocktrain::kernels

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numbers>
 #include <string>
 
 #include "kernels/error.hpp"
@@ -49,10 +48,9 @@ Draw draw(const ClassTable& table, const std::vector<double>& cumulative, const 
   std::vector<double> target(static_cast<std::size_t>(table.width)), eps(static_cast<std::size_t>(table.width));
   for (std::int64_t i = 0; i < table.width; ++i) {
     target[static_cast<std::size_t>(i)] = table.rows[static_cast<std::size_t>(y * table.width + i)];
-    // Box-Muller; group 0 has drawn the class.
-    const auto words = random_words(key, 0, sample, 1 + static_cast<std::uint32_t>(i));
-    eps[static_cast<std::size_t>(i)] =
-        std::sqrt(-2 * std::log(uniform_open(words[0]))) * std::cos(2 * std::numbers::pi * uniform_open(words[1]));
+    // Step 0 has drawn the class.
+    const auto words = random_words(key, 1, sample, static_cast<std::uint32_t>(i / 4));
+    eps[static_cast<std::size_t>(i)] = kernels::normal_number(words, static_cast<std::size_t>(i % 4));
   }
   Draw d;
   for (std::int64_t v = 0; v < table.classes; ++v) {
