@@ -1,24 +1,9 @@
 // The denoised estimate and its loss (method: section 1, preconditioning and weight).
-#include <cmath>
-
 #include "kernels/cpu/cpu_backend.hpp"
 #include "kernels/cpu/parallel.hpp"
+#include "kernels/preconditioning.hpp"
 
 namespace blocktrain::kernels {
-namespace {
-
-/// Factors of one noise level, in double: squares of the smallest sigma lose digits in float32.
-struct Preconditioning {
-  double c_skip, c_out, weight;
-  Preconditioning(double sigma, double sigma_data) {
-    const double square_sum = sigma * sigma + sigma_data * sigma_data;
-    c_skip = sigma_data * sigma_data / square_sum;
-    c_out = sigma * sigma_data / std::sqrt(square_sum);
-    weight = 1 / (c_out * c_out);
-  }
-};
-
-}  // namespace
 
 void CpuBackend::denoised(const Tensor& d, const Tensor& z, const Tensor& f, const Tensor& sigma, double sigma_data) {
   const std::int64_t samples = z.dim(0), size = z.row_size();

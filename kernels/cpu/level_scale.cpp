@@ -1,21 +1,8 @@
-#include <cmath>
-
 #include "kernels/cpu/cpu_backend.hpp"
 #include "kernels/cpu/parallel.hpp"
+#include "kernels/preconditioning.hpp"
 
 namespace blocktrain::kernels {
-namespace {
-
-/// In double: squares of the smallest sigma lose digits in float32.
-double factor_at(LevelFactor factor, double sigma, double sigma_data) {
-  const double square_sum = sigma * sigma + sigma_data * sigma_data;
-  if (factor == LevelFactor::input) return 1 / std::sqrt(square_sum);
-  if (factor == LevelFactor::skip) return sigma_data * sigma_data / square_sum;
-  if (factor == LevelFactor::output) return sigma * sigma_data / std::sqrt(square_sum);
-  return 1 / (sigma * sigma);
-}
-
-}  // namespace
 
 void CpuBackend::scale_by_level(const Tensor& out, const Tensor& x, const Tensor& sigma, LevelFactor factor,
                                 double sigma_data, bool accumulate) {
@@ -23,7 +10,7 @@ void CpuBackend::scale_by_level(const Tensor& out, const Tensor& x, const Tensor
   float* const to = out.as<float>();
   const float *const from = x.as<float>(), *const levels = sigma.as<float>();
   parallel_for(threads_, samples, [=](std::int64_t n) {
-    const auto by = static_cast<float>(factor_at(factor, static_cast<double>(levels[n]), sigma_data));
+    const auto by = static_cast<float>(level_factor(factor, static_cast<double>(levels[n]), sigma_data));
     if (accumulate) {
 #pragma omp simd
       for (std::int64_t i = n * size; i < (n + 1) * size; ++i) to[i] += by * from[i];

@@ -1,7 +1,6 @@
-#include <cmath>
-
 #include "kernels/cpu/cpu_backend.hpp"
 #include "kernels/cpu/parallel.hpp"
+#include "kernels/preconditioning.hpp"
 
 namespace blocktrain::kernels {
 namespace {
@@ -57,8 +56,8 @@ void CpuBackend::patchify(const Tensor& tokens, const Tensor& image, int patch, 
   const std::int64_t sample_size = image.row_size();
   parallel_for(threads_, image.shape[0] * grid.down, [&](std::int64_t i) {
     const std::int64_t n = i / grid.down;
-    const double level = s == nullptr ? 0.0 : static_cast<double>(s[n]);
-    const float c_in = s == nullptr ? 1.0f : static_cast<float>(1 / std::sqrt(level * level + sigma_data * sigma_data));
+    const double factor = s == nullptr ? 1 : level_factor(LevelFactor::input, static_cast<double>(s[n]), sigma_data);
+    const auto c_in = static_cast<float>(factor);
     walk(grid, i % grid.down, to + n * sample_size, from + n * sample_size,
          [c_in](float& element, const float& pixel) { element = c_in * pixel; });
   });

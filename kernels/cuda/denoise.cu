@@ -1,21 +1,11 @@
 // The denoised estimate and its loss (method: section 1, preconditioning and weight). A block has a sample.
 #include "kernels/cuda/cuda_backend.hpp"
 #include "kernels/cuda/launch.cuh"
+#include "kernels/preconditioning.hpp"
 
 namespace blocktrain::kernels {
 using namespace cuda;
 namespace {
-
-/// Factors of one noise level, in double: squares of the smallest sigma lose digits in float32.
-struct Preconditioning {
-  double c_skip, c_out, weight;
-  __device__ Preconditioning(double sigma, double sigma_data) {
-    const double square_sum = sigma * sigma + sigma_data * sigma_data;
-    c_skip = sigma_data * sigma_data / square_sum;
-    c_out = sigma * sigma_data / sqrt(square_sum);
-    weight = 1 / (c_out * c_out);
-  }
-};
 
 __global__ void __launch_bounds__(threads_per_block)
     denoised_kernel(std::int64_t size, float* d, const float* z, const float* f, const float* sigma,
