@@ -5,6 +5,7 @@
 #include <memory>
 #include <span>
 #include <stdexcept>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -86,6 +87,15 @@ class Options {
 template <class T>
 Options options_of() {
   return Options::of(T{});
+}
+
+/// The entry of a list (of architectures, objectives, tasks) that has this name; null where none has.
+template <class Entry>
+const Entry* entry_named(std::span<const Entry> list, std::string_view name) {
+  for (const Entry& entry : list) {
+    if (entry.name == name) return &entry;
+  }
+  return nullptr;
 }
 
 }  // namespace blocktrain::blocks

@@ -2,7 +2,6 @@
 /// The architectures that model.architecture names: a list of one line each. An entry says what an architecture is
 /// trained for, makes its networks, and has the keys that are its own and the defaults that it wants of others.
 
-#include <algorithm>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -36,10 +35,6 @@ struct Architecture {
 std::span<const Architecture> architectures();
 
 /// The one of that name; null where there is none.
-inline const Architecture* find_architecture(std::string_view name) {
-  const auto all = architectures();
-  const auto found = std::find_if(all.begin(), all.end(), [name](const Architecture& a) { return a.name == name; });
-  return found == all.end() ? nullptr : &*found;
-}
+inline const Architecture* find_architecture(std::string_view name) { return entry_named(architectures(), name); }
 
 }  // namespace blocktrain::blocks

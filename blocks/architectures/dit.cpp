@@ -177,10 +177,6 @@ void check(const DitConfig& c) {
           "sigma_data has to be above 0; found " + std::to_string(c.sigma_data));
 }
 
-SampleLayout dit_layout(const DitConfig& c) {
-  return {{{"image", DType::float32, {c.channels, c.height, c.width_px}}, {"label", DType::int32, {}}}, 1, c.classes};
-}
-
 DitConfig dit_for(DitConfig config, const SampleLayout& layout) {
   const std::vector<std::int64_t>& image = layout.field("image").shape;
   require(image.size() == 3,

@@ -38,8 +38,6 @@ struct DitConfig : DitOptions {
 /// by its heads and by 4 (positions), noise_features even, label_dropout in [0, 1], sigma_data above 0.
 void check(const DitConfig& config);
 
-/// What `config` says of a sample: "image" float32 [channels, height, width], "label" int32.
-SampleLayout dit_layout(const DitConfig& config);
 /// `config` for the images and classes of `layout`. Throws InputError when there are none, or they cannot be cut into
 /// patches.
 DitConfig dit_for(DitConfig config, const SampleLayout& layout);

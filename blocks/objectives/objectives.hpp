@@ -1,7 +1,6 @@
 #pragma once
 /// The objectives that architectures are trained by: a list of one line each, as that of the architectures.
 
-#include <algorithm>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -35,10 +34,6 @@ struct ObjectiveEntry {
 std::span<const ObjectiveEntry> objectives();
 
 /// The one of that name; null where there is none.
-inline const ObjectiveEntry* find_objective(std::string_view name) {
-  const auto all = objectives();
-  const auto found = std::find_if(all.begin(), all.end(), [name](const ObjectiveEntry& o) { return o.name == name; });
-  return found == all.end() ? nullptr : &*found;
-}
+inline const ObjectiveEntry* find_objective(std::string_view name) { return entry_named(objectives(), name); }
 
 }  // namespace blocktrain::blocks

@@ -72,7 +72,7 @@ BOOST_AUTO_TEST_CASE(what_an_architecture_is_trained_by_is_there) {
 BOOST_AUTO_TEST_CASE(dit_asks_the_data_for_images_and_labels) {
   ParameterLayout parameters;
   const DitConfig c = test::small_config();
-  SampleLayout data = dit_layout(c);
+  SampleLayout data = test::dit_layout(c);
   data.classes = 5;
   const auto network = make_dit(c, data, {0, 1, 0, 1}, parameters);
   for (const Parameter& p : parameters.parameters()) {

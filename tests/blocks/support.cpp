@@ -58,6 +58,13 @@ double relative_difference(const std::vector<double>& a, const std::vector<doubl
   return norm(difference) / norm(b);
 }
 
+SampleLayout dit_layout(const DitConfig& c) {
+  return {
+      {{"image", kernels::DType::float32, {c.channels, c.height, c.width_px}}, {"label", kernels::DType::int32, {}}},
+      1,
+      c.classes};
+}
+
 std::unique_ptr<Block> dit_block(const DitConfig& config, const BlockPlace& place, kernels::LossWeighting weighting) {
   const SampleLayout layout = dit_layout(config);
   ParameterLayout parameters;

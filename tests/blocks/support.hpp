@@ -37,6 +37,9 @@ std::vector<double> values_of(const kernels::Tensor& t);
 /// `count` numbers from N(0, deviation^2), keyed by `name`; rounded to float32, so that every type holds the same.
 std::vector<double> normal_values(const std::string& name, std::int64_t count, double deviation);
 
+/// What `config` says of a sample: "image" float32 [channels, height, width], "label" int32.
+SampleLayout dit_layout(const DitConfig& config);
+
 double norm(const std::vector<double>& v);
 /// Norm of a - b over the norm of b.
 double relative_difference(const std::vector<double>& a, const std::vector<double>& b);

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <ranges>
 #include <utility>
 
 #include "kernels/error.hpp"
@@ -14,6 +15,7 @@
 #include "trainer/config/problems.hpp"
 #include "trainer/config/suggest.hpp"
 #include "trainer/config/values.hpp"
+#include "trainer/support/text.hpp"
 
 namespace blocktrain::trainer {
 namespace {
@@ -240,13 +242,11 @@ class Loader {
 
   void key_of_others(const std::string& section, const std::string& key, const std::vector<std::string_view>& owners,
                      const Origin& origin) {
-    std::string with;
-    for (const std::string_view owner : owners) with += (with.empty() ? "" : ", ") + std::string(owner);
     const std::string& mine = config_.model.architecture;
     const std::string keys = keys_of(section);
     problem(origin, section + "." + key,
-            "found a key that architecture '" + mine + "' does not have (with it: " + with + "); accepted with '" +
-                mine + "': " + (keys.empty() ? "no key of section " + section : keys));
+            "found a key that architecture '" + mine + "' does not have (with it: " + join(owners) +
+                "); accepted with '" + mine + "': " + (keys.empty() ? "no key of section " + section : keys));
   }
 
   /// "a.b=c": c is YAML, as it would stand behind "b: " in a file.
@@ -300,17 +300,13 @@ class Loader {
     const auto all = sections();
     return std::any_of(all.begin(), all.end(), [&](const Section& s) { return s.name == name; });
   }
-  static std::string section_names() {
-    std::string names;
-    for (const Section& s : sections()) names += (names.empty() ? "" : ", ") + std::string(s.name);
-    return names;
-  }
+  static std::string section_names() { return join(sections() | std::views::transform(&Section::name)); }
   std::string keys_of(std::string_view section) const {
-    std::string keys;
+    std::vector<std::string_view> keys;
     for (const Setting& s : settings_) {
-      if (s.section == section) keys += (keys.empty() ? "" : ", ") + std::string(s.key);
+      if (s.section == section) keys.push_back(s.key);
     }
-    return keys;
+    return join(keys);
   }
   /// ", such as a.b"; nothing for a section in which the architecture has no keys.
   std::string first_key(std::string_view section) const {

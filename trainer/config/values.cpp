@@ -9,6 +9,7 @@
 #include <type_traits>
 
 #include "trainer/config/suggest.hpp"
+#include "trainer/support/text.hpp"
 
 namespace blocktrain::trainer {
 
@@ -37,11 +38,6 @@ std::string words(const IntegerRange& r) {
   return "from " + std::to_string(r.lowest) + " to " + std::to_string(r.highest);
 }
 std::string words_for_seeds() { return "from 0 to " + std::to_string(std::numeric_limits<std::uint64_t>::max()); }
-std::string in_a_row(const std::vector<std::string_view>& names) {
-  std::string s;
-  for (const std::string_view name : names) s += (s.empty() ? "" : ", ") + std::string(name);
-  return s;
-}
 std::vector<std::string_view> accepted_names(const NameValue& f) {
   std::vector<std::string_view> names;
   for (std::size_t i = 0; i < f.names.size(); ++i) {
@@ -168,10 +164,10 @@ std::optional<std::string> wrong_name(const std::vector<std::string_view>& names
   if (node.kind == Node::Kind::scalar) {
     if (std::find(names.begin(), names.end(), node.text) != names.end()) return std::nullopt;
     if (const std::string_view near = nearest(node.text, names); !near.empty() && names.size() > 1) {
-      return found(node) + " (did you mean " + std::string(near) + "?); accepted: " + in_a_row(names);
+      return found(node) + " (did you mean " + std::string(near) + "?); accepted: " + join(names);
     }
   }
-  return refuse(node, in_a_row(names));
+  return refuse(node, join(names));
 }
 
 std::optional<std::string> assign_name(const NameValue& to, const Node& node) {
@@ -233,8 +229,8 @@ std::string accepted_values(const SettingValue& value) {
                         [](const LongValue& f) { return "an integer " + words(f.range); },
                         [](const SeedValue&) { return "an integer " + words_for_seeds(); },
                         [](const NumberValue& f) { return "a number " + words(f.range); },
-                        [](const NameValue& f) { return in_a_row(accepted_names(f)); },
-                        [](const ChoiceValue& f) { return in_a_row(f.accepted); },
+                        [](const NameValue& f) { return join(accepted_names(f)); },
+                        [](const ChoiceValue& f) { return join(f.accepted); },
                         [](const IntListValue& f) { return words(f.length) + " integers " + words(f.range); },
                         [](const SeedListValue& f) { return words(f.length) + " integers " + words_for_seeds(); },
                         [](const NumberListValue& f) { return words(f.length) + " numbers " + words(f.range); },

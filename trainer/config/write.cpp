@@ -4,6 +4,7 @@
 
 #include "trainer/config/describe.hpp"
 #include "trainer/config/values.hpp"
+#include "trainer/support/text.hpp"
 
 namespace blocktrain::trainer {
 namespace {
@@ -82,16 +83,10 @@ std::vector<Key> keys_of_all() {
   return all;
 }
 
-std::string list(const std::vector<std::string_view>& names) {
-  std::string text;
-  for (const std::string_view name : names) text += (text.empty() ? "" : ", ") + std::string(name);
-  return text;
-}
-
 /// What `plan --show-config` says of a key.
 std::string comment(const Setting& setting, const Key& key) {
   std::string text = meaning(setting) + " Accepted: " + accepted_values(setting.value) + ".";
-  if (!key.general) text += " With architecture " + list(key.architectures) + ".";
+  if (!key.general) text += " With architecture " + join(key.architectures) + ".";
   if (key.defaults_differ()) {
     text += " Default:";
     for (std::size_t i = 0; i < key.defaults.size(); ++i) {
@@ -173,7 +168,7 @@ std::string config_reference_markdown() {
     out << "\n| key | architectures | default | accepted | meaning |\n| --- | --- | --- | --- | --- |\n";
     for (const Key& key : keys) {
       if (key.section != section) continue;
-      out << "| `" << key.name << "` | " << (key.general ? "all" : list(key.architectures)) << " | ";
+      out << "| `" << key.name << "` | " << (key.general ? "all" : join(key.architectures)) << " | ";
       for (std::size_t i = 0; i < (key.defaults_differ() ? key.defaults.size() : 1); ++i) {
         if (i > 0) out << ", ";
         out << cell(key.defaults[i]);

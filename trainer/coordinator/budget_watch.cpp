@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "trainer/ledger/ledger.hpp"
+#include "trainer/support/text.hpp"
 
 namespace blocktrain::trainer {
 
@@ -32,13 +33,11 @@ std::string BudgetWatch::spent(const Spending& session) const {
 }
 
 std::string progress_of_blocks(const std::vector<std::int64_t>& steps, std::int64_t asked) {
-  std::string all;
   std::vector<std::string> none;
   for (std::size_t b = 0; b < steps.size(); ++b) {
-    all += (b == 0 ? "" : ", ") + std::to_string(steps[b]);
     if (steps[b] == 0) none.push_back(std::to_string(b));
   }
-  std::string text = fmt::format("steps by block: {} of {}", all, asked);
+  std::string text = fmt::format("steps by block: {} of {}", join(steps), asked);
   if (none.empty()) return text;
   if (none.size() == 1) return text + "; block " + none.front() + " has taken no step";
   std::string names = none.front();

@@ -10,6 +10,7 @@
 #include "kernels/error.hpp"
 #include "trainer/ledger/reader.hpp"
 #include "trainer/plan/learning_rate.hpp"
+#include "trainer/support/text.hpp"
 
 namespace blocktrain::trainer {
 namespace {
@@ -93,16 +94,16 @@ std::vector<std::string> lost_parts(const RunPaths& paths, const ResumePlan& res
 
 std::vector<std::string> changed_budget(const Config& before, const Config& now, const ResumePlan& resume) {
   std::vector<std::string> sentences;
-  std::string beyond;
+  std::vector<std::string> beyond;
   bool goes_on = false, began = false;
   for (const ResumePoint& p : resume.blocks) {
     began = began || p.step > 0;
     goes_on = goes_on || p.step < now.budget.steps;
-    if (p.step > now.budget.steps) beyond += fmt::format("{}{} ({})", beyond.empty() ? "" : ", ", p.block, p.step);
+    if (p.step > now.budget.steps) beyond.push_back(fmt::format("{} ({})", p.block, p.step));
   }
   if (!beyond.empty()) {
-    sentences.push_back(
-        fmt::format("blocks beyond budget.steps {} stay as they are, by block (step): {}", now.budget.steps, beyond));
+    sentences.push_back(fmt::format("blocks beyond budget.steps {} stay as they are, by block (step): {}",
+                                    now.budget.steps, join(beyond)));
   }
   const std::int64_t was = resolved_decay_steps(before), is = resolved_decay_steps(now);
   if (began && goes_on && was != is) {

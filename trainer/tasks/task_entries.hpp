@@ -2,7 +2,6 @@
 /// What a config has to know of the tasks: a list of one line each, as that of the architectures
 /// (blocks/architectures/architectures.hpp), which name their task. What a task does stands elsewhere in its folder.
 
-#include <algorithm>
 #include <span>
 #include <string_view>
 
@@ -22,10 +21,6 @@ struct TaskEntry {
 std::span<const TaskEntry> task_entries();
 
 /// The one of that name; null where there is none.
-inline const TaskEntry* find_task(std::string_view name) {
-  const auto all = task_entries();
-  const auto found = std::find_if(all.begin(), all.end(), [name](const TaskEntry& t) { return t.name == name; });
-  return found == all.end() ? nullptr : &*found;
-}
+inline const TaskEntry* find_task(std::string_view name) { return blocks::entry_named(task_entries(), name); }
 
 }  // namespace blocktrain::trainer

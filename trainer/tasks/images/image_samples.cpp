@@ -1,7 +1,6 @@
 #include "trainer/tasks/images/image_samples.hpp"
 
 #include "kernels/error.hpp"
-#include "kernels/random.hpp"
 #include "trainer/tasks/images/dataset_statistics.hpp"
 #include "trainer/tasks/images/images_options.hpp"
 #include "trainer/tasks/images/pixels.hpp"
@@ -19,10 +18,6 @@ void fill_image(const ImageDataset& data, Split split, std::int64_t index, bool 
   for (std::int64_t row = 0; row < size; row += width) {
     for (std::int64_t x = 0; x < width; ++x) out[row + x] = pixel_values[pixels[row + width - 1 - x]];
   }
-}
-
-bool is_flipped(std::uint64_t seed, std::uint32_t step, std::uint32_t sample) {
-  return kernels::uniform_open(kernels::random_words({seed, kernels::Purpose::flip}, step, sample, 0)[0]) < 0.5;
 }
 
 void ImageSamples::fill(const blocks::Batch& batch, Split split, std::span<const std::int64_t> indices,

@@ -13,6 +13,7 @@
 #include "trainer/config/config.hpp"
 #include "trainer/data/data_facts.hpp"
 #include "trainer/data/samples.hpp"
+#include "trainer/tasks/images/flip.hpp"
 #include "trainer/tasks/images/image_dataset.hpp"
 #include "trainer/tasks/images/image_layout.hpp"
 
@@ -21,9 +22,6 @@ namespace blocktrain::trainer {
 /// One image as the network sees it (pixels.hpp), `out` of shape().size() floats; mirrored left to right with `flip`.
 /// Whether the file is still what it was is to be asked afterwards, ImageDataset::require_unchanged().
 void fill_image(const ImageDataset& data, Split split, std::int64_t index, bool flip, float* out);
-
-/// Whether `sample` of the global batch is mirrored at `step`: one half of them, keyed by Purpose::flip.
-bool is_flipped(std::uint64_t seed, std::uint32_t step, std::uint32_t sample);
 
 /// An image data set as samples.
 class ImageSamples : public Samples {
