@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "blocks/batch.hpp"
 
@@ -18,6 +19,8 @@ struct DataFacts {
   blocks::SampleLayout layout;
   std::int64_t training_samples = 0, heldout_samples = 0;
   double deviation = 0;  ///< per component of the training samples as the network sees them (method: section 1, sd_y)
+  /// Training samples of each class; empty where that is not known, as where the facts were read from RUN/data.json.
+  std::vector<std::int64_t> class_counts;
 };
 
 std::string to_json(const DataFacts& facts);
