@@ -29,12 +29,13 @@ double initial_value(const Parameter& parameter, const kernels::RandomKey& key, 
 }
 
 template <class T>
-void write_values(T* flat, std::int64_t size, const std::vector<Parameter>& parameters, std::uint64_t seed) {
+void write_values(T* flat, std::int64_t size, const std::vector<Parameter>& parameters, std::uint64_t seed,
+                  std::uint64_t shared_seed) {
   std::fill(flat, flat + size, T(0));
-  const kernels::RandomKey key{seed, kernels::Purpose::initialization, 0};
   for (const Parameter& p : parameters) {
     if (p.uniform_bound == 0 && p.normal_deviation == 0) continue;
     BLOCKTRAIN_EXPECTS(p.offset >= 0 && p.offset + p.size <= size);
+    const kernels::RandomKey key{p.shared ? shared_seed : seed, kernels::Purpose::initialization, 0};
     for (std::int64_t e = 0; e < p.size; ++e) flat[p.offset + e] = static_cast<T>(initial_value(p, key, e));
   }
 }
@@ -77,6 +78,16 @@ BoundParameter ParameterLayout::add_normal(const std::string& name, std::int64_t
   p.name = name;
   p.shape = {rows, columns};
   p.decays = !table;
+  p.normal_deviation = deviation;
+  return add(std::move(p));
+}
+
+BoundParameter ParameterLayout::add_shared_table(const std::string& name, std::int64_t rows, std::int64_t columns,
+                                                 double deviation) {
+  Parameter p;
+  p.name = name;
+  p.shape = {rows, columns};
+  p.shared = true;
   p.normal_deviation = deviation;
   return add(std::move(p));
 }
@@ -125,6 +136,14 @@ std::vector<kernels::ElementRange> undecayed_of(const std::vector<Parameter>& pa
   return all;
 }
 
+std::vector<kernels::ElementRange> shared_of(const std::vector<Parameter>& parameters) {
+  std::vector<kernels::ElementRange> all;
+  for (const Parameter& p : parameters) {
+    if (p.shared) all.push_back({p.offset, p.offset + p.size});
+  }
+  return all;
+}
+
 kernels::Tensor view_of(const kernels::Tensor& flat, const Parameter& parameter) {
   if (flat.empty()) return {};
   BLOCKTRAIN_EXPECTS(flat.rank == 1 && flat.contiguous() && parameter.shape.size() >= 1 && parameter.shape.size() <= 4);
@@ -148,11 +167,16 @@ std::uint32_t name_hash(std::string_view name) {
 }
 
 void initialize(const kernels::Tensor& flat, const std::vector<Parameter>& parameters, std::uint64_t seed) {
+  initialize(flat, parameters, seed, seed);
+}
+
+void initialize(const kernels::Tensor& flat, const std::vector<Parameter>& parameters, std::uint64_t seed,
+                std::uint64_t shared_seed) {
   BLOCKTRAIN_EXPECTS(flat.contiguous() && flat.data != nullptr);
   if (flat.dtype == kernels::DType::float64) {
-    write_values(flat.as<double>(), flat.size(), parameters, seed);
+    write_values(flat.as<double>(), flat.size(), parameters, seed, shared_seed);
   } else {
-    write_values(flat.as<float>(), flat.size(), parameters, seed);
+    write_values(flat.as<float>(), flat.size(), parameters, seed, shared_seed);
   }
 }
 

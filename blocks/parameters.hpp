@@ -25,6 +25,8 @@ struct Parameter {
   std::int64_t offset = 0;  ///< first element in the flat vector; a multiple of 16
   std::int64_t size = 0;
   bool decays = false;  ///< weight decay applies (matrices; not biases or tables)
+  /// All blocks have one of that name, which starts with the same values in all of them (method: section 3).
+  bool shared = false;
   /// Initial value: uniform in [-bound, bound], or normal with this deviation; both 0: zeros.
   double uniform_bound = 0;
   double normal_deviation = 0;
@@ -71,6 +73,8 @@ class ParameterLayout {
   /// A matrix [rows, columns], normal with `deviation`; a table (of embeddings) does not decay.
   BoundParameter add_normal(const std::string& name, std::int64_t rows, std::int64_t columns, double deviation,
                             bool table);
+  /// The same for a table that all blocks share.
+  BoundParameter add_shared_table(const std::string& name, std::int64_t rows, std::int64_t columns, double deviation);
   /// All zeros; decays when it is a matrix.
   BoundParameter add_zeros(const std::string& name, std::vector<std::int64_t> shape);
 
@@ -97,6 +101,9 @@ std::vector<kernels::ElementRange> padding_of(const std::vector<Parameter>& para
 /// Where it does not decay, in order: parameters that do not, with the padding behind them, neighbours as one range.
 std::vector<kernels::ElementRange> undecayed_of(const std::vector<Parameter>& parameters, std::int64_t elements);
 
+/// The parameters that blocks share, as ranges of the flat vector, in order.
+std::vector<kernels::ElementRange> shared_of(const std::vector<Parameter>& parameters);
+
 /// The view of `parameter` (at most four dimensions) in the flat vector it belongs to; empty when `flat` is.
 kernels::Tensor view_of(const kernels::Tensor& flat, const Parameter& parameter);
 
@@ -111,5 +118,9 @@ std::uint32_t name_hash(std::string_view name);
 /// the padding. Element e of a parameter comes from random_words({seed, Purpose::initialization}, name_hash(name), 0,
 /// e / 4): uniform from word e % 4, normal as Ops::random_normal pairs them. Computed in double, rounded once.
 void initialize(const kernels::Tensor& flat, const std::vector<Parameter>& parameters, std::uint64_t seed);
+
+/// The same, with another seed for parameters that blocks share: the run's, where the first is the block's own.
+void initialize(const kernels::Tensor& flat, const std::vector<Parameter>& parameters, std::uint64_t seed,
+                std::uint64_t shared_seed);
 
 }  // namespace blocktrain::blocks

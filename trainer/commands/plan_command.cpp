@@ -10,6 +10,7 @@
 #include "trainer/commands/commands.hpp"
 #include "trainer/config/describe.hpp"
 #include "trainer/plan/compute_device.hpp"
+#include "trainer/plan/network.hpp"
 #include "trainer/plan/plan.hpp"
 #include "trainer/support/output.hpp"
 #include "trainer/support/text.hpp"
@@ -45,10 +46,12 @@ ordered_json to_json(const CudaRuntime& cuda) {
   return j;
 }
 
-ordered_json to_json(const DataOutline& data, const Plan& plan, const Choice& choice, const CudaRuntime& cuda) {
+ordered_json to_json(const DataOutline& data, const Plan& plan, const Choice& choice, const CudaRuntime& cuda,
+                     bool counts_classes) {
   ordered_json j;
   j["data"] = ordered_json::parse(data.json);
   j["training"] = name_of(plan.training);
+  if (counts_classes) j["class_frequencies"] = "equal";
   j["world"] = plan.world;
   j["rebalances"] = plan.rebalances;
   j["batch"] = plan.batch;
@@ -204,6 +207,13 @@ int plan_command(const PlanArguments& arguments) {
   const DataOutline data = task_of(config).outline(config);
   const blocks::SampleLayout& layout = data.layout;
   for (const std::string& note : data.notes) complain("warning: " + note);
+  if (needs_information(config)) {
+    config.noise.information = class_information(config, layout, {});
+    if (!arguments.json) {
+      complain(
+          "note: the noise intervals are those of classes that are equally frequent; train goes by the training data");
+    }
+  }
   const Plan plan = make_plan(config, layout, arguments.world);
   const auto with = [&](ActivationCheckpointing checkpointing) {
     return checkpointing == plan.checkpointing ? plan : plan_with(checkpointing, config, layout, plan.world);
@@ -217,7 +227,8 @@ int plan_command(const PlanArguments& arguments) {
   }
   if (arguments.json) {
     // Reasons may quote a driver.
-    fmt::print("{}\n", to_json(data, plan, choice, cuda).dump(2, ' ', false, ordered_json::error_handler_t::replace));
+    fmt::print("{}\n", to_json(data, plan, choice, cuda, needs_information(config))
+                           .dump(2, ' ', false, ordered_json::error_handler_t::replace));
     return 0;
   }
   // The twin on as many ranks as its batch can be shared by.

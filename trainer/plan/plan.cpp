@@ -97,7 +97,7 @@ Plan make_plan(const Config& config, const blocks::SampleLayout& data, int world
     networks.push_back(make_block(config, data, place));
     const auto& network = networks.back();
     for (const blocks::Parameter& p : network->parameters()) {
-      names.add(p.name);
+      if (!p.shared || place.index == 0) names.add(p.name);
       b.parameters += p.size;
     }
     b.flops = network->flops();
@@ -106,7 +106,7 @@ Plan make_plan(const Config& config, const blocks::SampleLayout& data, int world
   }
   plan.world = world == 0 ? static_cast<int>(plan.blocks.size()) : world;
   plan.micro_batch = config.data.micro_batch > 0 ? config.data.micro_batch
-                                                 : automatic_micro_batch(config, plan.blocks.front().tokens_per_sample);
+                                                 : automatic_micro_batch(config, networks.front()->rows_per_sample());
   plan.placement = comm::place_blocks(static_cast<int>(plan.blocks.size()), plan.world);
   plan.rebalances = config.parallel.rebalance && plan.world > 1 && plan.world < static_cast<int>(plan.blocks.size());
 
