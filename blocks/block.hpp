@@ -48,6 +48,8 @@ class Block {
   std::int64_t parameter_elements() const { return elements_; }
   /// Ranges of the flat parameters on which weight decay does not act, in order.
   const std::vector<kernels::ElementRange>& undecayed() const { return undecayed_; }
+  /// Ranges of the flat parameters that all blocks of the network have, in order: the table of target embeddings.
+  const std::vector<kernels::ElementRange>& shared() const { return shared_; }
   /// Targets predicted per sample (patches, tokens, labels).
   std::int64_t targets_per_sample() const { return network_->targets_per_sample(); }
   Flops flops() const;
@@ -116,8 +118,8 @@ class Block {
   std::int64_t elements_;
   std::shared_ptr<ParameterTensors> tensors_;
   std::vector<Parameter> parameters_;
-  std::vector<kernels::ElementRange> padding_, undecayed_;  // between them; and among them
-  kernels::Tensor gradient_;                                // flat
+  std::vector<kernels::ElementRange> padding_, undecayed_, shared_;  // between them; and among them
+  kernels::Tensor gradient_;                                         // flat
   Memory training_, inference_;
 };
 

@@ -29,10 +29,11 @@ double initial_value(const Parameter& parameter, const kernels::RandomKey& key, 
 }
 
 template <class T>
-void write_values(T* flat, std::int64_t size, const std::vector<Parameter>& parameters, std::uint64_t seed) {
+void write_values(T* flat, std::int64_t size, const std::vector<Parameter>& parameters, std::uint64_t seed,
+                  std::uint64_t shared_seed) {
   std::fill(flat, flat + size, T(0));
-  const kernels::RandomKey key{seed, kernels::Purpose::initialization, 0};
   for (const Parameter& p : parameters) {
+    const kernels::RandomKey key{p.shared ? shared_seed : seed, kernels::Purpose::initialization, 0};
     if (p.uniform_bound == 0 && p.normal_deviation == 0) continue;
     BLOCKTRAIN_EXPECTS(p.offset >= 0 && p.offset + p.size <= size);
     for (std::int64_t e = 0; e < p.size; ++e) flat[p.offset + e] = static_cast<T>(initial_value(p, key, e));
@@ -41,12 +42,13 @@ void write_values(T* flat, std::int64_t size, const std::vector<Parameter>& para
 
 }  // namespace
 
-void ParameterNames::add(const std::string& name) {
-  const auto [other, added] = by_hash_.try_emplace(name_hash(name), name);
-  if (added) return;
-  throw std::logic_error(other->second == name
+void ParameterNames::add(const std::string& name, bool shared) {
+  const auto [at, added] = by_hash_.try_emplace(name_hash(name), Known{name, shared});
+  const Known& other = at->second;
+  if (added || (other.name == name && other.shared && shared)) return;
+  throw std::logic_error(other.name == name
                              ? "internal error, please report: two parameters are named " + name
-                             : "internal error, please report: parameters " + other->second + " and " + name +
+                             : "internal error, please report: parameters " + other.name + " and " + name +
                                    " would start with the same random numbers, for their names have the same hash; "
                                    "one of them needs another name, or the network another number of layers or blocks");
 }
@@ -78,6 +80,16 @@ BoundParameter ParameterLayout::add_normal(const std::string& name, std::int64_t
   p.shape = {rows, columns};
   p.decays = !table;
   p.normal_deviation = deviation;
+  return add(std::move(p));
+}
+
+BoundParameter ParameterLayout::add_shared_normal(const std::string& name, std::int64_t rows, std::int64_t columns,
+                                                  double deviation) {
+  Parameter p;
+  p.name = name;
+  p.shape = {rows, columns};
+  p.normal_deviation = deviation;
+  p.shared = true;
   return add(std::move(p));
 }
 
@@ -125,6 +137,14 @@ std::vector<kernels::ElementRange> undecayed_of(const std::vector<Parameter>& pa
   return all;
 }
 
+std::vector<kernels::ElementRange> shared_of(const std::vector<Parameter>& parameters) {
+  std::vector<kernels::ElementRange> all;
+  for (const Parameter& p : parameters) {
+    if (p.shared) all.push_back({p.offset, p.offset + p.size});
+  }
+  return all;
+}
+
 kernels::Tensor view_of(const kernels::Tensor& flat, const Parameter& parameter) {
   if (flat.empty()) return {};
   BLOCKTRAIN_EXPECTS(flat.rank == 1 && flat.contiguous() && parameter.shape.size() >= 1 && parameter.shape.size() <= 4);
@@ -147,12 +167,13 @@ std::uint32_t name_hash(std::string_view name) {
   return h;
 }
 
-void initialize(const kernels::Tensor& flat, const std::vector<Parameter>& parameters, std::uint64_t seed) {
+void initialize(const kernels::Tensor& flat, const std::vector<Parameter>& parameters, std::uint64_t seed,
+                std::uint64_t shared_seed) {
   BLOCKTRAIN_EXPECTS(flat.contiguous() && flat.data != nullptr);
   if (flat.dtype == kernels::DType::float64) {
-    write_values(flat.as<double>(), flat.size(), parameters, seed);
+    write_values(flat.as<double>(), flat.size(), parameters, seed, shared_seed);
   } else {
-    write_values(flat.as<float>(), flat.size(), parameters, seed);
+    write_values(flat.as<float>(), flat.size(), parameters, seed, shared_seed);
   }
 }
 

@@ -57,7 +57,7 @@ double recomputed_flops(const blocks::Block& network, std::int64_t samples, std:
 std::int64_t Plan::parameters() const {
   std::int64_t n = 0;
   for (const BlockPlan& b : blocks) n += b.parameters;
-  return n;
+  return n - static_cast<std::int64_t>(blocks.size() - 1) * shared_parameters;
 }
 
 double Plan::flops_per_step() const {
@@ -94,10 +94,14 @@ Plan make_plan(const Config& config, const blocks::SampleLayout& data, int world
     b.trained = schedule.trained(place.index);
     networks.push_back(make_block(config, data, place));
     const auto& network = networks.back();
+    std::int64_t shared = 0;
     for (const blocks::Parameter& p : network->parameters()) {
-      names.add(p.name);
+      names.add(p.name, p.shared);
       b.parameters += p.size;
+      if (p.shared) shared += p.size;
     }
+    BLOCKTRAIN_EXPECTS(plan.blocks.empty() || shared == plan.shared_parameters);
+    plan.shared_parameters = shared;
     b.flops = network->flops();
     b.tokens_per_sample = network->targets_per_sample();
     plan.blocks.push_back(b);

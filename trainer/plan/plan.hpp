@@ -17,7 +17,7 @@ namespace blocktrain::trainer {
 struct BlockPlan {
   blocks::BlockPlace place;
   blocks::NoiseRange owned, trained;  ///< sigma at inference, sigma in training
-  std::int64_t parameters = 0;        ///< without padding
+  std::int64_t parameters = 0;        ///< without padding; its copy of what blocks share among them
   blocks::Flops flops;                ///< per sample
   std::int64_t tokens_per_sample = 0;
   double recomputed_flops_per_step = 0;  ///< of all its replicas, by activation checkpointing; not in flops
@@ -44,6 +44,9 @@ struct Plan {
   std::vector<RankPlan> ranks;
   double inter_block_bytes_per_step = 0;  ///< nothing is shared by the blocks of architecture dit
 
+  std::int64_t shared_parameters = 0;  ///< of each block: what all of them have in common (blocks::Parameter::shared)
+
+  /// Of the whole network: what blocks share counts once.
   std::int64_t parameters() const;
   /// Matrix-product and attention FLOPs of one step of every block.
   double flops_per_step() const;

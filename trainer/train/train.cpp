@@ -153,7 +153,7 @@ void fill_state(OwnedBlock& b, const Config& config, const std::string& run, con
                 const std::string& file, std::int64_t step) {
   const blocks::BlockPlace& place = b.network->place();
   if (file.empty()) {
-    blocks::initialize(b.state.parameters, b.network->parameters(), trained_block_seed(config, b.block));
+    blocks::initialize(b.state.parameters, b.network->parameters(), trained_block_seed(config, b.block), config.seed);
     if (!b.state.average.empty()) {
       std::memcpy(b.state.average.data, b.state.parameters.data, b.state.parameters.bytes());
     }
