@@ -110,7 +110,10 @@ Plan make_plan(const Config& config, const blocks::SampleLayout& data, int world
   plan.micro_batch = config.data.micro_batch > 0 ? config.data.micro_batch
                                                  : automatic_micro_batch(config, plan.blocks.front().tokens_per_sample);
   plan.placement = comm::place_blocks(static_cast<int>(plan.blocks.size()), plan.world);
-  plan.rebalances = config.parallel.rebalance && plan.world > 1 && plan.world < static_cast<int>(plan.blocks.size());
+  plan.coupling = coupling_of(config);
+  // Blocks that take every step together have no rank that ends before the others.
+  plan.rebalances = config.parallel.rebalance && plan.world > 1 && plan.world < static_cast<int>(plan.blocks.size()) &&
+                    !plan.coupling.coupled();
 
   for (int r = 0; r < plan.world; ++r) {
     RankPlan rank;
@@ -140,6 +143,10 @@ Plan make_plan(const Config& config, const blocks::SampleLayout& data, int world
       const auto floats =
           static_cast<double>(networks[static_cast<std::size_t>(first)]->parameter_elements() + gradient_tail);
       rank.replica_bytes_per_step = 2.0 * (rank.replicas - 1) / rank.replicas * floats * 4;
+    }
+    if (plan.coupling.coupled()) {
+      rank.meeting_bytes = static_cast<double>(meeting_bytes_sent(plan.placement, plan.shared_parameters, r));
+      plan.inter_block_bytes_per_step += rank.meeting_bytes / static_cast<double>(plan.coupling.every_steps);
     }
     plan.ranks.push_back(std::move(rank));
   }

@@ -9,6 +9,7 @@
 #include "blocks/noise/schedule.hpp"
 #include "comm/placement.hpp"
 #include "trainer/config/config.hpp"
+#include "trainer/plan/coupling.hpp"
 #include "trainer/plan/network.hpp"
 #include "trainer/plan/rank_memory.hpp"
 
@@ -30,6 +31,7 @@ struct RankPlan {
   ArenaBytes bytes;
   std::size_t attention_scratch = 0;  ///< the most that cuDNN's attention takes on a GPU besides, in bfloat16
   double replica_bytes_per_step = 0;  ///< sent to other replicas of the block
+  double meeting_bytes = 0;           ///< sent in each meeting about what blocks share (Plan::coupling)
 };
 
 struct Plan {
@@ -42,7 +44,8 @@ struct Plan {
   comm::Placement placement;
   std::vector<BlockPlan> blocks;
   std::vector<RankPlan> ranks;
-  double inter_block_bytes_per_step = 0;  ///< nothing is shared by the blocks of architecture dit
+  Coupling coupling;
+  double inter_block_bytes_per_step = 0;  ///< sent by all ranks together about what blocks share, meetings shared out
 
   std::int64_t shared_parameters = 0;  ///< of each block: what all of them have in common (blocks::Parameter::shared)
 
