@@ -48,10 +48,12 @@ class Block {
   std::int64_t parameter_elements() const { return elements_; }
   /// Ranges of the flat parameters on which weight decay does not act, in order.
   const std::vector<kernels::ElementRange>& undecayed() const { return undecayed_; }
-  /// Ranges of the flat parameters that all blocks of the network have, in order: the table of target embeddings.
-  const std::vector<kernels::ElementRange>& shared() const { return shared_; }
+  /// Ranges of the flat parameters that all blocks share, in order.
+  std::vector<kernels::ElementRange> shared() const { return shared_of(parameters_); }
   /// Targets predicted per sample (patches, tokens, labels).
   std::int64_t targets_per_sample() const { return network_->targets_per_sample(); }
+  /// Tokens of a sample in the layers (Network::rows_per_sample).
+  std::int64_t rows_per_sample() const { return network_->rows_per_sample(); }
   Flops flops() const;
   /// What accumulate_gradient of `samples` samples computes a second time (Network::recomputed_flops).
   double recomputed_flops(std::int64_t samples) const { return network_->recomputed_flops(samples); }
@@ -118,8 +120,8 @@ class Block {
   std::int64_t elements_;
   std::shared_ptr<ParameterTensors> tensors_;
   std::vector<Parameter> parameters_;
-  std::vector<kernels::ElementRange> padding_, undecayed_, shared_;  // between them; and among them
-  kernels::Tensor gradient_;                                         // flat
+  std::vector<kernels::ElementRange> padding_, undecayed_;  // between them; and among them
+  kernels::Tensor gradient_;                                // flat
   Memory training_, inference_;
 };
 

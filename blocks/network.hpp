@@ -71,6 +71,8 @@ class Network {
 
   /// Targets predicted per sample: SampleLayout::targets, unless the network itself cuts the target into pieces.
   virtual std::int64_t targets_per_sample() const = 0;
+  /// Tokens of a sample in its layers, of targets and of what they are conditioned on.
+  virtual std::int64_t rows_per_sample() const = 0;
   virtual Flops flops() const = 0;
   /// What training on `samples` samples computes a second time to save memory, over all of them; it comes on top of
   /// flops().training, which is the work of the network itself.

@@ -89,6 +89,9 @@ Options options_of() {
   return Options::of(T{});
 }
 
+/// No keys.
+inline Options no_options() { return {}; }
+
 /// The entry of a list (of architectures, objectives, tasks) that has this name; null where none has.
 template <class Entry>
 const Entry* entry_named(std::span<const Entry> list, std::string_view name) {

@@ -33,22 +33,21 @@ void write_values(T* flat, std::int64_t size, const std::vector<Parameter>& para
                   std::uint64_t shared_seed) {
   std::fill(flat, flat + size, T(0));
   for (const Parameter& p : parameters) {
-    const kernels::RandomKey key{p.shared ? shared_seed : seed, kernels::Purpose::initialization, 0};
     if (p.uniform_bound == 0 && p.normal_deviation == 0) continue;
     BLOCKTRAIN_EXPECTS(p.offset >= 0 && p.offset + p.size <= size);
+    const kernels::RandomKey key{p.shared ? shared_seed : seed, kernels::Purpose::initialization, 0};
     for (std::int64_t e = 0; e < p.size; ++e) flat[p.offset + e] = static_cast<T>(initial_value(p, key, e));
   }
 }
 
 }  // namespace
 
-void ParameterNames::add(const std::string& name, bool shared) {
-  const auto [at, added] = by_hash_.try_emplace(name_hash(name), Known{name, shared});
-  const Known& other = at->second;
-  if (added || (other.name == name && other.shared && shared)) return;
-  throw std::logic_error(other.name == name
+void ParameterNames::add(const std::string& name) {
+  const auto [other, added] = by_hash_.try_emplace(name_hash(name), name);
+  if (added) return;
+  throw std::logic_error(other->second == name
                              ? "internal error, please report: two parameters are named " + name
-                             : "internal error, please report: parameters " + other.name + " and " + name +
+                             : "internal error, please report: parameters " + other->second + " and " + name +
                                    " would start with the same random numbers, for their names have the same hash; "
                                    "one of them needs another name, or the network another number of layers or blocks");
 }
@@ -83,13 +82,13 @@ BoundParameter ParameterLayout::add_normal(const std::string& name, std::int64_t
   return add(std::move(p));
 }
 
-BoundParameter ParameterLayout::add_shared_normal(const std::string& name, std::int64_t rows, std::int64_t columns,
-                                                  double deviation) {
+BoundParameter ParameterLayout::add_shared_table(const std::string& name, std::int64_t rows, std::int64_t columns,
+                                                 double deviation) {
   Parameter p;
   p.name = name;
   p.shape = {rows, columns};
-  p.normal_deviation = deviation;
   p.shared = true;
+  p.normal_deviation = deviation;
   return add(std::move(p));
 }
 
@@ -165,6 +164,10 @@ std::uint32_t name_hash(std::string_view name) {
   std::uint32_t h = 2166136261u;
   for (const char c : name) h = (h ^ static_cast<unsigned char>(c)) * 16777619u;
   return h;
+}
+
+void initialize(const kernels::Tensor& flat, const std::vector<Parameter>& parameters, std::uint64_t seed) {
+  initialize(flat, parameters, seed, seed);
 }
 
 void initialize(const kernels::Tensor& flat, const std::vector<Parameter>& parameters, std::uint64_t seed,

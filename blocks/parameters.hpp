@@ -25,7 +25,7 @@ struct Parameter {
   std::int64_t offset = 0;  ///< first element in the flat vector; a multiple of 16
   std::int64_t size = 0;
   bool decays = false;  ///< weight decay applies (matrices; not biases or tables)
-  /// All blocks of the network have it, under this name and in this shape; it starts from the run's seed.
+  /// All blocks have one of that name, which starts with the same values in all of them (method: section 3).
   bool shared = false;
   /// Initial value: uniform in [-bound, bound], or normal with this deviation; both 0: zeros.
   double uniform_bound = 0;
@@ -55,15 +55,11 @@ class BoundParameter {
 class ParameterNames {
  public:
   /// Throws std::logic_error naming both when another name has the same hash, so that both would start with the same
-  /// numbers, or when the name is there already, unless it was and is that of a `shared` parameter.
-  void add(const std::string& name, bool shared = false);
+  /// numbers, or when the name is there already.
+  void add(const std::string& name);
 
  private:
-  struct Known {
-    std::string name;
-    bool shared = false;
-  };
-  std::unordered_map<std::uint32_t, Known> by_hash_;
+  std::unordered_map<std::uint32_t, std::string> by_hash_;
 };
 
 /// Collects parameters and lays them out one after the other, each at a multiple of `alignment` elements.
@@ -77,8 +73,8 @@ class ParameterLayout {
   /// A matrix [rows, columns], normal with `deviation`; a table (of embeddings) does not decay.
   BoundParameter add_normal(const std::string& name, std::int64_t rows, std::int64_t columns, double deviation,
                             bool table);
-  /// A table [rows, columns] that all blocks share, normal with `deviation`; it does not decay.
-  BoundParameter add_shared_normal(const std::string& name, std::int64_t rows, std::int64_t columns, double deviation);
+  /// The same for a table that all blocks share.
+  BoundParameter add_shared_table(const std::string& name, std::int64_t rows, std::int64_t columns, double deviation);
   /// All zeros; decays when it is a matrix.
   BoundParameter add_zeros(const std::string& name, std::vector<std::int64_t> shape);
 
@@ -105,7 +101,7 @@ std::vector<kernels::ElementRange> padding_of(const std::vector<Parameter>& para
 /// Where it does not decay, in order: parameters that do not, with the padding behind them, neighbours as one range.
 std::vector<kernels::ElementRange> undecayed_of(const std::vector<Parameter>& parameters, std::int64_t elements);
 
-/// Where the parameters lie that blocks share, in order, padding excluded, one range each.
+/// The parameters that blocks share, as ranges of the flat vector, in order.
 std::vector<kernels::ElementRange> shared_of(const std::vector<Parameter>& parameters);
 
 /// The view of `parameter` (at most four dimensions) in the flat vector it belongs to; empty when `flat` is.
@@ -120,13 +116,11 @@ std::uint32_t name_hash(std::string_view name);
 
 /// Writes initial values into `flat` (host memory, float32 or float64, at least as long as the layout), zeros into
 /// the padding. Element e of a parameter comes from random_words({seed, Purpose::initialization}, name_hash(name), 0,
-/// e / 4), where `seed` is the block's or, of what blocks share, `shared_seed`, the run's: uniform from word e % 4,
-/// normal as Ops::random_normal pairs them. Computed in double, rounded once.
+/// e / 4): uniform from word e % 4, normal as Ops::random_normal pairs them. Computed in double, rounded once.
+void initialize(const kernels::Tensor& flat, const std::vector<Parameter>& parameters, std::uint64_t seed);
+
+/// The same, with another seed for parameters that blocks share: the run's, where the first is the block's own.
 void initialize(const kernels::Tensor& flat, const std::vector<Parameter>& parameters, std::uint64_t seed,
                 std::uint64_t shared_seed);
-/// Of a network that stands alone: one seed for all.
-inline void initialize(const kernels::Tensor& flat, const std::vector<Parameter>& parameters, std::uint64_t seed) {
-  initialize(flat, parameters, seed, seed);
-}
 
 }  // namespace blocktrain::blocks

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "blocks/image_patches.hpp"
 #include "blocks/layers/layer_stack.hpp"
 #include "blocks/layers/noise_condition.hpp"
 #include "blocks/layers/patch_embedding.hpp"
@@ -40,6 +41,7 @@ class Dit final : public Network {
         head_(parameters, grid_of(config), config.width, prefix(place)) {}
 
   std::int64_t targets_per_sample() const override { return config_.tokens(); }
+  std::int64_t rows_per_sample() const override { return config_.tokens(); }
   bool has_condition() const override { return true; }
   Flops flops() const override;
   double recomputed_flops(std::int64_t samples) const override { return layers_.recomputed_flops(samples); }
@@ -143,14 +145,6 @@ void require(bool fits, const std::string& message) {
   if (!fits) throw InputError("dit: " + message);
 }
 
-void require_patches(const DitConfig& c) {
-  if (c.height % c.patch == 0 && c.width_px % c.patch == 0) return;
-  const std::string side = std::to_string(c.patch);
-  throw InputError("model.patch: images of " + std::to_string(c.height) + "x" + std::to_string(c.width_px) +
-                   " pixels cannot be cut into patches of " + side + "x" + side +
-                   "; choose a patch that divides both sides");
-}
-
 }  // namespace
 
 void check(const DitConfig& c) {
@@ -166,7 +160,8 @@ void check(const DitConfig& c) {
   at_least_one(c.heads, "heads");
   at_least_one(c.mlp_ratio, "mlp_ratio");
   at_least_one(c.noise_features, "noise_features");
-  require_patches(c);
+  require(c.height % c.patch == 0 && c.width_px % c.patch == 0,
+          "patch has to divide the image; found " + std::to_string(c.patch));
   require(c.width % 4 == 0 && c.width % c.heads == 0, "width has to be a multiple of 4 and of heads; found width " +
                                                           std::to_string(c.width) + ", heads " +
                                                           std::to_string(c.heads));
@@ -178,15 +173,12 @@ void check(const DitConfig& c) {
 }
 
 DitConfig dit_for(DitConfig config, const SampleLayout& layout) {
-  const std::vector<std::int64_t>& image = layout.field("image").shape;
-  require(image.size() == 3,
-          "an image has channels, height and width; found " + std::to_string(image.size()) + " dimensions");
-  config.channels = image[0];
-  config.height = image[1];
-  config.width_px = image[2];
+  const ImageSize image = image_of(layout, config.patch, "dit");
+  config.channels = image.channels;
+  config.height = image.height;
+  config.width_px = image.width;
   config.classes = layout.classes;
-  require(config.patch >= 1, "patch has to be 1 or more; found " + std::to_string(config.patch));
-  require_patches(config);
+  if (config.samples_at_once > 0) config.rows_at_once = config.samples_at_once * config.tokens();
   return config;
 }
 
@@ -195,6 +187,11 @@ std::unique_ptr<Network> make_dit(const DitConfig& config, const SampleLayout& l
   const DitConfig fitting = dit_for(config, layout);
   check(fitting);
   return std::make_unique<Dit>(fitting, layout, place, parameters);
+}
+
+std::unique_ptr<Network> dit_from(const Options& own, const NetworkSettings& settings, const SampleLayout& layout,
+                                  const BlockPlace& place, ParameterLayout& parameters) {
+  return make_dit({own.as<DitOptions>(), settings}, layout, place, parameters);
 }
 
 }  // namespace blocktrain::blocks

@@ -19,6 +19,7 @@ struct LayerShape {
   /// Also keeps what costs little to compute again: modulated norms, the stream between attention and MLP, and the
   /// GELU, 7 C more numbers per token.
   bool keeps_cheap = false;
+  bool conditioned = true;  ///< norms are modulated by a conditioning; without, by learnt constants
 };
 
 struct LayerScratch {

@@ -38,9 +38,10 @@ void LayerStack::bind(kernels::Arena& arena, kernels::DType dtype, std::int64_t 
   (pass == Pass::training ? training_ : inference_) = std::move(m);
 }
 
-void LayerStack::begin(std::int64_t samples, Pass pass) {
+void LayerStack::begin(std::int64_t samples, Pass pass, const Dropout& dropout) {
   samples_ = samples;
   pass_ = pass;
+  dropout_ = dropout;
 }
 
 Tensor LayerStack::stream(std::size_t i, Range r) const {
@@ -59,17 +60,18 @@ LayerActivations LayerStack::activations(std::size_t i, Range r) const {
 
 void LayerStack::forward(Ops& ops, const Tensor& conditioning, Range r) const {
   for (std::size_t i = 0; i < layers_.size(); ++i) {
-    layers_[i].forward(ops, stream(i + 1, r), activations(i, r), conditioning, scratch(r));
+    layers_[i].forward(ops, stream(i + 1, r), activations(i, r), conditioning, scratch(r), dropout_.from(r.begin));
   }
 }
 
 void LayerStack::backward(Ops& ops, const Tensor& dconditioning, const Tensor& conditioning, Range r,
                           kernels::GradientWrite write) const {
   const std::size_t run_again = layers_run_again(samples_);
+  const Dropout dropout = dropout_.from(r.begin);
   for (std::size_t i = layers_.size(); i-- > 0;) {
     const LayerActivations kept = activations(i, r);
-    if (i < run_again) layers_[i].forward_again(ops, kept, conditioning, scratch(r));
-    layers_[i].backward(ops, dconditioning, kept, conditioning, scratch(r), write);
+    if (i < run_again) layers_[i].forward_again(ops, kept, conditioning, scratch(r), dropout);
+    layers_[i].backward(ops, dconditioning, kept, conditioning, scratch(r), dropout, write);
   }
 }
 

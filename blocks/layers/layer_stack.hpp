@@ -28,14 +28,14 @@ class LayerStack {
   void bind(kernels::Arena& arena, kernels::DType dtype, std::int64_t columns, std::int64_t samples, Pass pass);
 
   /// Begins a micro-batch.
-  void begin(std::int64_t samples, Pass pass);
+  void begin(std::int64_t samples, Pass pass, const Dropout& dropout = {});
   /// Where the first layer reads, and where the last one writes [n,T,C].
   kernels::Tensor input(Range r) const { return stream(0, r); }
   kernels::Tensor output(Range r) const { return stream(layers_.size(), r); }
   /// Of n samples at a time; between forward() and the next call of this stack free for embedding and head.
   LayerScratch scratch(Range r) const { return memory().scratch.first(r.size()); }
 
-  /// From input() to output(). conditioning: SiLU(c) of these samples [n,C].
+  /// From input() to output(). conditioning: of these samples, as Modulation::forward.
   void forward(kernels::Ops& ops, const kernels::Tensor& conditioning, Range r) const;
   /// Takes scratch().flow from the gradient of output() to that of input(), adds the gradient of SiLU(c) into
   /// dconditioning [n,C] and writes those of the parameters.
@@ -71,6 +71,7 @@ class LayerStack {
   std::vector<TransformerLayer> layers_;
   Memory training_, inference_;
   std::int64_t samples_ = 0;  // of the micro-batch
+  Dropout dropout_;
   Pass pass_ = Pass::inference;
 };
 

@@ -10,7 +10,7 @@ ConditionActivations ConditionActivations::allocate(kernels::Arena& arena, kerne
                                                     bool for_training) {
   const auto rows_of = [&](std::int64_t columns) { return arena.allocate(dtype, {samples, columns}); };
   ConditionActivations a;
-  a.index = arena.allocate(kernels::DType::int32, {samples});
+  if (shape.classes > 0) a.index = arena.allocate(kernels::DType::int32, {samples});
   a.features = rows_of(shape.features);
   a.hidden = rows_of(shape.width);
   a.activated = rows_of(shape.width);
@@ -28,7 +28,9 @@ ConditionActivations ConditionActivations::first(std::int64_t samples) const {
 NoiseCondition::NoiseCondition(ParameterLayout& layout, const ConditionShape& shape, const std::string& prefix)
     : none_(static_cast<std::int32_t>(shape.classes)),
       input_(layout, prefix + ".noise_embedding.input", shape.width, shape.features, Linear::Start::small),
-      output_(layout, prefix + ".noise_embedding.output", shape.width, shape.width, Linear::Start::small) {
+      output_(layout, prefix + ".noise_embedding.output", shape.width, shape.width, Linear::Start::small),
+      has_table_(shape.classes > 0) {
+  if (!has_table_) return;
   table_ = layout.add_normal(prefix + ".class_embedding.table", shape.classes + 1, shape.width, 0.02, true);
 }
 
@@ -37,16 +39,20 @@ void NoiseCondition::forward(Ops& ops, const ConditionActivations& kept, const T
   input_.forward(ops, kept.hidden, kept.features);
   ops.silu_forward(kept.activated, kept.hidden);
   output_.forward(ops, kept.sum, kept.activated);
-  ops.embedding_forward(kept.out, table_.value(), kept.index);
-  ops.add(kept.sum, kept.out);
+  if (has_table_) {
+    ops.embedding_forward(kept.out, table_.value(), kept.index);
+    ops.add(kept.sum, kept.out);
+  }
   ops.silu_forward(kept.out, kept.sum);
 }
 
 void NoiseCondition::backward(Ops& ops, const ConditionActivations& kept, kernels::GradientWrite write) const {
   const Tensor& dsum = kept.gradient;
   ops.silu_backward(dsum, kept.gradient, kept.sum);
-  if (write == kernels::GradientWrite::replace) ops.fill(table_.gradient(), 0);
-  ops.embedding_backward(table_.gradient(), dsum, kept.index);
+  if (has_table_) {
+    if (write == kernels::GradientWrite::replace) ops.fill(table_.gradient(), 0);
+    ops.embedding_backward(table_.gradient(), dsum, kept.index);
+  }
   output_.backward_parameters(ops, dsum, kept.activated, write);
   const Tensor& dhidden = kept.out;
   output_.backward_input(ops, dhidden, dsum);

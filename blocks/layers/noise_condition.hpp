@@ -1,6 +1,6 @@
 #pragma once
-/// What a block is conditioned on: c = MLP(features of c_noise(sigma)) + table[label] (method: section 1, noise
-/// conditioning), of which layers see SiLU(c). Private to a block.
+/// What a block is conditioned on: c = MLP(features of c_noise(sigma)), + table[label] where labels are given (method:
+/// section 1, noise conditioning), of which layers see SiLU(c). Private to a block.
 
 #include <cstdint>
 #include <string>
@@ -13,12 +13,12 @@ namespace blocktrain::blocks {
 struct ConditionShape {
   std::int64_t width = 4;     ///< C, of a token
   std::int64_t features = 2;  ///< of the noise level
-  std::int64_t classes = 1;   ///< labels that the table has a row for, beside one for "none"
+  std::int64_t classes = 1;   ///< labels that the table has a row for, beside one for "none"; 0: no table
 };
 
 /// Tensors of N samples, kept from forward to backward.
 struct ConditionActivations {
-  kernels::Tensor index;      ///< int32 [N] row of the class table
+  kernels::Tensor index;      ///< int32 [N] row of the class table; empty where there is none
   kernels::Tensor features;   ///< [N,features]
   kernels::Tensor hidden;     ///< [N,C] before its SiLU
   kernels::Tensor activated;  ///< [N,C] after it
@@ -34,8 +34,8 @@ struct ConditionActivations {
 
 class NoiseCondition {
  public:
-  /// Registers PREFIX.noise_embedding.{input,output} and PREFIX.class_embedding.table [classes + 1, C], the last row
-  /// for "none".
+  /// Registers PREFIX.noise_embedding.{input,output} and, for classes, PREFIX.class_embedding.table [classes + 1, C],
+  /// the last row for "none".
   NoiseCondition(ParameterLayout& layout, const ConditionShape& shape, const std::string& prefix);
 
   /// Row of the class table that stands for "none".
@@ -53,6 +53,7 @@ class NoiseCondition {
  private:
   std::int32_t none_;
   Linear input_, output_;
+  bool has_table_;
   BoundParameter table_;
 };
 

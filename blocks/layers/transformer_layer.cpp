@@ -75,11 +75,13 @@ NormActivations kept_or_scratch(const NormActivations& kept, const LayerScratch&
 }  // namespace
 
 TransformerLayer::TransformerLayer(ParameterLayout& layout, const LayerShape& shape, int index)
-    : width_(shape.width),
+    : index_(index),
+      width_(shape.width),
       hidden_(shape.hidden),
       heads_(shape.heads),
       keeps_cheap_(shape.keeps_cheap),
-      modulation_(layout, layer_name(index, "modulation"), 6 * width_, width_, Linear::Start::zeros),
+      modulation_(layout, layer_name(index, "modulation"), layer_name(index, "norms"), width_, 6, {2, 5},
+                  shape.conditioned),
       qkv_(layout, layer_name(index, "attention.qkv"), 3 * width_, width_, Linear::Start::xavier),
       projection_(layout, layer_name(index, "attention.projection"), width_, width_, Linear::Start::xavier),
       mlp_input_(layout, layer_name(index, "mlp.input"), hidden_, width_, Linear::Start::xavier),
@@ -94,21 +96,21 @@ Tensor TransformerLayer::gelu_of(const LayerActivations& kept, const LayerScratc
 }
 
 void TransformerLayer::forward(Ops& ops, const Tensor& next, const LayerActivations& kept, const Tensor& conditioning,
-                               const LayerScratch& scratch) const {
+                               const LayerScratch& scratch, const Dropout& dropout) const {
   const Tensor& x1 = kept.x1.empty() ? scratch.flow : kept.x1;
-  branches(ops, kept, x1, conditioning, scratch);
+  branches(ops, kept, x1, conditioning, scratch, dropout);
   ops.gated_residual_forward(next, x1, kept.output, part(kept.modulation, 5));
 }
 
 void TransformerLayer::forward_again(Ops& ops, const LayerActivations& kept, const Tensor& conditioning,
-                                     const LayerScratch& scratch) const {
+                                     const LayerScratch& scratch, const Dropout& dropout) const {
   BLOCKTRAIN_EXPECTS(kept.x1.empty());
   // The gradient lies in scratch.flow now. x1 is read no more once the MLP's output takes its place.
-  branches(ops, kept, kept.output, conditioning, scratch);
+  branches(ops, kept, kept.output, conditioning, scratch, dropout);
 }
 
 void TransformerLayer::branches(Ops& ops, const LayerActivations& kept, const Tensor& x1, const Tensor& conditioning,
-                                const LayerScratch& scratch) const {
+                                const LayerScratch& scratch, const Dropout& dropout) const {
   const Tensor& m = kept.modulation;
   modulation_.forward(ops, m, conditioning);
 
@@ -118,6 +120,7 @@ void TransformerLayer::branches(Ops& ops, const LayerActivations& kept, const Te
   ops.attention_forward(kept.attention, kept.log_sum_exp, packed_part(kept.qkv, 0), packed_part(kept.qkv, 1),
                         packed_part(kept.qkv, 2), {heads_, heads_, {}, false});
   projection_.forward(ops, kept.projection, kept.attention);
+  dropout.apply(ops, kept.projection, index_, Dropout::Place::attention);
   ops.gated_residual_forward(x1, kept.input, kept.projection, part(m, 2));
 
   const NormActivations second = kept_or_scratch(kept.mlp_norm, scratch);
@@ -125,22 +128,24 @@ void TransformerLayer::branches(Ops& ops, const LayerActivations& kept, const Te
   ops.norm_modulate_forward(second.out, second.mean, second.rstd, x1, part(m, 3), part(m, 4), norm_epsilon);
   mlp_input_.forward_gelu(ops, gelu, kept.hidden, second.out);
   mlp_output_.forward(ops, kept.output, gelu);
+  dropout.apply(ops, kept.output, index_, Dropout::Place::mlp);
 }
 
 void TransformerLayer::backward(Ops& ops, const Tensor& dconditioning, const LayerActivations& kept,
-                                const Tensor& conditioning, const LayerScratch& scratch, GradientWrite write) const {
-  backward_mlp(ops, kept, scratch, write);
-  backward_attention(ops, kept, scratch, write);
-  modulation_.backward_parameters(ops, scratch.modulation, conditioning, write);
-  modulation_.backward_input(ops, dconditioning, scratch.modulation, true);
+                                const Tensor& conditioning, const LayerScratch& scratch, const Dropout& dropout,
+                                GradientWrite write) const {
+  backward_mlp(ops, kept, scratch, dropout, write);
+  backward_attention(ops, kept, scratch, dropout, write);
+  modulation_.backward(ops, dconditioning, scratch.modulation, conditioning, write);
 }
 
 void TransformerLayer::backward_mlp(Ops& ops, const LayerActivations& kept, const LayerScratch& scratch,
-                                    GradientWrite write) const {
+                                    const Dropout& dropout, GradientWrite write) const {
   const Tensor &m = kept.modulation, &dm = scratch.modulation, &flow = scratch.flow;
 
   const Tensor& doutput = kept.output;
   ops.gated_residual_backward(doutput, part(dm, 5), flow, kept.output, part(m, 5));
+  dropout.apply(ops, doutput, index_, Dropout::Place::mlp);
   const Tensor dhidden = gelu_of(kept, scratch);
   mlp_output_.backward_gelu(ops, mlp_input_, dhidden, doutput, kept.hidden, keeps_cheap_, write);
 
@@ -160,12 +165,13 @@ void TransformerLayer::backward_mlp(Ops& ops, const LayerActivations& kept, cons
 }
 
 void TransformerLayer::backward_attention(Ops& ops, const LayerActivations& kept, const LayerScratch& scratch,
-                                          GradientWrite write) const {
+                                          const Dropout& dropout, GradientWrite write) const {
   const Tensor &m = kept.modulation, &dm = scratch.modulation, &flow = scratch.flow;
   const std::int64_t samples = flow.dim(0), tokens = flow.dim(1);
 
   const Tensor &dprojection = kept.projection, &dattention = scratch.narrow;
   ops.gated_residual_backward(dprojection, part(dm, 2), flow, kept.projection, part(m, 2));
+  dropout.apply(ops, dprojection, index_, Dropout::Place::attention);
   projection_.backward_parameters(ops, dprojection, kept.attention, write);
   projection_.backward_input(ops, dattention, dprojection);
   const Tensor dqkv = scratch.wide_as(samples, tokens, 3 * width_);

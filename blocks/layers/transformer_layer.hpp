@@ -3,16 +3,19 @@
 ///   (shift1, scale1, gate1, shift2, scale2, gate2) = modulation(SiLU(c))
 ///   x1 = x  + gate1 * projection(attention(qkv(modulate(norm(x), shift1, scale1))))
 ///   y  = x1 + gate2 * output(GELU(input(modulate(norm(x1), shift2, scale2))))
-/// The norms have no parameters of their own. Of a forward pass only what is dear to compute again is kept: 11 C
-/// numbers per token; modulated norms, x1 and the GELU are computed again in the backward pass, unless
+/// Without a conditioning the modulations are learnt constants and the gates 1 (modulation.hpp): a plain transformer
+/// layer. The outputs of projection and MLP go through dropout. Of a forward pass only what is dear to compute again is
+/// kept: 11 C numbers per token; modulated norms, x1 and the GELU are computed again in the backward pass, unless
 /// LayerShape::keeps_cheap keeps them too, 18 C numbers. With activation checkpointing it is the input alone, C numbers
 /// per token.
 
 #include <cstdint>
 #include <string>
 
+#include "blocks/layers/dropout.hpp"
 #include "blocks/layers/layer_scratch.hpp"
 #include "blocks/layers/linear.hpp"
+#include "blocks/layers/modulation.hpp"
 
 namespace blocktrain::blocks {
 
@@ -55,27 +58,28 @@ class TransformerLayer {
   /// Registers the parameters of layer `index` of the whole network, "layers.INDEX...".
   TransformerLayer(ParameterLayout& layout, const LayerShape& shape, int index);
 
-  /// next[n,T,C] from kept.input, filling the rest of `kept`. conditioning: SiLU(c) [n,C]. `next` may be
+  /// next[n,T,C] from kept.input, filling the rest of `kept`. conditioning: as Modulation::forward. `next` may be
   /// kept.input; kept.gelu may be kept.hidden when no backward follows. What is not kept lies in scratch.flow,
   /// scratch.narrow and, of the GELU, scratch.wide: there it is when backward() comes next.
   void forward(kernels::Ops& ops, const kernels::Tensor& next, const LayerActivations& kept,
-               const kernels::Tensor& conditioning, const LayerScratch& scratch) const;
+               const kernels::Tensor& conditioning, const LayerScratch& scratch, const Dropout& dropout) const;
 
   /// Fills `kept`, in which nothing cheap is, from kept.input with the bits that forward() gave it, and scratch.wide
   /// with the GELU. Leaves scratch.flow alone; uses scratch.narrow.
   void forward_again(kernels::Ops& ops, const LayerActivations& kept, const kernels::Tensor& conditioning,
-                     const LayerScratch& scratch) const;
+                     const LayerScratch& scratch, const Dropout& dropout) const;
 
   /// Takes scratch.flow from the gradient of `next` to that of kept.input, adds the gradient of SiLU(c) into
   /// dconditioning [n,C] and writes those of the parameters to the bound gradient. With LayerShape::keeps_cheap it
   /// reads the GELU, in scratch.wide where it is not kept. Uses all of scratch and destroys `kept`, but for its input
   /// and q, k, v.
   void backward(kernels::Ops& ops, const kernels::Tensor& dconditioning, const LayerActivations& kept,
-                const kernels::Tensor& conditioning, const LayerScratch& scratch, kernels::GradientWrite write) const;
+                const kernels::Tensor& conditioning, const LayerScratch& scratch, const Dropout& dropout,
+                kernels::GradientWrite write) const;
 
   /// Forward, matrix products: per token and per sample; and attention, per sample.
   double flops_per_token() const;
-  double flops_per_sample() const { return modulation_.flops_per_row(); }
+  double flops_per_sample() const { return modulation_.flops_per_sample(); }
   double attention_flops(std::int64_t tokens) const;
 
  private:
@@ -86,16 +90,18 @@ class TransformerLayer {
   kernels::Tensor gelu_of(const LayerActivations& kept, const LayerScratch& scratch) const;
   /// Forward up to what is added to x1 [n,T,C] in the end. `x1` may be kept.output, and is then gone.
   void branches(kernels::Ops& ops, const LayerActivations& kept, const kernels::Tensor& x1,
-                const kernels::Tensor& conditioning, const LayerScratch& scratch) const;
+                const kernels::Tensor& conditioning, const LayerScratch& scratch, const Dropout& dropout) const;
   void backward_mlp(kernels::Ops& ops, const LayerActivations& kept, const LayerScratch& scratch,
-                    kernels::GradientWrite write) const;
+                    const Dropout& dropout, kernels::GradientWrite write) const;
   void backward_attention(kernels::Ops& ops, const LayerActivations& kept, const LayerScratch& scratch,
-                          kernels::GradientWrite write) const;
+                          const Dropout& dropout, kernels::GradientWrite write) const;
 
+  int index_;  // of the layer in the whole network
   std::int64_t width_, hidden_;
   int heads_;
   bool keeps_cheap_;
-  Linear modulation_, qkv_, projection_, mlp_input_, mlp_output_;
+  Modulation modulation_;
+  Linear qkv_, projection_, mlp_input_, mlp_output_;
 };
 
 /// Epsilon of every normalisation in the network.

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <string>
+#include <utility>
 
 #include "kernels/error.hpp"
 #include "kernels/random.hpp"
@@ -75,6 +75,16 @@ double entropy(std::span<const double> logits, double highest) {
 
 }  // namespace
 
+InformationCurve::InformationCurve(std::vector<double> entropies, double sigma_min, double sigma_max)
+    : entropy(std::move(entropies)) {
+  BLOCKTRAIN_EXPECTS(entropy.size() >= 2);
+  const double from = std::log(sigma_min), to = std::log(sigma_max);
+  const auto steps = static_cast<double>(entropy.size() - 1);
+  for (std::size_t i = 0; i < entropy.size(); ++i) {
+    log_sigma.push_back(from + (to - from) * static_cast<double>(i) / steps);
+  }
+}
+
 double InformationCurve::sigma_at(double nats) const {
   const auto above = std::ranges::lower_bound(entropy, nats);
   if (above == entropy.begin()) return std::exp(log_sigma.front());
@@ -103,10 +113,7 @@ InformationCurve information_curve(const ClassTable& table, double sigma_min, do
   double sum = 0;
   for (const double p : prior) cumulative.push_back(sum += std::exp(p));
 
-  InformationCurve curve;
-  const double from = std::log(sigma_min), to = std::log(sigma_max);
-  for (int i = 0; i < kLevels; ++i) curve.log_sigma.push_back(from + (to - from) * i / (kLevels - 1));
-  curve.entropy.assign(kLevels, 0);
+  InformationCurve curve(std::vector<double>(kLevels), sigma_min, sigma_max);
   const std::int64_t draws = std::clamp<std::int64_t>((std::int64_t{1} << 22) / table.classes, 64, 4096);
   const kernels::RandomKey key{seed, Purpose::partition};
   std::vector<double> logits(static_cast<std::size_t>(table.classes));
@@ -121,22 +128,6 @@ InformationCurve information_curve(const ClassTable& table, double sigma_min, do
   // More noise tells less; what goes against it is the error of the mean.
   for (std::size_t i = 1; i < kLevels; ++i) curve.entropy[i] = std::max(curve.entropy[i], curve.entropy[i - 1]);
   return curve;
-}
-
-std::vector<double> equal_information_edges(const InformationCurve& curve, int count) {
-  BLOCKTRAIN_EXPECTS(count >= 1 && curve.entropy.size() == curve.log_sigma.size() && curve.entropy.size() >= 2);
-  const double low = curve.entropy.front(), high = curve.entropy.back();
-  std::vector<double> edges = {std::exp(curve.log_sigma.back())};
-  for (int b = 1; b < count; ++b) edges.push_back(curve.sigma_at(high - (high - low) * b / count));
-  edges.push_back(std::exp(curve.log_sigma.front()));
-  for (std::size_t i = 1; i < edges.size(); ++i) {
-    if (edges[i] < edges[i - 1]) continue;
-    throw InputError("noise.partition equal_information cannot cut the noise from " + std::to_string(edges.back()) +
-                     " to " + std::to_string(edges.front()) + " into " + std::to_string(count) + " blocks: blocks " +
-                     std::to_string(i - 1) + " and " + std::to_string(i) +
-                     " would meet at its end; take fewer blocks, or a range in which noise hides more of the target");
-  }
-  return edges;
 }
 
 }  // namespace blocktrain::blocks

@@ -18,10 +18,13 @@ struct ClassTable {
   std::span<const double> frequencies;
 };
 
-/// A function of sigma that falls with it, as pairs on a grid: information[i] at exp(log_sigma[i]).
+/// What noise hides of a class, as a function of sigma that grows with it, in nats: on a grid, straight lines between.
 struct InformationCurve {
+  /// Of entropies, at least two of them, at equal steps of ln sigma.
+  InformationCurve(std::vector<double> entropies, double sigma_min, double sigma_max);
+
   std::vector<double> log_sigma;  ///< ascending, equally spaced
-  std::vector<double> entropy;    ///< ascending with it, in nats
+  std::vector<double> entropy;    ///< ascending with it
 
   /// Sigma at which the entropy is this; linear in log sigma between grid points, clamped to the ends.
   double sigma_at(double nats) const;
@@ -33,9 +36,5 @@ struct InformationCurve {
 /// of softmax_v(z.E_v / sigma^2 + log pi_v), made monotone. 129 levels from sigma_min to sigma_max; the same draws at
 /// all of them. Costs draws * classes exponentials a level: as many draws as 2^22 / classes, from 64 to 4096.
 InformationCurve information_curve(const ClassTable& table, double sigma_min, double sigma_max, std::uint64_t seed);
-
-/// Edges of `count` blocks, sigma_max first, between which the entropy falls by equal steps; the ends exactly. Throws
-/// InputError where two of them cannot be told apart.
-std::vector<double> equal_information_edges(const InformationCurve& curve, int count);
 
 }  // namespace blocktrain::blocks

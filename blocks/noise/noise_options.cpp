@@ -8,7 +8,7 @@ namespace blocktrain::blocks {
 void NoiseOptions::describe(std::vector<Setting>& out) {
   out.push_back({"noise", "partition", one_of(partition),
                  "How the noise range is shared out: equal probability under the log-normal, equal steps in sigma, "
-                 "or equal steps in log sigma."});
+                 "equal steps in log sigma, or, where the target is a class, equal steps in what noise hides of it."});
   out.push_back({"noise", "sampling", one_of(sampling),
                  "How sigma is drawn within a block's interval: from the log-normal restricted to it, uniform in "
                  "log sigma, or uniform in the partition's own coordinate."});
@@ -25,7 +25,12 @@ void NoiseOptions::describe(std::vector<Setting>& out) {
                  "Share of block 0's draws that are exactly sigma_max."});
 }
 
-void NoiseOptions::check(std::vector<Conflict>& out) const {
+void NoiseOptions::check(std::span<const Setting> all, std::vector<Conflict>& out) const {
+  if (partition == Partition::equal_information && find_setting(all, "objective.evidence") == nullptr) {
+    out.push_back({{"noise.partition", "model.architecture"},
+                   "found noise.partition equal_information, which is of class embeddings, with a model.architecture "
+                   "whose target is no class; accepted: equal_probability, uniform or uniform_log"});
+  }
   // Closer than this, the intervals of neighbouring blocks are the same in float32.
   constexpr double kLeastRatio = 1.01;
   if (!(sigma_max >= kLeastRatio * sigma_min)) {

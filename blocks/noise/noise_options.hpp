@@ -2,6 +2,7 @@
 /// The keys of the section `noise`, which objectives share that draw a noise level sigma: the schedule
 /// (noise_schedule.hpp), how levels are drawn from it, and the preconditioning.
 
+#include <span>
 #include <vector>
 
 #include "blocks/noise/schedule.hpp"
@@ -15,7 +16,7 @@ struct NoiseOptions : NoiseSettings {
   double sigma_max_fraction = 0;  ///< share of block 0's draws that are exactly sigma_max
 
   void describe(std::vector<Setting>& out);
-  void check(std::vector<Conflict>& out) const;
+  void check(std::span<const Setting> all, std::vector<Conflict>& out) const;
   bool operator==(const NoiseOptions&) const = default;
 };
 

@@ -7,6 +7,7 @@
 #include <sstream>
 #include <string>
 
+#include "blocks/noise/equal_information.hpp"
 #include "kernels/error.hpp"
 
 namespace blocktrain::blocks {
@@ -32,6 +33,8 @@ double normal_quantile(const Probability& p) {
 
 double standardised(const NoiseSettings& s, double sigma) { return (std::log(sigma) - s.p_mean) / s.p_std; }
 
+InformationCurve curve_of(const NoiseSettings& s) { return {s.information, s.sigma_min, s.sigma_max}; }
+
 /// The level at `fraction` of the way from sigma_max (0) to sigma_min (1) in the partition's coordinate.
 double level_at(const NoiseSettings& s, double fraction) {
   const auto between = [fraction](double from, double to) { return from + fraction * (to - from); };
@@ -40,6 +43,10 @@ double level_at(const NoiseSettings& s, double fraction) {
       return between(s.sigma_max, s.sigma_min);
     case Partition::uniform_log:
       return std::exp(between(std::log(s.sigma_max), std::log(s.sigma_min)));
+    case Partition::equal_information: {
+      const InformationCurve curve = curve_of(s);
+      return curve.sigma_at(between(curve.entropy.back(), curve.entropy.front()));
+    }
     case Partition::equal_probability:
       break;
   }
@@ -86,6 +93,8 @@ kernels::SigmaCoordinate coordinate_of(NoiseSampling sampling, Partition partiti
       return SigmaCoordinate::sigma;
     case Partition::uniform_log:
       return SigmaCoordinate::log_sigma;
+    case Partition::equal_information:
+      return SigmaCoordinate::table;
     case Partition::equal_probability:
       break;
   }
@@ -96,10 +105,17 @@ kernels::SigmaCoordinate coordinate_of(NoiseSampling sampling, Partition partiti
 
 NoiseSchedule::NoiseSchedule(const NoiseSettings& settings, int count) : settings_(settings) {
   check(settings, count);
+  BLOCKTRAIN_EXPECTS(settings.partition != Partition::equal_information || settings.information.size() >= 2);
   edges_ = levels(settings, count);
   // Written so that NaN counts as wrong too.
   const bool falling =
       std::adjacent_find(edges_.begin(), edges_.end(), [](double a, double b) { return !(a > b); }) == edges_.end();
+  if (!falling && settings.partition == Partition::equal_information) {
+    throw InputError("noise.partition equal_information cannot cut the noise from " +
+                     std::to_string(settings.sigma_min) + " to " + std::to_string(settings.sigma_max) + " into " +
+                     std::to_string(count) +
+                     " blocks; take fewer blocks, or a range in which noise hides more of the target");
+  }
   if (!falling) {
     throw InputError(
         "the noise range cannot be cut into " + std::to_string(count) +
@@ -143,6 +159,14 @@ kernels::SigmaInterval NoiseSchedule::training_interval(int b, NoiseSampling sam
   out.tail_lo = lo.upper;
   out.tail_hi = hi.upper;
   out.at_hi_fraction = b == 0 ? sigma_max_fraction : 0;
+  if (out.coordinate == kernels::SigmaCoordinate::table) {
+    const InformationCurve curve = curve_of(settings_);
+    const double from = curve.entropy_at(range.lo), to = curve.entropy_at(range.hi);
+    constexpr int last = kernels::sigma_table_points - 1;
+    for (int i = 0; i <= last; ++i) out.log_sigma[i] = std::log(curve.sigma_at(from + (to - from) * i / last));
+    out.log_sigma[0] = std::log(range.lo);
+    out.log_sigma[last] = std::log(range.hi);
+  }
   return out;
 }
 

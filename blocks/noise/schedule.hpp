@@ -16,9 +16,11 @@ enum class Partition : std::uint8_t {
   equal_probability,  ///< Phi((ln sigma - p_mean) / p_std): every block owns the same share of the log-normal
   uniform,            ///< sigma
   uniform_log,        ///< ln sigma
+  equal_information,  ///< what noise hides of a class (equal_information.hpp): every block has the same share to find
+                      ///< out
 };
 constexpr auto name_table(Partition) {
-  return names_up_to<Partition::uniform_log>("equal_probability", "uniform", "uniform_log");
+  return names_up_to<Partition::equal_information>("equal_probability", "uniform", "uniform_log", "equal_information");
 }
 
 /// How a block draws noise levels inside its training interval.
@@ -36,6 +38,8 @@ struct NoiseSettings {
   double sigma_min = 0.002, sigma_max = 80;
   double p_mean = -1.2, p_std = 1.2;  ///< ln sigma ~ N(p_mean, p_std^2)
   double overlap = 0.05;              ///< gamma: how far a training interval reaches into its neighbours
+  /// Of partition equal_information: InformationCurve::entropy between sigma_min and sigma_max.
+  std::vector<double> information;
 
   bool operator==(const NoiseSettings&) const = default;
 };
@@ -49,7 +53,8 @@ struct NoiseRange {
 class NoiseSchedule {
  public:
   /// Throws InputError when 0 < sigma_min < sigma_max, p_std > 0, overlap >= 0 or count >= 1 does not hold, or when
-  /// the edges of so many blocks cannot be told apart in double.
+  /// the edges of so many blocks cannot be told apart in double. Precondition: with partition equal_information there
+  /// is a curve.
   NoiseSchedule(const NoiseSettings& settings, int count);
 
   const NoiseSettings& settings() const { return settings_; }

@@ -52,4 +52,9 @@ std::unique_ptr<Objective> make_gaussian(const GaussianConfig& config, const Sam
   return std::make_unique<Gaussian>(config, layout);
 }
 
+std::unique_ptr<Objective> gaussian_from(const Options& own, const NetworkSettings& settings,
+                                         const SampleLayout& layout, const BlockPlace&, ParameterLayout&) {
+  return make_gaussian({"image", settings.sigma_data, own.as<GaussianOptions>().weighting}, layout);
+}
+
 }  // namespace blocktrain::blocks

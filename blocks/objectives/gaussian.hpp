@@ -6,7 +6,11 @@
 #include <memory>
 #include <string_view>
 
+#include "blocks/network_settings.hpp"
 #include "blocks/objective.hpp"
+#include "blocks/objectives/gaussian_options.hpp"
+#include "blocks/options.hpp"
+#include "blocks/parameters.hpp"
 
 namespace blocktrain::blocks {
 
@@ -18,5 +22,10 @@ struct GaussianConfig {
 
 /// Throws InputError when the data have no such field.
 std::unique_ptr<Objective> make_gaussian(const GaussianConfig& config, const SampleLayout& layout);
+
+/// The same for images, from its keys (GaussianOptions).
+std::unique_ptr<Objective> gaussian_from(const Options& own, const NetworkSettings& settings,
+                                         const SampleLayout& layout, const BlockPlace& place,
+                                         ParameterLayout& parameters);
 
 }  // namespace blocktrain::blocks

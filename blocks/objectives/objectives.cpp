@@ -1,18 +1,18 @@
 #include "blocks/objectives/objectives.hpp"
 
-#include "blocks/objectives/gaussian_options.hpp"
+#include "blocks/objectives/categorical.hpp"
+#include "blocks/objectives/classification.hpp"
+#include "blocks/objectives/gaussian.hpp"
 
 namespace blocktrain::blocks {
 namespace {
 
-std::unique_ptr<Objective> gaussian(const ObjectiveSettings& settings, const SampleLayout& layout, const BlockPlace&,
-                                    ParameterLayout&) {
-  return make_gaussian(settings.gaussian, layout);
-}
-
 constexpr ObjectiveEntry all[] = {
-    {"gaussian", "the squared error of numbers found again in Gaussian noise", true, gaussian,
+    {"gaussian", "the squared error of numbers found again in Gaussian noise", true, gaussian_from,
      options_of<GaussianOptions>},
+    {"categorical", "the cross-entropy of classes whose embeddings lie under Gaussian noise", true, categorical_from,
+     options_of<CategoricalOptions>, categorical_defaults},
+    {"classification", "the cross-entropy of classes, without noise", false, classification_from, no_options},
 };
 
 }  // namespace

@@ -7,25 +7,20 @@
 
 #include "blocks/batch.hpp"
 #include "blocks/network.hpp"
+#include "blocks/network_settings.hpp"
 #include "blocks/objective.hpp"
-#include "blocks/objectives/gaussian.hpp"
 #include "blocks/options.hpp"
 #include "blocks/parameters.hpp"
 
 namespace blocktrain::blocks {
 
-/// The settings of each objective, of which the one that is made reads its own.
-struct ObjectiveSettings {
-  GaussianConfig gaussian;
-};
-
 struct ObjectiveEntry {
   std::string_view name;
   std::string_view meaning;  ///< for people, behind the name
   bool draws_sigma;          ///< has noise levels sigma, so the keys of noise.* (noise/noise_options.hpp)
-  /// The objective of one block, which registers its parameters behind those of the network. Throws InputError when
-  /// settings and data do not fit.
-  std::unique_ptr<Objective> (*make)(const ObjectiveSettings& settings, const SampleLayout& layout,
+  /// The objective of one block, from its own keys, which registers its parameters behind those of the network. Throws
+  /// InputError when settings and data do not fit. An end-to-end twin is given the keys of the blocks' objective.
+  std::unique_ptr<Objective> (*make)(const Options& own, const NetworkSettings& settings, const SampleLayout& layout,
                                      const BlockPlace& place, ParameterLayout& parameters);
   Options (*options)();                        ///< its own keys, at their defaults
   std::span<const SettingDefault> defaults{};  ///< where they are not what the key's owner says; an architecture's win

@@ -33,6 +33,7 @@ class Matrix final : public Network {
   Matrix(ParameterLayout& parameters, bool noise)
       : noise_(noise), linear_(parameters, "matrix", width, width, Linear::Start::xavier) {}
 
+  std::int64_t rows_per_sample() const override { return 1; }
   std::int64_t targets_per_sample() const override { return 1; }
   Flops flops() const override { return {linear_.flops_per_row(), 3 * linear_.flops_per_row()}; }
   std::int64_t samples_at_once(std::int64_t samples) const override { return std::min(samples, at_once); }

@@ -1,7 +1,6 @@
 // The gradient of a whole block and of the end-to-end network against central differences, in float64 on the reference
 // ops.
 #include <boost/test/unit_test.hpp>
-#include <cmath>
 
 #include "blocks/parameters.hpp"
 #include "tests/blocks/support.hpp"
@@ -23,38 +22,13 @@ double scaled_loss(kernels::Ops& ops, Block& d, const test::Samples& s) {
   return loss_scale * sum;
 }
 
-/// Along a random direction in each parameter tensor by itself, so that no tensor hides behind another.
 void check_gradient(const BlockPlace& place, LossWeighting weighting) {
   const DitConfig config = test::small_config();
   const auto ops = kernels::make_reference_ops();
   test::BoundBlock d(config, place, DType::float64, samples, weighting);
   d.randomize();
   const test::Samples s(config, DType::float64, samples);
-
-  scaled_loss(*ops, *d, s);
-  const std::vector<double> gradient = test::values_of(d.gradient());
-  const std::vector<double> start = test::values_of(d.parameters());
-  for (const Parameter& p : d->parameters()) {
-    const std::vector<double> direction = test::normal_values("direction " + p.name, p.size, 1);
-    double along = 0, square = 0;
-    for (std::int64_t i = 0; i < p.size; ++i) {
-      const double g = gradient[static_cast<std::size_t>(p.offset + i)];
-      along += g * direction[static_cast<std::size_t>(i)];
-      square += g * g;
-    }
-    const double h = 1e-5;
-    const auto loss_at = [&](double t) {
-      for (std::int64_t i = 0; i < p.size; ++i) {
-        test::set(d.parameters(), p.offset + i,
-                  start[static_cast<std::size_t>(p.offset + i)] + t * direction[static_cast<std::size_t>(i)]);
-      }
-      return scaled_loss(*ops, *d, s);
-    };
-    const double difference = (loss_at(h) - loss_at(-h)) / (2 * h);
-    loss_at(0);
-    BOOST_TEST(std::sqrt(square) > 1e-4, p.name << " has no gradient: the check would be empty");
-    BOOST_TEST(std::abs(difference - along) < 2e-7 * std::sqrt(square), p.name << ": " << difference << " " << along);
-  }
+  test::check_gradient(d, [&] { return scaled_loss(*ops, *d, s); });
 }
 
 }  // namespace

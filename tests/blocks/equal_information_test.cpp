@@ -8,6 +8,7 @@
 #include <numeric>
 #include <vector>
 
+#include "blocks/noise/schedule.hpp"
 #include "kernels/error.hpp"
 #include "kernels/random.hpp"
 
@@ -29,6 +30,17 @@ std::vector<float> random_rows(std::int64_t classes, std::int64_t width, std::ui
     for (const double x : row) rows.push_back(static_cast<float>(x / norm));
   }
   return rows;
+}
+
+/// The schedule of so many blocks over the curve's range.
+NoiseSchedule schedule_of(const InformationCurve& curve, int count, double overlap = 0) {
+  NoiseSettings s;
+  s.partition = Partition::equal_information;
+  s.sigma_min = std::exp(curve.log_sigma.front());
+  s.sigma_max = std::exp(curve.log_sigma.back());
+  s.overlap = overlap;
+  s.information = curve.entropy;
+  return {s, count};
 }
 
 /// H(y | z) of two classes at opposite ends of a line, by integrating over z along it.
@@ -69,7 +81,7 @@ BOOST_AUTO_TEST_CASE(frequencies_bound_the_entropy) {
 BOOST_AUTO_TEST_CASE(edges_fall_by_equal_steps_of_entropy) {
   const std::vector<float> rows = random_rows(10, 16, 5);
   const InformationCurve curve = information_curve({rows, 10, 16, {}}, 0.03, 6, 3);
-  const std::vector<double> edges = equal_information_edges(curve, 4);
+  const std::vector<double> edges = schedule_of(curve, 4).edges();
   BOOST_REQUIRE_EQUAL(edges.size(), 5);
   BOOST_TEST(edges.front() == 6, boost::test_tools::tolerance(1e-14));
   BOOST_TEST(edges.back() == 0.03, boost::test_tools::tolerance(1e-14));
@@ -81,11 +93,34 @@ BOOST_AUTO_TEST_CASE(edges_fall_by_equal_steps_of_entropy) {
   for (std::size_t i = 1; i < curve.entropy.size(); ++i) BOOST_TEST(curve.entropy[i] >= curve.entropy[i - 1]);
 }
 
+BOOST_AUTO_TEST_CASE(sampler_levels_and_draws_follow_the_entropy) {
+  const std::vector<float> rows = random_rows(10, 16, 5);
+  const InformationCurve curve = information_curve({rows, 10, 16, {}}, 0.03, 6, 3);
+  const NoiseSchedule schedule = schedule_of(curve, 3, 0.05);
+  BOOST_TEST(schedule.sampling_edges(3) == schedule.edges(), boost::test_tools::per_element());
+  const std::vector<double> six = schedule.sampling_edges(6);
+  for (std::size_t b = 0; b <= 3; ++b) BOOST_TEST(six[2 * b] == schedule.edges()[b]);
+  for (int b = 0; b < 3; ++b) {
+    const kernels::SigmaInterval interval = schedule.training_interval(b, NoiseSampling::partition, 0.25);
+    BOOST_TEST((interval.coordinate == kernels::SigmaCoordinate::table));
+    const NoiseRange range = schedule.trained(b);
+    constexpr int last = kernels::sigma_table_points - 1;
+    BOOST_TEST(interval.log_sigma[0] == std::log(range.lo));
+    BOOST_TEST(interval.log_sigma[last] == std::log(range.hi));
+    const double from = curve.entropy_at(range.lo), to = curve.entropy_at(range.hi);
+    for (int i = 0; i <= last; ++i) {
+      const double entropy = curve.entropy_at(std::exp(interval.log_sigma[i]));
+      BOOST_TEST(std::abs(entropy - (from + (to - from) * i / last)) < 1e-9 * to, b << " " << i);
+    }
+  }
+  BOOST_TEST(schedule.training_interval(0, NoiseSampling::partition, 0.25).at_hi_fraction == 0.25);
+}
+
 BOOST_AUTO_TEST_CASE(edges_are_where_a_measurement_found_them) {
   // 65 characters in 64 dimensions on [0.03, 6], four blocks: 0.7243, 0.4828, 0.3515 with the frequencies of a text
   // (method: section 6). With equal ones more is hidden, and edges lie a little lower.
   const std::vector<float> rows = random_rows(65, 64, 6);
-  const std::vector<double> edges = equal_information_edges(information_curve({rows, 65, 64, {}}, 0.03, 6, 3), 4);
+  const std::vector<double> edges = schedule_of(information_curve({rows, 65, 64, {}}, 0.03, 6, 3), 4).edges();
   BOOST_TEST(std::abs(edges[1] - 0.72) < 0.15);
   BOOST_TEST(std::abs(edges[2] - 0.48) < 0.10);
   BOOST_TEST(std::abs(edges[3] - 0.35) < 0.07);
@@ -102,10 +137,10 @@ BOOST_AUTO_TEST_CASE(a_range_without_information_is_refused) {
   const std::vector<float> rows = random_rows(5, 8, 7);
   // Below 0.02 the nearest row is the answer: nothing is left to share out.
   const InformationCurve flat = information_curve({rows, 5, 8, {}}, 0.001, 0.02, 1);
-  BOOST_CHECK_EXCEPTION(equal_information_edges(flat, 3), InputError, [](const InputError& e) {
+  BOOST_CHECK_EXCEPTION(schedule_of(flat, 3), InputError, [](const InputError& e) {
     return std::string(e.what()).find("take fewer blocks") != std::string::npos;
   });
-  BOOST_CHECK_EQUAL(equal_information_edges(flat, 1).size(), 2);
+  BOOST_CHECK_EQUAL(schedule_of(flat, 1).edges().size(), 2);
 }
 
 }  // namespace

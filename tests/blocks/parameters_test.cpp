@@ -147,10 +147,10 @@ BOOST_AUTO_TEST_CASE(padding_and_what_does_not_decay_are_found) {
 
 BOOST_AUTO_TEST_CASE(what_blocks_share_starts_from_the_seed_of_the_run) {
   ParameterLayout layout;
-  layout.add_xavier("a.weight", 3, 5);                     // 0 to 15, to 16
-  layout.add_shared_normal("embedding.table", 3, 6, 0.5);  // 16 to 34, to 48
-  layout.add_normal("own.table", 4, 4, 0.5, true);         // 48 to 64
-  layout.add_shared_normal("other.table", 2, 8, 0.5);      // 64 to 80
+  layout.add_xavier("a.weight", 3, 5);                    // 0 to 15, to 16
+  layout.add_shared_table("embedding.table", 3, 6, 0.5);  // 16 to 34, to 48
+  layout.add_normal("own.table", 4, 4, 0.5, true);        // 48 to 64
+  layout.add_shared_table("other.table", 2, 8, 0.5);      // 64 to 80
   const std::int64_t elements = layout.elements();
   const std::vector<Parameter> parameters = layout.take();
   const std::vector<kernels::ElementRange> shared{{16, 34}, {64, 80}}, undecayed{{16, 80}};
@@ -169,20 +169,6 @@ BOOST_AUTO_TEST_CASE(what_blocks_share_starts_from_the_seed_of_the_run) {
     BOOST_TEST((of_block[i] == of_another_run[i]) == !parameters[i].shared, parameters[i].name);
     BOOST_TEST((of_block[i] == alone[i]) == parameters[i].shared, parameters[i].name);
   }
-}
-
-BOOST_AUTO_TEST_CASE(names_of_what_blocks_share_may_be_there_again) {
-  ParameterNames names;
-  names.add("embedding.table", true);
-  names.add("embedding.table", true);
-  BOOST_CHECK_THROW(names.add("embedding.table"), std::logic_error);
-  names.add("own.table");
-  BOOST_CHECK_THROW(names.add("own.table", true), std::logic_error);
-  names.add("layers.40473.norm.gain", true);
-  BOOST_CHECK_THROW(names.add("layers.47217.mlp.gate", true), std::logic_error);  // of the same hash
-  ParameterLayout one_block;
-  one_block.add_shared_normal("embedding.table", 2, 2, 1);
-  BOOST_CHECK_THROW(one_block.add_shared_normal("embedding.table", 2, 2, 1), std::logic_error);
 }
 
 }  // namespace blocktrain::blocks

@@ -1,6 +1,9 @@
 #include "tests/blocks/support.hpp"
 
+#include <algorithm>
+#include <boost/test/unit_test.hpp>
 #include <cmath>
+#include <cstddef>
 #include <numbers>
 #include <utility>
 
@@ -89,9 +92,8 @@ NetworkInput noisy_images(const Tensor& z, const Tensor& sigma, const Batch& bat
   return input;
 }
 
-BoundBlock::BoundBlock(const DitConfig& config, const BlockPlace& place, DType dtype, std::int64_t samples,
-                       kernels::LossWeighting weighting)
-    : block_(dit_block(config, place, weighting)),
+BoundBlock::BoundBlock(std::unique_ptr<Block> block, DType dtype, std::int64_t samples)
+    : block_(std::move(block)),
       flat_(Arena::host(
           "test parameters and gradient",
           2 * static_cast<std::size_t>(block_->parameter_elements()) * kernels::size_of(dtype) + Arena::alignment)),
@@ -117,6 +119,39 @@ void BoundBlock::randomize(double deviation) {
     const Tensor view = view_of(parameters_, p);
     const std::vector<double> values = normal_values(p.name, p.size, deviation);
     for (std::int64_t i = 0; i < p.size; ++i) set(view, i, values[static_cast<std::size_t>(i)]);
+  }
+}
+
+void check_gradient(const BoundBlock& d, const std::function<double()>& loss, const std::vector<std::string>& without) {
+  std::fill_n(static_cast<std::byte*>(d.gradient().data), d.gradient().bytes(), std::byte{0});
+  loss();
+  const std::vector<double> gradient = values_of(d.gradient()), start = values_of(d.parameters());
+  for (const Parameter& p : d->parameters()) {
+    const std::vector<double> direction = normal_values("direction " + p.name, p.size, 1);
+    double along = 0, square = 0;
+    for (std::int64_t i = 0; i < p.size; ++i) {
+      const double g = gradient[static_cast<std::size_t>(p.offset + i)];
+      along += g * direction[static_cast<std::size_t>(i)];
+      square += g * g;
+    }
+    const double h = 1e-5;
+    const auto loss_at = [&](double t) {
+      for (std::int64_t i = 0; i < p.size; ++i) {
+        set(d.parameters(), p.offset + i,
+            start[static_cast<std::size_t>(p.offset + i)] + t * direction[static_cast<std::size_t>(i)]);
+      }
+      return loss();
+    };
+    // Two differences whose errors in h^2 cancel: what is left is rounding.
+    const auto slope = [&](double step) { return (loss_at(step) - loss_at(-step)) / (2 * step); };
+    const double difference = (4 * slope(h) - slope(2 * h)) / 3;
+    loss_at(0);
+    if (std::find(without.begin(), without.end(), p.name) != without.end()) {
+      BOOST_TEST(square == 0, p.name);
+      continue;
+    }
+    BOOST_TEST(std::sqrt(square) > 1e-4, p.name << " has no gradient: the check would be empty");
+    BOOST_TEST(std::abs(difference - along) < 2e-7 * std::sqrt(square), p.name << ": " << difference << " " << along);
   }
 }
 

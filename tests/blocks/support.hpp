@@ -3,6 +3,7 @@
 /// whatever their type.
 
 #include <cstdint>
+#include <functional>
 #include <initializer_list>
 #include <memory>
 #include <string>
@@ -57,8 +58,10 @@ NetworkInput noisy_images(const kernels::Tensor& z, const kernels::Tensor& sigma
 /// measuring arena gave.
 class BoundBlock {
  public:
+  BoundBlock(std::unique_ptr<Block> block, kernels::DType dtype, std::int64_t samples);
   BoundBlock(const DitConfig& config, const BlockPlace& place, kernels::DType dtype, std::int64_t samples,
-             kernels::LossWeighting weighting = kernels::LossWeighting::edm);
+             kernels::LossWeighting weighting = kernels::LossWeighting::edm)
+      : BoundBlock(dit_block(config, place, weighting), dtype, samples) {}
 
   Block& operator*() const { return *block_; }
   Block* operator->() const { return block_.get(); }
@@ -75,6 +78,11 @@ class BoundBlock {
   kernels::Arena flat_, training_, inference_;
   kernels::Tensor parameters_, gradient_;
 };
+
+/// The gradient of `loss`, which adds it into d's, against central differences along a random direction in each
+/// parameter tensor by itself, so that no tensor hides behind another. Those whose gradient is 0 have to be `without`.
+void check_gradient(const BoundBlock& d, const std::function<double()>& loss,
+                    const std::vector<std::string>& without = {});
 
 /// Targets, labels (one of them -1) and noise levels for a network of `config`, keyed by their purpose.
 struct Samples {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <system_error>
@@ -18,7 +19,7 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::size_t longest_manifest = std::size_t{64} << 20;
 constexpr std::size_t deepest_manifest = 8;
-constexpr std::size_t most_keys = 4096;
+constexpr std::size_t most_keys = 4096, most_information = 4096;
 constexpr std::uint64_t largest_file = std::uint64_t{1} << 50;
 constexpr std::string_view digest_begin = "  \"sha256\": \"", digest_end = "\"\n}\n";
 constexpr std::size_t digest_tail = digest_begin.size() + 64 + digest_end.size();
@@ -53,6 +54,7 @@ class ManifestReader {
   std::string read_string(const Json& object, const char* name, const std::string& where) const;
   CommittedFile read_file(const Json& object, int block, const std::string& where) const;
   std::vector<ExperimentKey> read_keys(const Json& root) const;
+  std::vector<double> read_information(const Json& root) const;
 
   [[noreturn]] void damaged(const std::string& what) const { throw DamagedManifest(origin_ + ": " + what); }
 
@@ -100,8 +102,7 @@ void ManifestReader::require_members(const Json& object, std::initializer_list<c
   }
   for (const auto& item : object.items()) {
     if (std::ranges::none_of(names, [&](const char* n) { return item.key() == n; })) {
-      refuse(
-          fmt::format("{} has \"{}\", which version {} does not know", where, printable(item.key()), manifest_version));
+      refuse(fmt::format("{} has \"{}\", which its version does not know", where, printable(item.key())));
     }
   }
 }
@@ -149,6 +150,22 @@ std::vector<ExperimentKey> ManifestReader::read_keys(const Json& root) const {
   return keys;
 }
 
+std::vector<double> ManifestReader::read_information(const Json& root) const {
+  const Json& list = root.at("information");
+  if (!list.is_array() || list.size() < 2 || list.size() > most_information) {
+    refuse(fmt::format("\"information\" is not a list of 2 to {} numbers", most_information));
+  }
+  std::vector<double> numbers;
+  for (const Json& item : list) {
+    const double value = item.is_number() ? item.get<double>() : -1;
+    if (!(value >= 0 && std::isfinite(value)) || (!numbers.empty() && value < numbers.back())) {
+      refuse("\"information\" holds other than numbers from 0 that do not fall");
+    }
+    numbers.push_back(value);
+  }
+  return numbers;
+}
+
 Manifest ManifestReader::read(const Json& root) const {
   if (!root.is_object() || !root.contains("format") || root.at("format") != "blocktrain-manifest") {
     refuse("is not a manifest: its \"format\" is not \"blocktrain-manifest\"");
@@ -162,8 +179,13 @@ Manifest ManifestReader::read(const Json& root) const {
   Manifest manifest;
   if (version == 1) {
     require_members(root, {"format", "version", "experiment", "blocks", "sha256"}, "the manifest");
-  } else {
+  } else if (version == 2) {
     require_members(root, {"format", "version", "experiment", "keys", "blocks", "sha256"}, "the manifest");
+    manifest.experiment.keys = read_keys(root);
+  } else {
+    require_members(root, {"format", "version", "experiment", "keys", "information", "blocks", "sha256"},
+                    "the manifest");
+    manifest.information = read_information(root);
     manifest.experiment.keys = read_keys(root);
   }
   manifest.experiment.identity = read_string(root, "experiment", "the manifest");
@@ -254,13 +276,15 @@ void require_experiment(const Manifest& manifest, const std::filesystem::path& r
 std::string to_text(const Manifest& manifest) {
   Json root;
   root["format"] = "blocktrain-manifest";
-  root["version"] = manifest_version;
+  // The oldest version that says it, so that older programs read what they can.
+  root["version"] = manifest.information.empty() ? 2 : 3;
   root["experiment"] = manifest.experiment.identity;
   Json keys = Json::object();
   for (const ExperimentKey& key : manifest.experiment.keys) {
     if (key.counts()) keys[key.name] = key.value;
   }
   root["keys"] = std::move(keys);
+  if (!manifest.information.empty()) root["information"] = manifest.information;
   Json blocks = Json::array();
   for (std::size_t b = 0; b < manifest.blocks.size(); ++b) {
     Json files = Json::array();

@@ -2,7 +2,7 @@
 /// The manifest: which block files count.
 ///
 /// RUN/checkpoints/manifest.json, and the one before it as manifest.previous.json. Format "blocktrain-manifest",
-/// version 2, JSON as written by this file:
+/// version 2 or 3, JSON as written by this file:
 ///
 ///   {
 ///     "format": "blocktrain-manifest",
@@ -24,6 +24,9 @@
 /// that count for it, with their values as YAML (trainer/config/experiment.hpp): by them a config is compared, so that
 /// a refusal names what differs. {} where they are not known.
 ///
+/// A manifest with "information" is of version 3: a list of numbers behind the keys, by which the noise range was cut
+/// into blocks (blocks::NoiseSettings::information). It was computed when the run was started, and never is again.
+///
 /// Version 1 has no "keys", and stays readable: the keys of such a run are those of its config.yaml.
 
 #include <cstdint>
@@ -38,13 +41,14 @@
 
 namespace blocktrain::trainer {
 
-inline constexpr int manifest_version = 2;
+inline constexpr int manifest_version = 3;  ///< the newest that is read
 inline constexpr const char* manifest_name = "manifest.json";
 inline constexpr const char* previous_manifest_name = "manifest.previous.json";
 
 struct Manifest {
   Experiment experiment;                           ///< keys have names and values alone
   std::vector<std::vector<CommittedFile>> blocks;  ///< by block; newest first
+  std::vector<double> information;                 ///< what the partition follows from; empty: from the keys alone
 
   bool operator==(const Manifest&) const = default;
 };

@@ -43,7 +43,8 @@ ManifestWriter::ManifestWriter(std::filesystem::path run_directory, Experiment e
   lock_ = lock_folder(folder_);
   const auto blocks = static_cast<int>(start.blocks.size());
   Manifest manifest{.experiment = std::move(experiment),
-                    .blocks = std::vector<std::vector<CommittedFile>>(start.blocks.size())};
+                    .blocks = std::vector<std::vector<CommittedFile>>(start.blocks.size()),
+                    .information = start.information};
   if (std::optional<LoadedManifest> loaded = load_manifest(run_directory, manifest.experiment, blocks)) {
     manifest.blocks = std::move(loaded->manifest.blocks);
     saved_text_ = std::move(loaded->text);

@@ -73,6 +73,7 @@ ResumePlan find_resume_points(const std::filesystem::path& run_directory, const 
   if (!loaded) return plan;
   plan.found = true;
   plan.experiment = loaded->manifest.experiment.identity;
+  plan.information = std::move(loaded->manifest.information);
   plan.warnings = std::move(loaded->warnings);
   (coupled ? find_common : find_independent)(checkpoints_folder(run_directory), std::move(loaded->manifest.blocks),
                                              plan);

@@ -23,6 +23,7 @@ struct ResumePlan {
   std::vector<ResumePoint> blocks;    ///< by block
   std::vector<std::string> warnings;  ///< sentences for the user: every file refused, every block that starts over
   bool found = false;                 ///< whether anything was saved before; false: a fresh run, without warnings
+  std::vector<double> information;    ///< of the run's partition (Manifest::information)
   std::string experiment;             ///< identity that the run got when it was started: its block files carry it
 };
 

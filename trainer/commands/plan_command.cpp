@@ -10,6 +10,7 @@
 #include "trainer/commands/commands.hpp"
 #include "trainer/config/describe.hpp"
 #include "trainer/plan/compute_device.hpp"
+#include "trainer/plan/network.hpp"
 #include "trainer/plan/plan.hpp"
 #include "trainer/support/output.hpp"
 #include "trainer/support/text.hpp"
@@ -45,10 +46,12 @@ ordered_json to_json(const CudaRuntime& cuda) {
   return j;
 }
 
-ordered_json to_json(const DataOutline& data, const Plan& plan, const Choice& choice, const CudaRuntime& cuda) {
+ordered_json to_json(const DataOutline& data, const Plan& plan, const Choice& choice, const CudaRuntime& cuda,
+                     bool counts_classes) {
   ordered_json j;
   j["data"] = ordered_json::parse(data.json);
   j["training"] = name_of(plan.training);
+  if (counts_classes) j["class_frequencies"] = "equal";
   j["world"] = plan.world;
   j["rebalances"] = plan.rebalances;
   j["batch"] = plan.batch;
@@ -61,6 +64,9 @@ ordered_json to_json(const DataOutline& data, const Plan& plan, const Choice& ch
     j["activation_checkpointing_choices"][spelling(p->checkpointing)] = {
         {"largest_rank_bytes", p->largest_rank_bytes()}, {"recomputed_flops_per_step", p->recomputed_flops_per_step()}};
   }
+  j["coupling"] = name_of(plan.coupling.mode);
+  j["meets_every_steps"] = plan.coupling.coupled() ? ordered_json(plan.coupling.every_steps) : ordered_json();
+  j["shared_parameters"] = plan.shared_parameters;
   j["inter_block_bytes_per_step"] = plan.inter_block_bytes_per_step;
   j["cuda_runtime"] = to_json(cuda);
   for (const BlockPlan& b : plan.blocks) {
@@ -84,6 +90,7 @@ ordered_json to_json(const DataOutline& data, const Plan& plan, const Choice& ch
                           {"replicas", p.replicas},
                           {"samples", {p.shard.begin, p.shard.end}},
                           {"replica_bytes_per_step", p.replica_bytes_per_step},
+                          {"meeting_bytes", p.meeting_bytes},
                           {"bytes",
                            {{"state", p.bytes.state},
                             {"gradient", p.bytes.gradient},
@@ -111,6 +118,32 @@ void print_choice(const Plan& plan, const Choice& choice) {
   } else if (layer < none) {
     fmt::print("\nWith parallel.activation_checkpointing=layer the largest rank takes {}, for {:.1f}% more FLOPs\n",
                bytes(layer), share);
+  }
+}
+
+/// What a rank sends to others in a step, on average.
+std::string sent_per_step(const Plan& plan, const RankPlan& rank) {
+  std::string text = rank.replicas > 1 ? bytes(rank.replica_bytes_per_step) + " to replicas" : std::string();
+  if (rank.meeting_bytes > 0) {
+    if (!text.empty()) text += ", ";
+    text += bytes(rank.meeting_bytes / static_cast<double>(plan.coupling.every_steps)) + " of the shared table";
+  }
+  return text.empty() ? "0 B" : text;
+}
+
+/// What blocks share, and what follows from it.
+void print_coupling(const Config& config, const Plan& plan) {
+  if (!plan.coupling.coupled()) return;
+  const std::string what =
+      fmt::format("All blocks share a table of {} numbers", count(static_cast<double>(plan.shared_parameters)));
+  if (plan.coupling.synchronized()) {
+    fmt::print("\n{} (synchronized): every step waits for all ranks.\n", what);
+  } else {
+    fmt::print("\n{} (periodic): every {} steps all ranks wait for each other; per rank and meeting {} are sent.\n",
+               what, plan.coupling.every_steps, bytes(plan.ranks.front().meeting_bytes));
+  }
+  if (config.parallel.rebalance && plan.world > 1 && plan.world < static_cast<int>(plan.blocks.size())) {
+    fmt::print("Such blocks stay on their ranks, whatever parallel.rebalance says: no rank ends before the others.\n");
   }
 }
 
@@ -156,8 +189,9 @@ void print_table(const Config& config, const DataOutline& data, const Plan& plan
                fmt::format("{}..{}", p.shard.begin, p.shard.end - 1), bytes(static_cast<double>(p.bytes.state)),
                bytes(static_cast<double>(p.bytes.gradient)), bytes(static_cast<double>(p.bytes.activations)),
                bytes(static_cast<double>(p.bytes.batch)), bytes(static_cast<double>(p.bytes.total())),
-               p.replicas > 1 ? bytes(p.replica_bytes_per_step) + " to replicas" : std::string("0 B"));
+               sent_per_step(plan, p));
   }
+  print_coupling(config, plan);
   if (plan.rebalances) {
     fmt::print("A rank without a block left takes one over from a rank with several (parallel.rebalance).\n");
   }
@@ -186,7 +220,8 @@ void print_table(const Config& config, const DataOutline& data, const Plan& plan
                count(twin.flops_per_step()), plan.flops_per_step() / twin.flops_per_step());
     fmt::print("  sent per rank and step        {:>10} of {:>10}\n", bytes(plan.ranks.front().replica_bytes_per_step),
                bytes(twin.ranks.front().replica_bytes_per_step));
-    fmt::print("  traffic between blocks        {:>10}\n", bytes(plan.inter_block_bytes_per_step));
+    fmt::print("  traffic between blocks        {:>10}{}\n", bytes(plan.inter_block_bytes_per_step),
+               plan.coupling.coupled() ? " per step, all ranks together" : "");
   }
 }
 
@@ -204,6 +239,13 @@ int plan_command(const PlanArguments& arguments) {
   const DataOutline data = task_of(config).outline(config);
   const blocks::SampleLayout& layout = data.layout;
   for (const std::string& note : data.notes) complain("warning: " + note);
+  if (needs_information(config)) {
+    config.noise.information = class_information(config, layout, {});
+    if (!arguments.json) {
+      complain(
+          "note: the noise intervals are those of classes that are equally frequent; train goes by the training data");
+    }
+  }
   const Plan plan = make_plan(config, layout, arguments.world);
   const auto with = [&](ActivationCheckpointing checkpointing) {
     return checkpointing == plan.checkpointing ? plan : plan_with(checkpointing, config, layout, plan.world);
@@ -217,7 +259,8 @@ int plan_command(const PlanArguments& arguments) {
   }
   if (arguments.json) {
     // Reasons may quote a driver.
-    fmt::print("{}\n", to_json(data, plan, choice, cuda).dump(2, ' ', false, ordered_json::error_handler_t::replace));
+    fmt::print("{}\n", to_json(data, plan, choice, cuda, needs_information(config))
+                           .dump(2, ' ', false, ordered_json::error_handler_t::replace));
     return 0;
   }
   // The twin on as many ranks as its batch can be shared by.

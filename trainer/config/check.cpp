@@ -31,7 +31,7 @@ std::vector<blocks::Conflict> find_conflicts(const Config& config) {
   config.architecture.check(all, conflicts);
   config.data.check(conflicts);
   check_work(config, conflicts);
-  if (objective_entry_of(architecture_of(config)).draws_sigma) config.noise.check(conflicts);
+  if (objective_entry_of(architecture_of(config)).draws_sigma) config.noise.check(all, conflicts);
   config.objective.check(all, conflicts);
   config.optimizer.check(conflicts);
   config.parallel.check(conflicts);

@@ -175,12 +175,20 @@ std::vector<std::string> TrainedNetwork::choose_checkpoints(int blocks) {
                       join(missing), RunPaths{folder_}.config(), why));
     }
     warnings_.insert(warnings_.end(), found.warnings.begin(), found.warnings.end());
+    config_.noise.information = found.information;
+    if (needs_information(config_) && config_.noise.information.empty()) {
+      throw InputError(
+          fmt::format("'{}': its manifest does not say how the noise was cut into blocks (\"information\"), "
+                      "which noise.partition equal_information needs",
+                      folder_));
+    }
   });
   if (ranks_->size() > 1) {
     // A training may be going on, and another rank find newer files.
     share(ranks_->world(), files);
     share(ranks_->world(), steps_);
     share(ranks_->world(), experiment_);
+    share(ranks_->world(), config_.noise.information);
   }
   return files;
 }
@@ -198,7 +206,9 @@ void TrainedNetwork::price_memory(const std::vector<blocks::BlockPlace>& places,
   Arena weights = Arena::measuring("weights");
   // What losses are compared by, whatever weight the run trained with.
   Config measured = config_;
-  measured.objective.as<blocks::GaussianOptions>().weighting = kernels::LossWeighting::edm;
+  if (architecture_of(config_).objective == "gaussian") {
+    measured.objective.as<blocks::GaussianOptions>().weighting = kernels::LossWeighting::edm;
+  }
   std::vector<blocks::Block*> all;
   for (const blocks::BlockPlace& place : places) {
     networks_.push_back(make_block(measured, data_.layout, place));
@@ -208,7 +218,7 @@ void TrainedNetwork::price_memory(const std::vector<blocks::BlockPlace>& places,
   }
   weight_bytes_ = weights.peak();
   network_.emplace(noise_schedule(config_), std::move(all));
-  batch_ = evaluation_batch(config_, *device_, block(0).targets_per_sample());
+  batch_ = evaluation_batch(config_, *device_, block(0).rows_per_sample());
   const auto planned = [&](std::int64_t batch) {
     return weight_bytes_ + activation_bytes(batch) + task_->device_bytes(data_.layout, batch);
   };

@@ -1,42 +1,89 @@
 #include "trainer/plan/network.hpp"
 
 #include <algorithm>
+#include <cmath>
+#include <stdexcept>
 #include <utility>
 
 #include "blocks/architectures/architectures.hpp"
-#include "blocks/architectures/dit_options.hpp"
-#include "blocks/objectives/gaussian_options.hpp"
+#include "blocks/noise/equal_information.hpp"
 #include "blocks/objectives/objectives.hpp"
+#include "blocks/parameters.hpp"
 #include "kernels/cpu/cpu_facts.hpp"
 
 namespace blocktrain::trainer {
 namespace {
 
-/// What the config says of a network of architecture `dit`, and how a device wants it computed.
-blocks::DitConfig dit_config(const Config& config, const blocks::SampleLayout& data) {
-  blocks::DitConfig d{config.architecture.as<blocks::DitOptions>()};
-  d.width = config.model.width;
-  d.heads = config.model.heads;
-  d.sigma_data = config.noise.sigma_data;
-  d = blocks::dit_for(d, data);
-  const std::int64_t head_width = d.width / d.heads;
-  if (!on_gpu(config) && !kernels::cpu_attention_serves(d.tokens(), head_width)) {
-    throw InputError("model.width, model.heads: found heads of " + std::to_string(head_width) + " numbers for " +
-                     std::to_string(d.tokens()) + " tokens; accepted on a CPU: heads of up to " +
-                     std::to_string(kernels::cpu_attention_widest_head()) + ". Choose more heads");
-  }
-  d.checkpointing = config.parallel.activation_checkpointing;
+/// What every network is told, and how the device wants it computed.
+blocks::NetworkSettings network_settings(const Config& config) {
+  blocks::NetworkSettings s;
+  s.width = config.model.width;
+  s.heads = config.model.heads;
+  s.sigma_data = config.noise.sigma_data;
+  s.denoises = trained_objective(config).draws_sigma;
+  s.checkpointing = config.parallel.activation_checkpointing;
   if (on_gpu(config)) {
-    d.keeps_cheap = true;
+    s.keeps_cheap = true;
     // A GPU is the faster the more rows it has at a time, as long as its kernels' scratch (32 MiB) holds two sums for
     // each column of each sample.
     constexpr std::int64_t columns = std::int64_t{4} << 20;
-    d.rows_at_once = d.tokens() * std::clamp<std::int64_t>(columns / d.width, 1, 65535);
+    s.samples_at_once = std::clamp<std::int64_t>(columns / s.width, 1, 65535);
   }
-  return d;
+  return s;
+}
+
+void require_attention(const Config& config, const blocks::Network& network) {
+  const std::int64_t head_width = config.model.width / config.model.heads, tokens = network.rows_per_sample();
+  if (on_gpu(config) || kernels::cpu_attention_serves(tokens, head_width)) return;
+  throw InputError("model.width, model.heads: found heads of " + std::to_string(head_width) + " numbers for " +
+                   std::to_string(tokens) + " tokens; accepted on a CPU: heads of up to " +
+                   std::to_string(kernels::cpu_attention_widest_head()) + ". Choose more heads");
 }
 
 }  // namespace
+
+const blocks::ObjectiveEntry& trained_objective(const Config& config) {
+  const blocks::Architecture& architecture = architecture_of(config);
+  if (config.blocks.training == TrainingMode::block_local || architecture.end_to_end.empty()) {
+    return objective_entry_of(architecture);
+  }
+  const blocks::ObjectiveEntry* twin = blocks::find_objective(architecture.end_to_end);
+  if (twin == nullptr) throw std::logic_error("there is no objective " + std::string(architecture.end_to_end));
+  return *twin;
+}
+
+bool needs_information(const Config& config) {
+  return trained_objective(config).draws_sigma && config.noise.partition == blocks::Partition::equal_information;
+}
+
+std::vector<double> class_information(const Config& config, const blocks::SampleLayout& data,
+                                      std::span<const std::int64_t> class_counts) {
+  const auto block = make_block(config, data, block_places(config).front());
+  const auto& all = block->parameters();
+  const auto found = std::ranges::find_if(all, [&](const blocks::Parameter& p) { return p.shared; });
+  if (found == all.end() || found->shape.size() != 2) {
+    throw InputError(
+        "noise.partition: equal_information needs a target that is a class; accepted here: "
+        "equal_probability, uniform, uniform_log");
+  }
+  const std::int64_t classes = found->shape[0], width = found->shape[1];
+  if (classes < 2) throw InputError("the data have one class; there is nothing to find out");
+  blocks::Parameter table = *found;
+  table.offset = 0;
+  std::vector<float> rows(static_cast<std::size_t>(table.size));
+  blocks::initialize(kernels::Tensor(rows.data(), kernels::DType::float32, {table.size}), {table}, config.seed);
+  for (std::int64_t v = 0; v < classes; ++v) {
+    const std::span<float> row =
+        std::span(rows).subspan(static_cast<std::size_t>(v * width), static_cast<std::size_t>(width));
+    double sum = 0;
+    for (const float x : row) sum += static_cast<double>(x) * static_cast<double>(x);
+    for (float& x : row) x = static_cast<float>(static_cast<double>(x) / std::sqrt(sum));
+  }
+  const std::vector<double> frequencies(class_counts.begin(), class_counts.end());
+  return blocks::information_curve({rows, classes, width, frequencies}, config.noise.sigma_min, config.noise.sigma_max,
+                                   config.seed)
+      .entropy;
+}
 
 int trained_blocks(const Config& config) {
   return config.blocks.training == TrainingMode::end_to_end ? 1 : config.blocks.count;
@@ -56,7 +103,12 @@ std::vector<blocks::BlockPlace> block_places(const Config& config) {
   return places;
 }
 
-blocks::NoiseSchedule noise_schedule(const Config& config) { return {config.noise, trained_blocks(config)}; }
+blocks::NoiseSchedule noise_schedule(const Config& config) {
+  blocks::NoiseSettings settings = config.noise;
+  // Nobody draws from it, but it has a beginning and an end.
+  if (!trained_objective(config).draws_sigma) settings.partition = blocks::Partition::uniform_log;
+  return {settings, trained_blocks(config)};
+}
 
 kernels::SigmaInterval training_interval(const Config& config, const blocks::NoiseSchedule& schedule, int block) {
   return schedule.training_interval(block, config.noise.sampling, config.noise.sigma_max_fraction);
@@ -76,18 +128,20 @@ std::uint64_t trained_block_seed(const Config& config, int block) {
 std::unique_ptr<blocks::Block> make_block(const Config& config, const blocks::SampleLayout& data,
                                           const blocks::BlockPlace& place) {
   const blocks::Architecture& architecture = architecture_of(config);
-  const blocks::ObjectiveEntry& objective = objective_entry_of(architecture);
-  blocks::ObjectiveSettings settings;
-  settings.gaussian.sigma_data = config.noise.sigma_data;
-  settings.gaussian.weighting = config.objective.as<blocks::GaussianOptions>().weighting;
+  const blocks::NetworkSettings settings = network_settings(config);
   blocks::ParameterLayout parameters;
-  auto network = architecture.make({dit_config(config, data)}, data, place, parameters);
-  auto trained_for = objective.make(settings, data, place, parameters);
-  return std::make_unique<blocks::Block>(place, std::move(network), std::move(trained_for), std::move(parameters));
+  auto network = architecture.make(config.architecture, settings, data, place, parameters);
+  require_attention(config, *network);
+  auto objective = trained_objective(config).make(config.objective, settings, data, place, parameters);
+  return std::make_unique<blocks::Block>(place, std::move(network), std::move(objective), std::move(parameters));
 }
 
 std::int64_t widest_activation(const Config& config) {
-  return config.model.width * config.architecture.as<blocks::DitOptions>().mlp_ratio;
+  Config copy = config;  // its options describe what they hold
+  std::vector<blocks::Setting> own;
+  copy.architecture.describe(own);
+  const auto* ratio = blocks::value_of<std::int64_t>(own, "model.mlp_ratio");
+  return config.model.width * (ratio == nullptr ? 1 : *ratio);
 }
 
 }  // namespace blocktrain::trainer

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "blocks/batch.hpp"
@@ -18,6 +19,16 @@ inline bool on_gpu(const Config& config) { return config.parallel.device == Devi
 /// The type that networks compute in.
 inline kernels::DType computed_in(const Config& config) { return config.model.precision; }
 
+/// What the blocks of a config are trained by; end to end that is the twin's objective, where the architecture has one.
+const blocks::ObjectiveEntry& trained_objective(const Config& config);
+
+/// Whether the noise schedule needs config.noise.information, which is in no key: it follows from the data.
+bool needs_information(const Config& config);
+/// That, for the table of class embeddings as it is in the beginning and the classes' counts in the training data;
+/// none: all alike. Throws InputError where the network has no such table.
+std::vector<double> class_information(const Config& config, const blocks::SampleLayout& data,
+                                      std::span<const std::int64_t> class_counts);
+
 /// Blocks that train: blocks.count of them, or one of all layers for an end-to-end run.
 int trained_blocks(const Config& config);
 
@@ -25,7 +36,8 @@ int trained_blocks(const Config& config);
 /// the whole network.
 std::vector<blocks::BlockPlace> block_places(const Config& config);
 
-/// The noise schedule of the run: one interval per trained block.
+/// The noise schedule of the run: one interval per trained block. Precondition: where it needs_information(), that is
+/// there.
 blocks::NoiseSchedule noise_schedule(const Config& config);
 
 /// What block b of a schedule draws from while it trains.

@@ -96,7 +96,7 @@ Plan make_plan(const Config& config, const blocks::SampleLayout& data, int world
     const auto& network = networks.back();
     std::int64_t shared = 0;
     for (const blocks::Parameter& p : network->parameters()) {
-      names.add(p.name, p.shared);
+      if (!p.shared || place.index == 0) names.add(p.name);
       b.parameters += p.size;
       if (p.shared) shared += p.size;
     }
@@ -108,7 +108,7 @@ Plan make_plan(const Config& config, const blocks::SampleLayout& data, int world
   }
   plan.world = world == 0 ? static_cast<int>(plan.blocks.size()) : world;
   plan.micro_batch = config.data.micro_batch > 0 ? config.data.micro_batch
-                                                 : automatic_micro_batch(config, plan.blocks.front().tokens_per_sample);
+                                                 : automatic_micro_batch(config, networks.front()->rows_per_sample());
   plan.placement = comm::place_blocks(static_cast<int>(plan.blocks.size()), plan.world);
   plan.coupling = coupling_of(config);
   // Blocks that take every step together have no rank that ends before the others.

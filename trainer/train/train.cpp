@@ -15,6 +15,7 @@
 #include "blocks/parameters.hpp"
 #include "comm/host.hpp"
 #include "kernels/error.hpp"
+#include "trainer/checkpoint/manifest.hpp"
 #include "trainer/checkpoint/resume.hpp"
 #include "trainer/config/experiment.hpp"
 #include "trainer/coordinator/coordinator.hpp"
@@ -27,6 +28,7 @@
 #include "trainer/plan/compute_device.hpp"
 #include "trainer/plan/heldout_memory.hpp"
 #include "trainer/plan/memory_check.hpp"
+#include "trainer/plan/network.hpp"
 #include "trainer/run_folder/run_folder.hpp"
 #include "trainer/run_folder/run_lock.hpp"
 #include "trainer/run_folder/run_remains.hpp"
@@ -70,6 +72,24 @@ Config share_config(comm::Communicator& world, const TrainRequest& request, RunF
     config = load_config_text(yaml, "config of rank 0", {});
   }
   return config;
+}
+
+/// What the noise schedule follows from besides the keys: of a run that goes on as it was computed in the beginning.
+void settle_information(comm::Communicator& world, Config& config, const DataFacts& data, RunFolderState state) {
+  if (!needs_information(config)) return;
+  all_or_none(world, [&] {
+    if (world.rank() != 0) return;
+    const std::string& root = config.log.directory;
+    if (state == RunFolderState::resumable) {
+      const Experiment before = experiment_of(load_run_config(root));
+      const auto found = load_manifest(root, experiment_of(config), trained_blocks(config), before);
+      if (found) config.noise.information = found->manifest.information;
+    }
+    if (config.noise.information.empty()) {
+      config.noise.information = class_information(config, data.layout, data.class_counts);
+    }
+  });
+  share(world, config.noise.information);
 }
 
 /// All ranks have to read the same data.
@@ -201,8 +221,9 @@ int train(comm::Communicator& world, const TrainRequest& request) {
   all_or_none(world, [&] {
     data = task.open(config);
     facts = data->facts();
-    plan = make_plan(config, facts.layout, world.size());
   });
+  settle_information(world, config, facts, folder_state);
+  all_or_none(world, [&] { plan = make_plan(config, facts.layout, world.size()); });
   require_same_data(world, facts);
   const auto warn = [&world](const std::string& text) {
     if (world.rank() == 0) complain("warning: " + text);
@@ -225,6 +246,7 @@ int train(comm::Communicator& world, const TrainRequest& request) {
   }
   share(world, start_steps);
   share(world, start_files);
+  resume.information = config.noise.information;
   Experiment experiment = experiment_of(config);
   experiment.identity = resume.experiment;
   share(world, experiment.identity);

@@ -1,0 +1,52 @@
+#pragma once
+/// From the first token of a sample to the network's output F: its norm, modulated, and for a denoiser a matrix.
+/// Private to a block.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "blocks/layers/layer_scratch.hpp"
+#include "blocks/layers/linear.hpp"
+#include "blocks/layers/modulation.hpp"
+
+namespace blocktrain::blocks {
+
+class TokenHead {
+ public:
+  /// Registers PREFIX.output.modulation and PREFIX.output.linear, zeros at the start, so that F is 0 then; without
+  /// conditioning PREFIX.output.norm alone: F is the norm.
+  TokenHead(ParameterLayout& layout, std::int64_t width, bool conditioned, const std::string& prefix);
+
+  /// f[n,C], of the precise type, from x[n,T,C], T at least 2; conditioning: as Modulation::forward. modulation [n,2C]
+  /// is kept. Uses all of scratch but flow and output.
+  void forward(kernels::Ops& ops, const kernels::Tensor& f, const kernels::Tensor& modulation, const kernels::Tensor& x,
+               const kernels::Tensor& conditioning, const LayerScratch& scratch) const;
+  /// scratch.flow = gradient of x from df; adds into dconditioning [n,C] where there is one and writes the parameters'
+  /// gradients. Uses all of scratch.
+  void backward(kernels::Ops& ops, const kernels::Tensor& dconditioning, const kernels::Tensor& df,
+                const kernels::Tensor& modulation, const kernels::Tensor& x, const kernels::Tensor& conditioning,
+                const LayerScratch& scratch, kernels::GradientWrite write) const;
+
+  double flops_per_sample() const { return modulation_.flops_per_sample() + (linear_ ? linear_->flops_per_row() : 0); }
+
+ private:
+  /// What the norm reads and gives, of n samples.
+  struct Normed {
+    kernels::Tensor token, out;    // [n,1,C]
+    kernels::Tensor mean, rstd;    // [n,1]
+    kernels::Tensor shift, scale;  // [n,C]
+  };
+  Normed norm(kernels::Ops& ops, const kernels::Tensor& modulation, const kernels::Tensor& x,
+              const LayerScratch& scratch) const;
+
+  std::int64_t width_;
+  Modulation modulation_;
+  std::optional<Linear> linear_;
+};
+
+/// The first token of each sample of x[n,T,C], and the others as one row per sample.
+kernels::Tensor first_tokens(const kernels::Tensor& x);
+kernels::Tensor other_tokens(const kernels::Tensor& x);
+
+}  // namespace blocktrain::blocks
