@@ -214,7 +214,8 @@ void Coordinator::handle(int source, const Report& report) {
           if (message_.empty()) message_ = text;
           say(text);
         }
-        ask_to_stop("a rank failed: the others save and end");
+        ask_to_stop(settings_.plan.coupling.coupled() ? "a rank failed: the others, whose blocks share a table, end"
+                                                      : "a rank failed: the others save and end");
       }
       break;
     case ReportKind::closed:

@@ -1,6 +1,5 @@
 // Blocks that share the table of target embeddings, trained: what is shared has the same bits on any number of ranks,
-// and behind an interruption; it costs what the plan says; one block that cannot go on ends all of them. The network is
-// a vit on images of digits; a list of architectures of its own in place of the program's gives it the task `images`.
+// and behind an interruption; it costs what the plan says; one block that cannot go on ends all of them.
 
 #include <algorithm>
 #include <array>
@@ -12,8 +11,6 @@
 #include <set>
 #include <thread>
 
-#include "blocks/architectures/architectures.hpp"
-#include "blocks/architectures/vit.hpp"
 #include "kernels/error.hpp"
 #include "support.hpp"
 #include "trainer/checkpoint/block_file.hpp"
@@ -22,19 +19,6 @@
 #include "trainer/plan/plan.hpp"
 #include "trainer/support/stop_signal.hpp"
 #include "trainer/tasks/images/image_layout.hpp"
-
-namespace blocktrain::blocks {
-namespace {
-
-constexpr Architecture all[] = {
-    {"vit", "vision transformer", "categorical", "images", vit_from, options_of<VitOptions>, {}, "classification"},
-};
-
-}  // namespace
-
-std::span<const Architecture> architectures() { return all; }
-
-}  // namespace blocktrain::blocks
 
 namespace blocktrain::trainer {
 namespace {
@@ -67,7 +51,10 @@ std::vector<std::string> digests_of(const TemporaryFolder& folder, const std::st
 
 /// What `run` was planned to be on `ranks` ranks.
 Plan plan_of(const std::string& run, int ranks) {
-  return make_plan(load_run_folder_config(run, {}), image_layout({1, 8, 8}, 10), ranks);
+  Config config = load_run_folder_config(run, {});
+  const blocks::SampleLayout layout = image_layout({1, 8, 8}, 10);
+  config.noise.information = class_information(config, layout, {});
+  return make_plan(config, layout, ranks);
 }
 
 /// The table that block `block` of a run has after `step` steps.
@@ -339,7 +326,9 @@ BOOST_AUTO_TEST_CASE(a_block_that_cannot_be_saved_ends_all_where_they_meet_next)
         BOOST_TEST(train_vit(run, ranks, mode, true) == 0);
         const LedgerTotals after = read_totals(run + "/ledger.jsonl");
         BOOST_TEST(after.kept_cost().steps == 48);
-        for (std::size_t b = 0; b < 4; ++b) BOOST_TEST(after.lost.at(b).steps >= 5);
+        // Where blocks take turns the last ones had not come so far.
+        const int least = mode == periodic && ranks == 1 ? 3 : 5;
+        for (std::size_t b = 0; b < 4; ++b) BOOST_TEST(after.lost.at(b).steps >= least);
       }
     }
   }
