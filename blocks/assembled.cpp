@@ -12,7 +12,7 @@ using kernels::Tensor;
 
 AssembledNetwork::AssembledNetwork(NoiseSchedule schedule, std::vector<Block*> blocks)
     : schedule_(std::move(schedule)), blocks_(std::move(blocks)) {
-  BLOCKTRAIN_EXPECTS(static_cast<int>(blocks_.size()) == schedule_.count());
+  BLOCKTRAIN_EXPECTS(!blocks_.empty() && static_cast<int>(blocks_.size()) <= schedule_.count());
   for (const Block* block : blocks_) BLOCKTRAIN_EXPECTS(block != nullptr);
 }
 

@@ -13,7 +13,8 @@ namespace blocktrain::blocks {
 /// Refers to its blocks, whose parameters have to be bound and outlive it.
 class AssembledNetwork {
  public:
-  /// blocks[b] owns interval b of `schedule`; as many blocks as the schedule has.
+  /// blocks[b] owns interval b of `schedule`; all that the schedule has, or the first of them, and then nothing is
+  /// denoised below the noise levels that they own.
   AssembledNetwork(NoiseSchedule schedule, std::vector<Block*> blocks);
 
   /// Takes what denoise() of up to `samples` samples needs: binds every block for inference, all to the same piece of
@@ -27,6 +28,8 @@ class AssembledNetwork {
                const Batch& conditions, double guidance = 1);
 
   const NoiseSchedule& schedule() const { return schedule_; }
+  /// Blocks that are there.
+  int count() const { return static_cast<int>(blocks_.size()); }
   Block& block(int b) const { return *blocks_.at(static_cast<std::size_t>(b)); }
 
   /// Floating-point operations of all evaluations since the last reset (Flops::forward of the block that ran, times

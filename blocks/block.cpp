@@ -146,11 +146,23 @@ Tensor Block::infer(Ops& ops, const NetworkInput& input) {
   return out;
 }
 
+namespace {
+
+RandomKey evaluation_key(const EvaluationSettings& settings) { return {settings.seed, Purpose::evaluation, 0}; }
+
+}  // namespace
+
+void Block::add_noise(Ops& ops, const NetworkInput& input, const EvaluationSettings& settings) const {
+  BLOCKTRAIN_EXPECTS(!inference_.loss.empty());
+  for_each_chunk(input.samples(), inference_.out.dim(0),
+                 [&](Range r) { objective_->add_noise(ops, input.rows(r), evaluation_key(settings), settings.state); });
+}
+
 SampleLosses Block::evaluate(Ops& ops, const Batch& batch, const Tensor& level, const EvaluationSettings& settings) {
   const Range all{0, batch.samples()};
   BLOCKTRAIN_EXPECTS(!inference_.loss.empty() && all.end <= inference_.loss.dim(0));
   BLOCKTRAIN_EXPECTS(level.empty() || level.dim(0) == all.end);
-  const RandomKey key{settings.seed, Purpose::evaluation, 0};
+  const RandomKey key = evaluation_key(settings);
   const SampleLosses losses{level, rows_of(inference_.loss, all), rows_of(inference_.unweighted, all)};
   for_each_chunk(all.end, inference_.out.dim(0), [&](Range r) {
     NetworkInput input;

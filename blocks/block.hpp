@@ -69,6 +69,8 @@ class Block {
   /// Takes what denoise(), estimate() and evaluate() of up to `samples` samples need: far less, activations are not
   /// kept.
   void bind_inference(kernels::Arena& arena, kernels::DType dtype, std::int64_t samples);
+  /// Noise levels of a sample; 0: the block is trained without noise, and its noisy targets and levels are empty.
+  std::int64_t levels_per_sample() const { return objective_->levels_per_sample(); }
   /// Takes levels of `samples` samples; noisy targets, or what denoise() gives of them; what estimate() gives.
   kernels::Tensor allocate_levels(kernels::Arena& arena, kernels::DType dtype, std::int64_t samples) const;
   kernels::Tensor allocate_noisy(kernels::Arena& arena, kernels::DType dtype, std::int64_t samples) const {
@@ -94,6 +96,9 @@ class Block {
   /// until the next call of evaluate.
   SampleLosses evaluate(kernels::Ops& ops, const Batch& batch, const kernels::Tensor& level,
                         const EvaluationSettings& settings);
+  /// Makes input.noisy of the targets in input.batch at input.level, with the noise of evaluate(). Needs
+  /// bind_inference.
+  void add_noise(kernels::Ops& ops, const NetworkInput& input, const EvaluationSettings& settings) const;
   /// What is under the noise of input.noisy at input.level, given the conditions in input.batch: d as samplers step by
   /// it (Objective::denoise), or the answer (Objective::estimate). Both need bind_inference.
   void denoise(kernels::Ops& ops, const kernels::Tensor& d, const NetworkInput& input);

@@ -31,7 +31,8 @@ LAYERS = [
     # The keys of a part, declared in its folder and joined by config: they know nothing of the part.
     [["checkpoint/checkpoint_config", "coordinator/budget_config", "data/data_config", "eval/eval_config",
       "ledger/energy/energy_config", "plan/parallel_config", "worker/optimizer_config", "tasks/task_entries",
-      "tasks/images/images_options", "tasks/images/data_format"]],
+      "tasks/images/image_data_options", "tasks/images/images_options", "tasks/images/data_format",
+      "tasks/labels/labels_options", "tasks/labels/image_operations.hpp", "tasks/sampling_steps.hpp"]],
     [["config"]],
     [["data"]],
     [["tasks/task.hpp", "tasks/task.cpp", "tasks/generate_arguments.hpp"]],  # what a task is; the tasks stand above

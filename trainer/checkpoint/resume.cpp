@@ -64,10 +64,11 @@ void find_common(const std::filesystem::path& folder, std::vector<std::vector<Co
 }  // namespace
 
 ResumePlan find_resume_points(const std::filesystem::path& run_directory, const Experiment& experiment, int blocks,
-                              bool coupled, const Experiment& recorded) {
-  BLOCKTRAIN_EXPECTS(blocks >= 1 && blocks <= max_blocks);
+                              bool coupled, const Experiment& recorded, int first) {
+  BLOCKTRAIN_EXPECTS(blocks >= 1 && blocks <= max_blocks && first <= blocks);
+  const int wanted = first > 0 ? first : blocks;
   ResumePlan plan;
-  for (int b = 0; b < blocks; ++b) plan.blocks.push_back({.block = b, .step = 0, .file = std::nullopt});
+  for (int b = 0; b < wanted; ++b) plan.blocks.push_back({.block = b, .step = 0, .file = std::nullopt});
   plan.experiment = experiment.identity;
   std::optional<LoadedManifest> loaded = load_manifest(run_directory, experiment, blocks, recorded);
   if (!loaded) return plan;
@@ -75,6 +76,7 @@ ResumePlan find_resume_points(const std::filesystem::path& run_directory, const 
   plan.experiment = loaded->manifest.experiment.identity;
   plan.information = std::move(loaded->manifest.information);
   plan.warnings = std::move(loaded->warnings);
+  loaded->manifest.blocks.resize(static_cast<std::size_t>(wanted));
   (coupled ? find_common : find_independent)(checkpoints_folder(run_directory), std::move(loaded->manifest.blocks),
                                              plan);
   return plan;

@@ -30,8 +30,9 @@ struct ResumePlan {
 /// Finds where each block of `experiment` goes on. Digests are checked here, before anything inside a file is looked
 /// at. A block whose newest file is damaged or missing falls back to the one before; one without a usable file starts
 /// at step 0. Blocks that are `coupled` (they share something while they train) start from their newest common step.
-/// `recorded`: see load_manifest. Changes nothing on disk. Throws InputError as load_manifest and find_damage do.
+/// `recorded`: see load_manifest. With `first` that many blocks alone are looked at, from block 0. Changes nothing on
+/// disk. Throws InputError as load_manifest and find_damage do.
 ResumePlan find_resume_points(const std::filesystem::path& run_directory, const Experiment& experiment, int blocks,
-                              bool coupled, const Experiment& recorded = {});
+                              bool coupled, const Experiment& recorded = {}, int first = 0);
 
 }  // namespace blocktrain::trainer

@@ -34,6 +34,7 @@ struct EvalArguments {
   std::string run;
   std::string twin;                    ///< RUN folder of the end-to-end twin; empty: none
   std::string out;                     ///< JSON; empty: RUN/eval.json
+  std::vector<int> blocks;             ///< 0, 1, ..: the first of run's blocks, which alone are measured; empty: all
   std::vector<std::string> overrides;  ///< of eval.*, parallel.* and data.path
 };
 int eval_command(const EvalArguments& arguments);

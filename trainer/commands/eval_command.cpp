@@ -17,8 +17,10 @@
 #include "trainer/eval/twin.hpp"
 #include "trainer/ledger/ledger.hpp"
 #include "trainer/run_folder/run_folder.hpp"
+#include "trainer/support/exit_status.hpp"
 #include "trainer/support/output.hpp"
 #include "trainer/support/terminal.hpp"
+#include "trainer/support/text.hpp"
 #include "trainer/support/whole_file.hpp"
 #include "trainer/tasks/tasks.hpp"
 
@@ -53,9 +55,23 @@ void require_result_writable(const EvalArguments& arguments, const std::string& 
   }
 }
 
+/// Throws InputError where they are not 0, 1, and so on.
+FirstBlocks first_blocks(const EvalArguments& arguments) {
+  for (std::size_t i = 0; i < arguments.blocks.size(); ++i) {
+    if (arguments.blocks[i] == static_cast<int>(i)) continue;
+    throw InputError(
+        fmt::format("--blocks: found {}; accepted: 0, or 0,1 and so on, for each block goes on from what "
+                    "those before it made of the noise",
+                    join(arguments.blocks)));
+  }
+  return {static_cast<int>(arguments.blocks.size())};
+}
+
 int evaluate(comm::Communicator& world, const EvalArguments& arguments) {
+  FirstBlocks first;
+  all_or_none(world, [&] { first = first_blocks(arguments); });
   EvaluationRanks ranks(world, evaluation_timeout(world, arguments.run, arguments.overrides));
-  TrainedNetwork run(task_of, ranks, arguments.run, arguments.overrides);
+  TrainedNetwork run(task_of, ranks, arguments.run, arguments.overrides, nullptr, first);
   const std::string path = arguments.out.empty() ? RunPaths{arguments.run}.eval() : arguments.out;
   ranks.together([&] {
     if (!ranks.leads()) return;

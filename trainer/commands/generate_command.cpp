@@ -10,6 +10,7 @@
 #include "trainer/commands/commands.hpp"
 #include "trainer/commands/under_mpi.hpp"
 #include "trainer/eval/trained_network.hpp"
+#include "trainer/run_folder/run_folder.hpp"
 #include "trainer/tasks/tasks.hpp"
 
 namespace blocktrain::trainer {
@@ -26,6 +27,10 @@ void check(const GenerateArguments& a) {
 
 int generate(comm::Communicator& world, const GenerateArguments& arguments) {
   EvaluationRanks ranks(world, evaluation_timeout(world, arguments.run, arguments.overrides));
+  ranks.together([&] {
+    // Before the weights are read, and by one rank.
+    if (ranks.leads()) require_generation(task_of(load_run_config(arguments.run, arguments.overrides)));
+  });
   TrainedNetwork network(task_of, ranks, arguments.run, arguments.overrides);
   network.task().generate(network, arguments);
   return 0;

@@ -154,23 +154,24 @@ class HeldoutSamples {
   DeviceBatch on_device_;
 };
 
-std::vector<LevelLoss> levels_of(const blocks::NoiseSchedule& partition) {
-  std::vector<LevelLoss> levels;
-  for (const double sigma : partition.sampling_edges(grid_levels - 1)) levels.push_back({sigma, 0, false, 0, 0});
+}  // namespace
+
+std::vector<ComparedLevel> compared_levels(const blocks::NoiseSchedule& partition) {
+  std::vector<ComparedLevel> levels;
+  for (const double sigma : partition.sampling_edges(grid_levels - 1)) levels.push_back({sigma, 0, false});
   for (int b = 1; b < partition.count(); ++b) {
     const double edge = partition.edges()[static_cast<std::size_t>(b)];
-    const auto same = std::find_if(levels.begin(), levels.end(), [edge](const LevelLoss& l) {
+    const auto same = std::find_if(levels.begin(), levels.end(), [edge](const ComparedLevel& l) {
       return std::abs(l.sigma - edge) <= 1e-9 * edge;  // but for rounding
     });
     if (same != levels.end()) levels.erase(same);
-    levels.push_back({edge, 0, true, 0, 0});
+    levels.push_back({edge, 0, true});
   }
-  std::sort(levels.begin(), levels.end(), [](const LevelLoss& a, const LevelLoss& b) { return a.sigma > b.sigma; });
-  for (LevelLoss& l : levels) l.block = partition.block_of(l.sigma);
+  std::sort(levels.begin(), levels.end(),
+            [](const ComparedLevel& a, const ComparedLevel& b) { return a.sigma > b.sigma; });
+  for (ComparedLevel& l : levels) l.block = partition.block_of(l.sigma);
   return levels;
 }
-
-}  // namespace
 
 blocks::NoiseSchedule compared_partition(const Config& config) {
   blocks::NoiseSettings settings = noise_schedule(config).settings();
@@ -194,7 +195,7 @@ DenoisingLosses measure_denoising(TrainedNetwork& network, const Samples& data, 
   DenoisingLosses out;
   out.samples = heldout.count();
   out.draws_per_sample = draws_per_sample;
-  out.levels = levels_of(partition);
+  for (const ComparedLevel& level : compared_levels(partition)) out.levels.push_back({level, 0, 0});
   const auto levels = static_cast<std::int64_t>(out.levels.size());
   // One piece per level, then one per draw of an interval.
   const auto piece = [&](std::int64_t number) {

@@ -12,11 +12,18 @@
 
 namespace blocktrain::trainer {
 
-/// Mean loss at one noise level. `loss` has the EDM weight (method: section 1, weight), `mse` none.
-struct LevelLoss {
+/// A noise level at which networks are compared.
+struct ComparedLevel {
   double sigma = 0;
   int block = 0;      ///< of the partition; the level's owner
   bool edge = false;  ///< where two blocks meet
+};
+
+/// From the highest sigma: 16 levels equally spaced in the partition's coordinate, and those where two blocks meet.
+std::vector<ComparedLevel> compared_levels(const blocks::NoiseSchedule& partition);
+
+/// Mean loss at one noise level. `loss` has the EDM weight (method: section 1, weight), `mse` none.
+struct LevelLoss : ComparedLevel {
   double loss = 0, mse = 0;
 };
 

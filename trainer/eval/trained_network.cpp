@@ -8,7 +8,6 @@
 #include <span>
 #include <utility>
 
-#include "blocks/objectives/gaussian_options.hpp"
 #include "comm/block_exchange.hpp"
 #include "comm/host.hpp"
 #include "comm/staged/staged_communicator.hpp"
@@ -97,11 +96,12 @@ TrainedNetwork::TrainedNetwork(ChooseTask choose_task, std::unique_ptr<Evaluatio
 }
 
 TrainedNetwork::TrainedNetwork(ChooseTask choose_task, EvaluationRanks& ranks, const std::string& folder,
-                               const std::vector<std::string>& overrides, std::unique_ptr<kernels::Device> device)
+                               const std::vector<std::string>& overrides, std::unique_ptr<kernels::Device> device,
+                               FirstBlocks first)
     : ranks_(&ranks), folder_(folder) {
   load_run(choose_task, overrides);
-  const std::vector<blocks::BlockPlace> places = block_places(config_);
-  const std::vector<std::string> files = choose_checkpoints(static_cast<int>(places.size()));
+  const std::vector<blocks::BlockPlace> places = choose_places(first);
+  const std::vector<std::string> files = choose_checkpoints(trained_blocks(config_), static_cast<int>(places.size()));
 
   device_ = device ? std::move(device) : make_evaluation_device(ranks, config_, threads_);
   // The networks are made for the device that was found.
@@ -147,13 +147,31 @@ void TrainedNetwork::load_run(ChooseTask choose_task, const std::vector<std::str
   data_ = parse_data_facts(facts, "data of rank 0");
 }
 
-std::vector<std::string> TrainedNetwork::choose_checkpoints(int blocks) {
+std::vector<blocks::BlockPlace> TrainedNetwork::choose_places(FirstBlocks first) {
+  std::vector<blocks::BlockPlace> places = block_places(config_);
+  ranks_->together([&] {
+    if (!ranks_->leads() || first.count == 0) return;
+    if (!task_->evaluates_first_blocks()) {
+      throw InputError(fmt::format(
+          "--blocks: '{}' was trained for the task '{}', where a block leaves what the next one goes on with, and only "
+          "the last an answer; accepted: to leave the option out",
+          folder_, task_->name()));
+    }
+    if (first.count > static_cast<int>(places.size())) {
+      throw InputError(fmt::format("--blocks: found {} blocks, but '{}' has {}", first.count, folder_, places.size()));
+    }
+  });
+  if (first.count > 0) places.resize(static_cast<std::size_t>(first.count));
+  return places;
+}
+
+std::vector<std::string> TrainedNetwork::choose_checkpoints(int blocks, int loaded) {
   std::vector<std::string> files;
   ranks_->together([&] {
     if (!ranks_->leads()) return;
     // Overrides change nothing that counts here.
     const Experiment experiment = experiment_of(config_);
-    ResumePlan found = find_resume_points(folder_, experiment, blocks, false, experiment);
+    ResumePlan found = find_resume_points(folder_, experiment, blocks, false, experiment, loaded);
     if (!found.found) {
       throw InputError(
           fmt::format("'{}' has no checkpoint: let the run reach step {} (checkpoint.every_steps) or its end; when it "
@@ -206,9 +224,8 @@ void TrainedNetwork::price_memory(const std::vector<blocks::BlockPlace>& places,
   Arena weights = Arena::measuring("weights");
   // What losses are compared by, whatever weight the run trained with.
   Config measured = config_;
-  if (architecture_of(config_).objective == "gaussian") {
-    measured.objective.as<blocks::GaussianOptions>().weighting = kernels::LossWeighting::edm;
-  }
+  const std::vector<Setting> settings = describe(measured);
+  if (const Setting* weighting = find_setting(settings, "objective.weighting")) set_from_text(*weighting, "edm");
   std::vector<blocks::Block*> all;
   for (const blocks::BlockPlace& place : places) {
     networks_.push_back(make_block(measured, data_.layout, place));
@@ -220,7 +237,7 @@ void TrainedNetwork::price_memory(const std::vector<blocks::BlockPlace>& places,
   network_.emplace(noise_schedule(config_), std::move(all));
   batch_ = evaluation_batch(config_, *device_, block(0).rows_per_sample());
   const auto planned = [&](std::int64_t batch) {
-    return weight_bytes_ + activation_bytes(batch) + task_->device_bytes(data_.layout, batch);
+    return weight_bytes_ + activation_bytes(batch) + task_->device_bytes(block(0), data_.layout, batch);
   };
   require_device_memory(*device_, sharing, batch_, planned);
   if (device_->shares_host_memory()) {
@@ -346,9 +363,10 @@ std::string TrainedNetwork::summary() const {
   const auto [least, most] = std::minmax_element(steps_.begin(), steps_.end());
   const std::string steps =
       *least == *most ? fmt::format("step {}", *least) : fmt::format("steps {} to {}", *least, *most);
-  const std::string what = config_.blocks.training == TrainingMode::end_to_end
-                               ? std::string("end-to-end network")
-                               : fmt::format("{} block{}", blocks(), blocks() == 1 ? "" : "s");
+  const std::string what =
+      config_.blocks.training == TrainingMode::end_to_end
+          ? std::string("end-to-end network")
+          : fmt::format("{}{} block{}", is_whole() ? "" : "the first ", blocks(), blocks() == 1 ? "" : "s");
   return fmt::format("{} at {}{}", what, steps, weights_are_averages() ? ", averaged weights" : "");
 }
 

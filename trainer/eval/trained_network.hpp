@@ -32,6 +32,11 @@ namespace blocktrain::trainer {
 std::chrono::milliseconds evaluation_timeout(comm::Communicator& world, const std::string& folder,
                                              const std::vector<std::string>& overrides);
 
+/// How many of a run's blocks, from the first, which has the highest noise; 0: all.
+struct FirstBlocks {
+  int count = 0;
+};
+
 class TrainedNetwork {
  public:
   /// Loads the run in `folder`, whose task `choose_task` knows, for one process alone. `overrides` may change eval.*,
@@ -42,9 +47,11 @@ class TrainedNetwork {
   TrainedNetwork(ChooseTask choose_task, const std::string& folder, const std::vector<std::string>& overrides,
                  std::unique_ptr<kernels::Device> device = nullptr);
   /// The same on all of `ranks`, which outlive this and call together; `folder`'s config and the choice of checkpoints
-  /// are rank 0's. Errors are thrown as by all_or_none().
+  /// are rank 0's. Errors are thrown as by all_or_none(). With `first` that many blocks alone are loaded, and only they
+  /// need a checkpoint; InputError where the run has fewer, or its task needs them all.
   TrainedNetwork(ChooseTask choose_task, EvaluationRanks& ranks, const std::string& folder,
-                 const std::vector<std::string>& overrides, std::unique_ptr<kernels::Device> device = nullptr);
+                 const std::vector<std::string>& overrides, std::unique_ptr<kernels::Device> device = nullptr,
+                 FirstBlocks first = {});
 
   /// Who shares what is done with the network.
   EvaluationRanks& ranks() { return *ranks_; }
@@ -56,7 +63,10 @@ class TrainedNetwork {
   /// The identity that the run got when it was started.
   const std::string& experiment() const { return experiment_; }
 
+  /// Blocks that were loaded.
   int blocks() const { return static_cast<int>(networks_.size()); }
+  /// Whether these are all that the run has.
+  bool is_whole() const { return blocks() == network_->schedule().count(); }
   const blocks::Block& block(int b) const { return *networks_[static_cast<std::size_t>(b)]; }
   blocks::Block& block(int b) { return *networks_[static_cast<std::size_t>(b)]; }
   /// The flat parameters of a block, block(b).parameter_elements() of them, on the device and in its type: on a CPU
@@ -92,8 +102,10 @@ class TrainedNetwork {
                  const std::vector<std::string>& overrides, std::unique_ptr<kernels::Device> device);
   /// Config and facts of the data, read by rank 0.
   void load_run(ChooseTask choose_task, const std::vector<std::string>& overrides);
-  /// The checkpoint files by block, found by rank 0; steps_ too.
-  std::vector<std::string> choose_checkpoints(int blocks);
+  /// Where the first blocks stand, or all.
+  std::vector<blocks::BlockPlace> choose_places(FirstBlocks first);
+  /// The checkpoint files of the first `loaded` of `blocks`, found by rank 0; steps_ too.
+  std::vector<std::string> choose_checkpoints(int blocks, int loaded);
   /// Makes the networks and sees whether there is memory enough for them and for batches, on a device that `sharing`
   /// ranks compute on, or a host with `ranks_beside` of them.
   void price_memory(const std::vector<blocks::BlockPlace>& places, int sharing, int ranks_beside);

@@ -32,12 +32,14 @@ ArenaBytes rank_bytes(const Config& config, const blocks::SampleLayout& data, co
   for (const int b : rank.blocks) places.push_back(plan.blocks[static_cast<std::size_t>(b)].place);
   const auto samples = static_cast<std::int64_t>(rank.shard.size());
   const std::int64_t micro_batch = std::min(plan.micro_batch, samples);
-  bind_blocks(arenas, config, data, places, micro_batch, samples, rank.replicas);
+  const std::vector<OwnedBlock> owned = bind_blocks(arenas, config, data, places, micro_batch, samples, rank.replicas);
   BatchLoaderOptions loader;
   loader.batch = config.data.batch;
   loader.begin = 0;
   loader.end = samples;
-  if (config.eval.every_steps > 0) HeldoutMemory::bind(arenas, on_gpu(config), data, micro_batch);
+  if (config.eval.every_steps > 0) {
+    HeldoutMemory::bind(arenas, on_gpu(config), data, *owned.front().network, micro_batch);
+  }
   bind_loader_batches(arenas.batch, data, loader);
   bind_transport_buffer(arenas, plan.on_gpu, plan.rebalances, plan.world);
   return arenas.peak();

@@ -4,8 +4,11 @@
 
 namespace blocktrain::trainer {
 
-void Task::generate(TrainedNetwork&, const GenerateArguments&) const {
-  throw InputError("generate: the task '" + std::string(name()) +
+void Task::generate(TrainedNetwork&, const GenerateArguments&) const { require_generation(*this); }
+
+void require_generation(const Task& task) {
+  if (task.generates()) return;
+  throw InputError("generate: the task '" + std::string(task.name()) +
                    "' makes nothing that could be written; blocktrain eval RUN measures how good the network is");
 }
 

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "blocks/block.hpp"
 #include "trainer/config/config.hpp"
 #include "trainer/data/data_facts.hpp"
 #include "trainer/data/samples.hpp"
@@ -46,17 +47,26 @@ class Task {
   /// "60 images of 1x8x8, 10 classes, 20 held out".
   virtual std::string description(const DataFacts& facts) const = 0;
 
-  /// Bytes that evaluate() and generate() take of a device besides the network, for `batch` samples at a time.
-  virtual std::size_t device_bytes(const blocks::SampleLayout& layout, std::int64_t batch) const = 0;
+  /// Bytes that evaluate() and generate() take of a device besides the network, for `batch` samples at a time; `block`
+  /// is one of the network's.
+  virtual std::size_t device_bytes(const blocks::Block& block, const blocks::SampleLayout& layout,
+                                   std::int64_t batch) const = 0;
+  /// Whether what the first blocks of a network say is an answer, so that evaluate() can do with these alone.
+  virtual bool evaluates_first_blocks() const { return false; }
   /// Measures `run` and, where it is not null, `twin` beside it, as run's eval.* says. All ranks of the networks, the
   /// same ones, call together; rank 0 gets the report, what the others get lacks the results. Throws InputError where
   /// the data are not those of the run or too few, RunError as EvaluationRanks::run().
   virtual EvalReport evaluate(TrainedNetwork& run, TrainedNetwork* twin, EvalProgress& progress) const = 0;
 
+  /// Whether it has a generate() of its own.
+  virtual bool generates() const { return false; }
   /// Makes what is asked for, writes it and says so. All ranks of the network call together. Throws InputError where
   /// the arguments do not fit the run; a task that makes nothing refuses them all, as this does.
   virtual void generate(TrainedNetwork& network, const GenerateArguments& arguments) const;
 };
+
+/// Throws InputError where the task has nothing to generate.
+void require_generation(const Task& task);
 
 /// The task of a config.
 using ChooseTask = const Task& (*)(const Config& config);

@@ -6,12 +6,14 @@
 #include <string>
 
 #include "trainer/tasks/images/image_task.hpp"
+#include "trainer/tasks/labels/label_task.hpp"
 
 namespace blocktrain::trainer {
 
 std::span<const Task* const> tasks() {
   static const std::array all{
       &image_task(),
+      &label_task(),
   };
   return all;
 }

@@ -272,7 +272,7 @@ int train(comm::Communicator& world, const TrainRequest& request) {
       fill_state(b, config, paths.root, experiment.identity, start_files[i], start_steps[i]);
     }
     if (config.eval.every_steps > 0) {
-      heldout = HeldoutMemory::bind(*arenas, on_gpu(config), facts.layout,
+      heldout = HeldoutMemory::bind(*arenas, on_gpu(config), facts.layout, *owned.front().network,
                                     std::min(plan.micro_batch, static_cast<std::int64_t>(mine.shard.size())));
     }
     BatchLoaderOptions options;

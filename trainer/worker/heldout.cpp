@@ -34,7 +34,7 @@ HeldoutLoss measure_heldout(kernels::Device& device, const Samples& data, const 
     data.fill(batch, Split::heldout, indices, std::nullopt);
     blocks::Batch input = memory.input.rows({0, n});
     input.first_sample = static_cast<std::uint32_t>(begin);
-    const kernels::Tensor sigma = memory.sigma.rows(0, n);
+    const kernels::Tensor sigma = blocks::rows_of(memory.sigma, {0, n});
     if (!device.shares_host_memory()) {
       upload(device, input, batch);
     }

@@ -25,8 +25,9 @@ class Silent : public Task {
   DataOutline outline(const Config& config) const override { return images().outline(config); }
   std::unique_ptr<Samples> open(const Config& config) const override { return images().open(config); }
   std::string description(const DataFacts&) const override { return "nothing to see"; }
-  std::size_t device_bytes(const blocks::SampleLayout& layout, std::int64_t batch) const override {
-    return images().device_bytes(layout, batch);
+  std::size_t device_bytes(const blocks::Block& block, const blocks::SampleLayout& layout,
+                           std::int64_t batch) const override {
+    return images().device_bytes(block, layout, batch);
   }
   EvalReport evaluate(TrainedNetwork&, TrainedNetwork*, EvalProgress&) const override { return {}; }
 

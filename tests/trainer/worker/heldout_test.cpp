@@ -64,7 +64,7 @@ struct Bench {
 
   Bench(kernels::Device& on, const Config& c) : device(on), config(c) {
     owned = bind_blocks(arenas, config, digits, {plan.blocks[1].place}, plan.micro_batch, plan.batch, 1);
-    heldout = HeldoutMemory::bind(arenas, on_gpu(config), digits, plan.micro_batch);
+    heldout = HeldoutMemory::bind(arenas, on_gpu(config), digits, *block().network, plan.micro_batch);
     BatchLoaderOptions loader;
     loader.batch = loader.end = plan.batch;
     batch = bind_loader_batches(arenas.batch, digits, loader).front();

@@ -8,7 +8,6 @@
 #include "trainer/tasks/images/data_probe.hpp"
 #include "trainer/tasks/images/dataset_files.hpp"
 #include "trainer/tasks/images/image_samples.hpp"
-#include "trainer/tasks/images/images_options.hpp"
 
 namespace blocktrain::trainer {
 namespace {
@@ -42,26 +41,31 @@ std::string to_text(const DataProbe& p, const std::string& absent) {
 
 }  // namespace
 
-DataOutline outline_images(const Config& config) {
+DataOutline outline_images(const std::string& path, const ImageDataOptions& options) {
   DataProbe probe;
   std::string absent;
   try {
-    probe = probe_data(config.data.path, config.task.as<ImagesOptions>().format);
-    require_declared(config, shape_of(probe), probe.shape.classes);
+    probe = probe_data(path, options.format);
+    require_declared(path, options, shape_of(probe), probe.shape.classes);
   } catch (const DataAbsent& e) {
     const std::string why = e.what();
-    const auto& d = config.task.as<ImagesOptions>();
-    if (d.shape.empty() || d.classes == 0) {
+    const std::vector<int>& shape = options.shape;
+    if (shape.empty() || options.classes == 0) {
       throw InputError(why + ". With data.shape and data.classes in the config, plan does without the data; found " +
-                       (!d.shape.empty() ? "data.shape alone"
-                        : d.classes != 0 ? "data.classes alone"
-                                         : "neither"));
+                       (!shape.empty()         ? "data.shape alone"
+                        : options.classes != 0 ? "data.classes alone"
+                                               : "neither"));
     }
     absent = why.substr(0, why.find("; "));
-    probe.shape = {d.shape[0], d.shape[1], d.shape[2], d.classes};
+    probe.shape = {shape[0], shape[1], shape[2], options.classes};
   }
   return {image_layout(shape_of(probe), probe.shape.classes), to_text(probe, absent), to_json(probe, absent),
           probe.notes};
+}
+
+std::string describe_images(const DataFacts& facts) {
+  return fmt::format("{} images of {}, {} classes, {} held out", facts.training_samples,
+                     to_string(image_shape_of(facts.layout)), facts.layout.classes, facts.heldout_samples);
 }
 
 }  // namespace blocktrain::trainer

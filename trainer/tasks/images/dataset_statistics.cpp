@@ -87,4 +87,12 @@ double data_deviation(const ImageDataset& data) {
   return std::sqrt(static_cast<double>(scaled_variance)) / n * (2.0 / 255.0);
 }
 
+std::vector<std::int64_t> training_class_counts(const ImageDataset& data) {
+  std::vector<std::int64_t> counts(static_cast<std::size_t>(data.classes()));
+  for (std::int64_t i = 0; i < data.count(Split::train); ++i) {
+    ++counts[static_cast<std::size_t>(data.label(Split::train, i))];
+  }
+  return counts;
+}
+
 }  // namespace blocktrain::trainer

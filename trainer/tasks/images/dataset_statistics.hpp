@@ -1,7 +1,9 @@
 #pragma once
-/// Figures of a whole data set: what identifies it, and how far its pixels spread.
+/// Figures of a whole data set: what identifies it, how far its pixels spread, how often each class is there.
 
+#include <cstdint>
 #include <string>
+#include <vector>
 
 #include "trainer/tasks/images/image_dataset.hpp"
 
@@ -17,5 +19,8 @@ std::string dataset_digest(const ImageDataset& data);
 /// from the mean over all pixels, of up to 10,000 images chosen by a fixed key; exact in integers until the last step,
 /// so the same everywhere (method: section 1, sd_y of inference). 0 for a data set of one colour.
 double data_deviation(const ImageDataset& data);
+
+/// Training images of each class.
+std::vector<std::int64_t> training_class_counts(const ImageDataset& data);
 
 }  // namespace blocktrain::trainer

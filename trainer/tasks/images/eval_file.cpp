@@ -1,9 +1,8 @@
 #include "trainer/tasks/images/eval_file.hpp"
 
-#include <chrono>
 #include <nlohmann/json.hpp>
 
-#include "trainer/support/version.hpp"
+#include "trainer/tasks/images/eval_head.hpp"
 
 namespace blocktrain::trainer {
 namespace {
@@ -40,14 +39,7 @@ Json to_json(const GenerationResult& g) {
 }
 
 Json to_json(const NetworkResult& n) {
-  Json j;
-  j["folder"] = n.folder;
-  j["summary"] = n.summary;
-  j["computed_on"] = n.computed_on;
-  j["training"] = n.training;
-  j["experiment"] = n.experiment;
-  j["steps"] = n.steps;
-  j["parameters"] = n.parameters;
+  Json j = to_json(static_cast<const EvaluatedNetwork&>(n));
   j["denoising"] = to_json(n.denoising);
   j["generation"] = Json::array();
   for (const GenerationResult& g : n.generation) j["generation"].push_back(to_json(g));
@@ -57,18 +49,7 @@ Json to_json(const NetworkResult& n) {
 }  // namespace
 
 std::string to_json(const EvalResult& r) {
-  const std::chrono::duration<double> now = std::chrono::system_clock::now().time_since_epoch();
-  Json j;
-  j["format"] = "blocktrain-eval";
-  j["version"] = eval_file_version;
-  j["program"] = std::string("blocktrain ") + version();
-  j["time"] = now.count();
-  j["seconds"] = r.seconds;
-  j["ranks"] = r.ranks;
-  j["data"] = {{"path", r.data_path},
-               {"digest", r.data_digest},
-               {"training_images", r.training_images},
-               {"heldout_images", r.heldout_images}};
+  Json j = to_json(EvalHead{r.seconds, r.ranks, r.data_path, r.data_digest, r.training_images, r.heldout_images});
   j["settings"] = {{"images", r.run.denoising.samples},
                    {"samples", r.samples},
                    {"sampler", name_of(r.sampler)},

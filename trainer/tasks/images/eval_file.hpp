@@ -34,8 +34,6 @@
 
 namespace blocktrain::trainer {
 
-inline constexpr int eval_file_version = 1;
-
 /// The text of eval.json.
 std::string to_json(const EvalResult& result);
 

@@ -121,13 +121,7 @@ NetworkResult measure_network(TrainedNetwork& network, const char* name, const C
                               Judge* judge, EvalProgress& progress) {
   const auto& options = config.task.as<ImagesOptions>();
   NetworkResult r;
-  r.folder = network.folder();
-  r.summary = network.summary();
-  r.computed_on = network.computed_on();
-  r.training = name_of(network.config().blocks.training);
-  r.experiment = network.experiment();
-  r.steps = network.steps();
-  r.parameters = network.parameter_count();
+  static_cast<EvaluatedNetwork&>(r) = evaluated_network(network);
   r.denoising = measure_denoising(network, data, config, config.eval.heldout,
                                   progress.phase(fmt::format("{}: denoising held-out images", name)));
 

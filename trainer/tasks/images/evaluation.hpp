@@ -10,6 +10,7 @@
 #include "trainer/eval/denoising_losses.hpp"
 #include "trainer/eval/eval_progress.hpp"
 #include "trainer/eval/trained_network.hpp"
+#include "trainer/tasks/images/evaluated_network.hpp"
 #include "trainer/tasks/images/image_classifier.hpp"
 #include "trainer/tasks/images/images_options.hpp"
 
@@ -31,10 +32,7 @@ struct GenerationResult {
   double seconds_per_image = 0;
 };
 
-struct NetworkResult {
-  std::string folder, summary, computed_on, training, experiment;
-  std::vector<std::int64_t> steps;
-  std::int64_t parameters = 0;
+struct NetworkResult : EvaluatedNetwork {
   DenoisingLosses denoising;
   std::vector<GenerationResult> generation;  ///< in the order of eval.steps
 };

@@ -2,7 +2,6 @@
 
 #include "kernels/error.hpp"
 #include "trainer/tasks/images/dataset_statistics.hpp"
-#include "trainer/tasks/images/images_options.hpp"
 #include "trainer/tasks/images/pixels.hpp"
 
 namespace blocktrain::trainer {
@@ -47,6 +46,7 @@ DataFacts ImageSamples::facts() const {
   f.training_samples = data_.count(Split::train);
   f.heldout_samples = data_.count(Split::heldout);
   f.deviation = data_deviation(data_);
+  f.class_counts = training_class_counts(data_);
   data_.require_unchanged();
   return f;
 }
@@ -57,8 +57,8 @@ const ImageDataset& images_of(const Samples& samples) {
   return images->dataset();
 }
 
-void require_declared(const Config& config, const ImageShape& found, std::int64_t classes) {
-  const auto& options = config.task.as<ImagesOptions>();
+void require_declared(const std::string& path, const ImageDataOptions& options, const ImageShape& found,
+                      std::int64_t classes) {
   const std::vector<int>& declared = options.shape;
   if (!declared.empty() &&
       (declared[0] != found.channels || declared[1] != found.height || declared[2] != found.width)) {
@@ -66,23 +66,20 @@ void require_declared(const Config& config, const ImageShape& found, std::int64_
       return "[" + std::to_string(channels) + ", " + std::to_string(height) + ", " + std::to_string(width) + "]";
     };
     throw InputError("data.shape: found " + list(declared[0], declared[1], declared[2]) +
-                     " (channels, height, width), but the images in '" + config.data.path + "' are " +
+                     " (channels, height, width), but the images in '" + path + "' are " +
                      list(found.channels, found.height, found.width) +
                      "; accepted: their shape, or [] to go by the data");
   }
   if (options.classes != 0 && options.classes != classes) {
-    throw InputError("data.classes: found " + std::to_string(options.classes) + ", but the data in '" +
-                     config.data.path + "' have " + std::to_string(classes) +
-                     "; accepted: their number, or 0 to go by the data");
+    throw InputError("data.classes: found " + std::to_string(options.classes) + ", but the data in '" + path +
+                     "' have " + std::to_string(classes) + "; accepted: their number, or 0 to go by the data");
   }
 }
 
-std::unique_ptr<ImageSamples> open_images(const Config& config) {
-  const auto& options = config.task.as<ImagesOptions>();
-  auto images = std::make_unique<ImageSamples>(ImageDataset::open(config.data.path, options.format), config.data.path,
-                                               options.flip);
-  require_declared(config, images->dataset().shape(), images->dataset().classes());
-  return images;
+ImageDataset open_images(const std::string& path, const ImageDataOptions& options) {
+  ImageDataset data = ImageDataset::open(path, options.format);
+  require_declared(path, options, data.shape(), data.classes());
+  return data;
 }
 
 }  // namespace blocktrain::trainer

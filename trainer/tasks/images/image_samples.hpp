@@ -3,17 +3,16 @@
 /// it.
 
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "trainer/config/config.hpp"
 #include "trainer/data/data_facts.hpp"
 #include "trainer/data/samples.hpp"
 #include "trainer/tasks/images/flip.hpp"
+#include "trainer/tasks/images/image_data_options.hpp"
 #include "trainer/tasks/images/image_dataset.hpp"
 #include "trainer/tasks/images/image_layout.hpp"
 
@@ -49,10 +48,12 @@ class ImageSamples : public Samples {
 /// The data set behind samples of this task.
 const ImageDataset& images_of(const Samples& samples);
 
-/// Throws InputError that names both where the config declares (data.shape, data.classes) what the data are not.
-void require_declared(const Config& config, const ImageShape& found, std::int64_t classes);
+/// Throws InputError that names both where the config declares (data.shape, data.classes) what the data at `path` are
+/// not.
+void require_declared(const std::string& path, const ImageDataOptions& declared, const ImageShape& found,
+                      std::int64_t classes);
 
-/// Opens data.path as data.format says. Throws InputError as ImageDataset::open() and require_declared() do.
-std::unique_ptr<ImageSamples> open_images(const Config& config);
+/// Opens the data at `path` as data.format says. Throws InputError as ImageDataset::open() and require_declared() do.
+ImageDataset open_images(const std::string& path, const ImageDataOptions& options);
 
 }  // namespace blocktrain::trainer

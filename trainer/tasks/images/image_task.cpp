@@ -39,16 +39,19 @@ class ImageTask : public Task {
 
   void prepare() const override { lapack(); }
 
-  DataOutline outline(const Config& config) const override { return outline_images(config); }
-
-  std::unique_ptr<Samples> open(const Config& config) const override { return open_images(config); }
-
-  std::string description(const DataFacts& facts) const override {
-    return fmt::format("{} images of {}, {} classes, {} held out", facts.training_samples,
-                       to_string(image_shape_of(facts.layout)), facts.layout.classes, facts.heldout_samples);
+  DataOutline outline(const Config& config) const override {
+    return outline_images(config.data.path, config.task.as<ImagesOptions>());
   }
 
-  std::size_t device_bytes(const blocks::SampleLayout& layout, std::int64_t batch) const override {
+  std::unique_ptr<Samples> open(const Config& config) const override {
+    const auto& options = config.task.as<ImagesOptions>();
+    return std::make_unique<ImageSamples>(open_images(config.data.path, options), config.data.path, options.flip);
+  }
+
+  std::string description(const DataFacts& facts) const override { return describe_images(facts); }
+
+  std::size_t device_bytes(const blocks::Block&, const blocks::SampleLayout& layout,
+                           std::int64_t batch) const override {
     return std::max(ImageGenerator::device_bytes(image_shape_of(layout), batch), held_out_device_bytes(layout, batch));
   }
 
@@ -57,6 +60,8 @@ class ImageTask : public Task {
     if (!run.ranks().leads()) return {};
     return {to_json(result), to_table(result), ledger_row(result)};
   }
+
+  bool generates() const override { return true; }
 
   void generate(TrainedNetwork& network, const GenerateArguments& arguments) const override {
     generate_images(network, arguments);

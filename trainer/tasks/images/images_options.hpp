@@ -7,19 +7,13 @@
 
 #include "blocks/noise/sampler.hpp"
 #include "blocks/setting.hpp"
-#include "trainer/data/data_config.hpp"
-#include "trainer/tasks/images/data_format.hpp"
+#include "trainer/tasks/images/image_data_options.hpp"
 
 namespace blocktrain::trainer {
 
 using blocks::SamplerKind;
 
-struct ImagesOptions {
-  // data
-  DataFormat format = DataFormat::automatic;
-  std::vector<int> shape;    ///< channels, height, width of an image as declared; empty: the data say
-  std::int64_t classes = 0;  ///< as declared; 0: the data say
-  bool flip = false;         ///< random horizontal flips
+struct ImagesOptions : ImageDataOptions {
   // eval
   std::int64_t samples = 500;         ///< generated images for agreement and Frechet distances
   std::vector<int> steps{4, 18, 50};  ///< numbers of sampling steps to compare

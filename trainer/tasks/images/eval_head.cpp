@@ -1,0 +1,51 @@
+#include "trainer/tasks/images/eval_head.hpp"
+
+#include <chrono>
+
+#include "trainer/support/version.hpp"
+
+namespace blocktrain::trainer {
+
+using Json = nlohmann::ordered_json;
+
+EvaluatedNetwork evaluated_network(const TrainedNetwork& network) {
+  EvaluatedNetwork n;
+  n.folder = network.folder();
+  n.summary = network.summary();
+  n.computed_on = network.computed_on();
+  n.training = name_of(network.config().blocks.training);
+  n.experiment = network.experiment();
+  n.steps = network.steps();
+  n.parameters = network.parameter_count();
+  return n;
+}
+
+Json to_json(const EvalHead& head) {
+  const std::chrono::duration<double> now = std::chrono::system_clock::now().time_since_epoch();
+  Json j;
+  j["format"] = "blocktrain-eval";
+  j["version"] = eval_file_version;
+  j["program"] = std::string("blocktrain ") + version();
+  j["time"] = now.count();
+  j["seconds"] = head.seconds;
+  j["ranks"] = head.ranks;
+  j["data"] = {{"path", head.data_path},
+               {"digest", head.data_digest},
+               {"training_images", head.training_images},
+               {"heldout_images", head.heldout_images}};
+  return j;
+}
+
+Json to_json(const EvaluatedNetwork& network) {
+  Json j;
+  j["folder"] = network.folder;
+  j["summary"] = network.summary;
+  j["computed_on"] = network.computed_on;
+  j["training"] = network.training;
+  j["experiment"] = network.experiment;
+  j["steps"] = network.steps;
+  j["parameters"] = network.parameters;
+  return j;
+}
+
+}  // namespace blocktrain::trainer

@@ -1,0 +1,40 @@
+#pragma once
+/// What `blocktrain eval` measures of a run that tells classes, and of a second run beside it.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "trainer/eval/eval_progress.hpp"
+#include "trainer/eval/trained_network.hpp"
+#include "trainer/tasks/images/evaluated_network.hpp"
+#include "trainer/tasks/labels/class_scores.hpp"
+
+namespace blocktrain::trainer {
+
+struct LabelNetworkResult : EvaluatedNetwork {
+  int blocks = 0, of_blocks = 0;  ///< loaded, and trained
+  ClassScores scores;
+
+  /// The score where the noisy class says nothing, so that what is left is what the image tells: the figure to compare
+  /// by. Of a network without noise its answer.
+  const ClassScore& at_sigma_max() const;
+};
+
+struct LabelEvalResult {
+  std::string data_path, data_digest;
+  std::int64_t training_images = 0, heldout_images = 0;  ///< in the data set
+  std::uint64_t seed = 0;
+  std::vector<int> steps;
+  LabelNetworkResult run;
+  std::vector<LabelNetworkResult> twin;  ///< none or one
+  double seconds = 0;
+  int ranks = 1;  ///< that shared the work
+};
+
+/// Measures `run` and, when not null, `twin` beside it, as run's eval.* says. All ranks of the networks, the same ones,
+/// call together; rank 0 gets the results, what the others get lacks them. Throws InputError where the data are not
+/// those of the run, RunError as EvaluationRanks::run().
+LabelEvalResult evaluate_labels(TrainedNetwork& run, TrainedNetwork* twin, EvalProgress& progress);
+
+}  // namespace blocktrain::trainer
