@@ -48,7 +48,7 @@ inline constexpr const char* previous_manifest_name = "manifest.previous.json";
 struct Manifest {
   Experiment experiment;                           ///< keys have names and values alone
   std::vector<std::vector<CommittedFile>> blocks;  ///< by block; newest first
-  std::vector<double> information;                 ///< what the partition follows from; empty: from the keys alone
+  std::vector<double> information{};               ///< what the partition follows from; empty: from the keys alone
 
   bool operator==(const Manifest&) const = default;
 };

@@ -4,6 +4,7 @@
 
 #include <boost/test/unit_test.hpp>
 #include <filesystem>
+#include <limits>
 
 #include "tests/trainer/checkpoint/support.hpp"
 #include "trainer/support/sha256.hpp"
@@ -43,6 +44,30 @@ BOOST_AUTO_TEST_CASE(what_is_written_is_read) {
   const std::string text = to_text(small_manifest());
   BOOST_TEST((parse_manifest(text, "here") == small_manifest()));
   BOOST_TEST(to_text(parse_manifest(text, "here")) == text);
+}
+
+BOOST_AUTO_TEST_CASE(a_partition_s_curve_is_kept_to_the_bit_in_a_version_of_its_own) {
+  BOOST_TEST(to_text(small_manifest()).find("\"version\": 2,") != std::string::npos);
+  Manifest manifest = small_manifest();
+  manifest.information = {0, 1e-300, 0.1 + 0.2, 2.302585092994046};
+  const std::string text = to_text(manifest);
+  BOOST_TEST(text.find("\"version\": 3,") != std::string::npos);
+  BOOST_TEST((parse_manifest(text, "here") == manifest));
+  const auto refused = [&](const std::vector<double>& information) {
+    manifest.information = information;
+    BOOST_CHECK_EXCEPTION(parse_manifest(to_text(manifest), "here"), InputError, Mentions{{"\"information\""}});
+  };
+  refused({1});
+  refused({1, 0.5});
+  refused({-1, 0.5});
+  refused({0, std::numeric_limits<double>::infinity()});
+  refused(std::vector<double>(5000, 1.0));
+  manifest.information = {0, 1};
+  const std::string good = to_text(manifest);
+  for (const auto& [from, to] : std::vector<std::pair<std::string, std::string>>{
+           {"\"information\"", "\"informatino\""}, {"\"version\": 3", "\"version\": 2"}, {"0.0,", "\"0\","}}) {
+    BOOST_CHECK_THROW(parse_manifest(sealed(replaced(good, from, to)), "here"), InputError);
+  }
 }
 
 BOOST_AUTO_TEST_CASE(every_damage_is_noticed) {
@@ -171,8 +196,8 @@ BOOST_FIXTURE_TEST_CASE(no_usable_manifest_never_means_a_fresh_start, Run) {
 
 BOOST_FIXTURE_TEST_CASE(hostile_or_later_manifests_do_not_fall_back, Run) {
   write_bytes(previous, good);
-  write_bytes(current, sealed(replaced(good, "\"version\": 2", "\"version\": 3")));
-  BOOST_CHECK_EXCEPTION(load(), InputError, (Mentions{{current.string(), "version 3"}}));
+  write_bytes(current, sealed(replaced(good, "\"version\": 2", "\"version\": 4")));
+  BOOST_CHECK_EXCEPTION(load(), InputError, (Mentions{{current.string(), "version 4"}}));
   write_bytes(current, sealed(replaced(good, "block-0000.step", "../../block-0000.step")));
   BOOST_CHECK_EXCEPTION(load(), InputError, (Mentions{{current.string(), "../../block"}}));
   std::filesystem::remove(current);
