@@ -88,6 +88,16 @@ BOOST_AUTO_TEST_CASE(replicas_allocate_nothing_either) {
   BOOST_TEST(allocations(folder.path("replicas"), 8, {}, false) == 0);
 }
 
+BOOST_AUTO_TEST_CASE(nor_do_blocks_that_share_a_table) {
+  const testing::TemporaryFolder folder;
+  const std::string vit = "model.architecture=vit", synchronized = "objective.target_embedding=synchronized";
+  BOOST_TEST(allocations(folder.path("synchronized"), 4, {vit, synchronized}, false) == 0);
+  BOOST_TEST(allocations(folder.path("together"), 2, {vit, synchronized}, false) == 0);
+  BOOST_TEST(allocations(folder.path("replicas"), 8, {vit, synchronized}, false) == 0);
+  BOOST_TEST(allocations(folder.path("periodic"), 4,
+                         {vit, "objective.target_embedding=periodic", "objective.average_every_steps=3"}, false) == 0);
+}
+
 BOOST_AUTO_TEST_CASE(an_allocation_would_be_noticed) {
   const testing::TemporaryFolder folder;
   BOOST_TEST(allocations(folder.path("provoked"), 4, {}, true) == 1);

@@ -130,6 +130,36 @@ BOOST_AUTO_TEST_CASE(replicas_on_one_gpu_agree_with_one_rank_and_stop_together) 
   BOOST_TEST(final_digests(stopped) == final_digests(shared), boost::test_tools::per_element());
 }
 
+BOOST_AUTO_TEST_CASE(blocks_that_share_a_table_train_as_on_a_cpu) {
+  for (const std::string mode : {"synchronized", "periodic"}) {
+    const TemporaryFolder folder;
+    const std::vector<std::string> vit{"model.architecture=vit", "objective.target_embedding=" + mode,
+                                       "objective.average_every_steps=4"};
+    const auto train = [&](const std::string& name, int ranks, std::vector<std::string> more) {
+      more.insert(more.begin(), vit.begin(), vit.end());
+      BOOST_REQUIRE_EQUAL(train_small(folder.path(name), ranks, more), 0);
+    };
+    train("cpu", 1, {cpu});
+    for (const std::string precision : {"model.precision=float32", "model.precision=bfloat16"}) {
+      const std::string alone = "alone-" + precision;
+      train(alone, 1, {gpu, precision});  // four blocks in two slots
+      const auto expected = losses(folder.path("cpu")), found = losses(folder.path(alone));
+      double worst = 0;  // in nats, of losses between 0 and 3
+      for (const auto& [key, loss] : expected) worst = std::max(worst, std::abs(found.at(key) - loss));
+      BOOST_TEST(worst < (precision == "model.precision=float32" ? 1e-4 : 0.1), mode << ", " << precision);
+      for (const int ranks : {2, 4}) {
+        const std::string name = std::to_string(ranks) + precision;
+        train(name, ranks, {gpu, precision});
+        BOOST_TEST(final_digests(folder.path(name)) == final_digests(folder.path(alone)),
+                   boost::test_tools::per_element());
+      }
+      train("asked-" + precision, 1, {gpu, precision, "parallel.cuda_graphs=false"});
+      BOOST_TEST(final_digests(folder.path("asked-" + precision)) == final_digests(folder.path(alone)),
+                 boost::test_tools::per_element());
+    }
+  }
+}
+
 BOOST_AUTO_TEST_CASE(classes_are_learnt_as_on_the_cpu) {
   const TemporaryFolder folder;
   for (const std::string variant :
