@@ -23,7 +23,7 @@ Tensor other_tokens(const Tensor& x) { return x.reshaped({x.dim(0), x.row_size()
 TokenHead::TokenHead(ParameterLayout& layout, std::int64_t width, bool conditioned, const std::string& prefix)
     : width_(width),
       modulation_(layout, prefix + ".output.modulation", prefix + ".output.norm", width, 2, {}, conditioned) {
-  if (conditioned) linear_.emplace(layout, prefix + ".output.linear", width, width, Linear::Start::zeros);
+  if (conditioned) linear_.emplace(layout, prefix + ".output.linear", width, width, Linear::Start::xavier);
 }
 
 TokenHead::Normed TokenHead::norm(Ops& ops, const Tensor& modulation, const Tensor& x,

@@ -14,8 +14,9 @@ namespace blocktrain::blocks {
 
 class TokenHead {
  public:
-  /// Registers PREFIX.output.modulation and PREFIX.output.linear, zeros at the start, so that F is 0 then; without
-  /// conditioning PREFIX.output.norm alone: F is the norm.
+  /// Registers PREFIX.output.modulation, zeros at the start, and PREFIX.output.linear; without conditioning
+  /// PREFIX.output.norm alone: F is the norm. The matrix does not start at zeros as that of images does: classes are
+  /// read off F by another one, and gates that start at 0 would learn nothing before it.
   TokenHead(ParameterLayout& layout, std::int64_t width, bool conditioned, const std::string& prefix);
 
   /// f[n,C], of the precise type, from x[n,T,C], T at least 2; conditioning: as Modulation::forward. modulation [n,2C]

@@ -145,4 +145,30 @@ BOOST_AUTO_TEST_CASE(padding_and_what_does_not_decay_are_found) {
   BOOST_TEST((undecayed_of(parameters, elements) == undecayed));
 }
 
+BOOST_AUTO_TEST_CASE(what_blocks_share_starts_from_the_seed_of_the_run) {
+  ParameterLayout layout;
+  layout.add_xavier("a.weight", 3, 5);                    // 0 to 15, to 16
+  layout.add_shared_table("embedding.table", 3, 6, 0.5);  // 16 to 34, to 48
+  layout.add_normal("own.table", 4, 4, 0.5, true);        // 48 to 64
+  layout.add_shared_table("other.table", 2, 8, 0.5);      // 64 to 80
+  const std::int64_t elements = layout.elements();
+  const std::vector<Parameter> parameters = layout.take();
+  const std::vector<kernels::ElementRange> shared{{16, 34}, {64, 80}}, undecayed{{16, 80}};
+  BOOST_TEST((shared_of(parameters) == shared));
+  BOOST_TEST((undecayed_of(parameters, elements) == undecayed));
+  const auto with = [&](std::uint64_t seed, std::uint64_t run) {
+    const HostTensor flat(DType::float32, {elements});
+    initialize(*flat, parameters, seed, run);
+    std::vector<std::vector<double>> values;
+    for (const Parameter& p : parameters) values.push_back(test::values_of(view_of(*flat, p)));
+    return values;
+  };
+  const auto of_block = with(1, 7), of_another = with(2, 7), of_another_run = with(1, 8), alone = with(7, 7);
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    BOOST_TEST((of_block[i] == of_another[i]) == parameters[i].shared, parameters[i].name);
+    BOOST_TEST((of_block[i] == of_another_run[i]) == !parameters[i].shared, parameters[i].name);
+    BOOST_TEST((of_block[i] == alone[i]) == parameters[i].shared, parameters[i].name);
+  }
+}
+
 }  // namespace blocktrain::blocks

@@ -2,10 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <filesystem>
 #include <string>
 
 #include "trainer/commands/commands.hpp"
 #include "trainer/eval/trained_network.hpp"
+#include "trainer/export/architecture_export.hpp"
 #include "trainer/export/network_export.hpp"
 #include "trainer/support/output.hpp"
 #include "trainer/support/units.hpp"
@@ -27,15 +29,17 @@ int export_command(const ExportArguments& arguments) {
     show("  {:<22}  {:>10}{}\n", file.name, bytes(static_cast<double>(file.bytes)),
          file.replaced ? "  (replaced)" : "");
   }
-  if (!written.removed.empty()) {
-    show("  {:<22}  removed: it belonged to the weights that were replaced\n", written.removed);
+  for (const std::string& name : written.removed) {
+    show("  {:<22}  removed: it belonged to the weights that were replaced\n", name);
   }
   if (arguments.weights_only) return 0;
+  const ArchitectureExport& architecture = architecture_export_of(network);
   show(
       "Compare with PyTorch (1.13 or newer):  python {0}/{1} --check\n"
-      "Use, with {0} in PYTHONPATH:           from blocktrain_dit import Model\n"
-      "                                       images = Model.load(\"{0}\").sample([0, 1, 2], steps=18)\n",
-      out, loader_file);
+      "Use, with {0} in PYTHONPATH:           from {2} import Model\n"
+      "                                       {3} = Model.load(\"{0}\").{4}\n",
+      out, architecture.loader_file, std::filesystem::path(architecture.loader_file).stem().string(),
+      architecture.result, architecture.call);
   return 0;
 }
 

@@ -64,6 +64,9 @@ ordered_json to_json(const DataOutline& data, const Plan& plan, const Choice& ch
     j["activation_checkpointing_choices"][spelling(p->checkpointing)] = {
         {"largest_rank_bytes", p->largest_rank_bytes()}, {"recomputed_flops_per_step", p->recomputed_flops_per_step()}};
   }
+  j["coupling"] = name_of(plan.coupling.mode);
+  j["meets_every_steps"] = plan.coupling.coupled() ? ordered_json(plan.coupling.every_steps) : ordered_json();
+  j["shared_parameters"] = plan.shared_parameters;
   j["inter_block_bytes_per_step"] = plan.inter_block_bytes_per_step;
   j["cuda_runtime"] = to_json(cuda);
   for (const BlockPlan& b : plan.blocks) {
@@ -87,6 +90,7 @@ ordered_json to_json(const DataOutline& data, const Plan& plan, const Choice& ch
                           {"replicas", p.replicas},
                           {"samples", {p.shard.begin, p.shard.end}},
                           {"replica_bytes_per_step", p.replica_bytes_per_step},
+                          {"meeting_bytes", p.meeting_bytes},
                           {"bytes",
                            {{"state", p.bytes.state},
                             {"gradient", p.bytes.gradient},
@@ -114,6 +118,32 @@ void print_choice(const Plan& plan, const Choice& choice) {
   } else if (layer < none) {
     fmt::print("\nWith parallel.activation_checkpointing=layer the largest rank takes {}, for {:.1f}% more FLOPs\n",
                bytes(layer), share);
+  }
+}
+
+/// What a rank sends to others in a step, on average.
+std::string sent_per_step(const Plan& plan, const RankPlan& rank) {
+  std::string text = rank.replicas > 1 ? bytes(rank.replica_bytes_per_step) + " to replicas" : std::string();
+  if (rank.meeting_bytes > 0) {
+    if (!text.empty()) text += ", ";
+    text += bytes(rank.meeting_bytes / static_cast<double>(plan.coupling.every_steps)) + " of the shared table";
+  }
+  return text.empty() ? "0 B" : text;
+}
+
+/// What blocks share, and what follows from it.
+void print_coupling(const Config& config, const Plan& plan) {
+  if (!plan.coupling.coupled()) return;
+  const std::string what =
+      fmt::format("All blocks share a table of {} numbers", count(static_cast<double>(plan.shared_parameters)));
+  if (plan.coupling.synchronized()) {
+    fmt::print("\n{} (synchronized): every step waits for all ranks.\n", what);
+  } else {
+    fmt::print("\n{} (periodic): every {} steps all ranks wait for each other; per rank and meeting {} are sent.\n",
+               what, plan.coupling.every_steps, bytes(plan.ranks.front().meeting_bytes));
+  }
+  if (config.parallel.rebalance && plan.world > 1 && plan.world < static_cast<int>(plan.blocks.size())) {
+    fmt::print("Such blocks stay on their ranks, whatever parallel.rebalance says: no rank ends before the others.\n");
   }
 }
 
@@ -159,8 +189,9 @@ void print_table(const Config& config, const DataOutline& data, const Plan& plan
                fmt::format("{}..{}", p.shard.begin, p.shard.end - 1), bytes(static_cast<double>(p.bytes.state)),
                bytes(static_cast<double>(p.bytes.gradient)), bytes(static_cast<double>(p.bytes.activations)),
                bytes(static_cast<double>(p.bytes.batch)), bytes(static_cast<double>(p.bytes.total())),
-               p.replicas > 1 ? bytes(p.replica_bytes_per_step) + " to replicas" : std::string("0 B"));
+               sent_per_step(plan, p));
   }
+  print_coupling(config, plan);
   if (plan.rebalances) {
     fmt::print("A rank without a block left takes one over from a rank with several (parallel.rebalance).\n");
   }
@@ -189,7 +220,8 @@ void print_table(const Config& config, const DataOutline& data, const Plan& plan
                count(twin.flops_per_step()), plan.flops_per_step() / twin.flops_per_step());
     fmt::print("  sent per rank and step        {:>10} of {:>10}\n", bytes(plan.ranks.front().replica_bytes_per_step),
                bytes(twin.ranks.front().replica_bytes_per_step));
-    fmt::print("  traffic between blocks        {:>10}\n", bytes(plan.inter_block_bytes_per_step));
+    fmt::print("  traffic between blocks        {:>10}{}\n", bytes(plan.inter_block_bytes_per_step),
+               plan.coupling.coupled() ? " per step, all ranks together" : "");
   }
 }
 

@@ -214,7 +214,8 @@ void Coordinator::handle(int source, const Report& report) {
           if (message_.empty()) message_ = text;
           say(text);
         }
-        ask_to_stop("a rank failed: the others save and end");
+        ask_to_stop(settings_.plan.coupling.coupled() ? "a rank failed: the others, whose blocks share a table, end"
+                                                      : "a rank failed: the others save and end");
       }
       break;
     case ReportKind::closed:
@@ -255,14 +256,19 @@ void Coordinator::end_block(int source, const Report& report) {
   const auto how = static_cast<BlockEnd>(report.code);
   if (how == BlockEnd::failed && b.how != BlockEnd::failed) {
     const std::string text = fmt::format("block {} stopped: {}", report.block, report.text);
-    say(text + "; the other blocks go on");
+    say(text + (settings_.plan.coupling.coupled()
+                    ? "; the other blocks, which share a table with it, end where they meet it next"
+                    : "; the other blocks go on"));
     if (message_.empty()) message_ = text;
     fail_block(report.block, report.step, source, report.text);
   }
   if (b.how != BlockEnd::failed) b.how = how;
   if (b.ranks_left > 0) return;
   if (rebalancer_) rebalancer_->ended(report.block);
-  const char* state = b.how == BlockEnd::done ? "done" : b.how == BlockEnd::stopped ? "saved" : "FAILED";
+  const char* state = b.how == BlockEnd::done      ? "done"
+                      : b.how == BlockEnd::stopped ? "saved"
+                      : b.how == BlockEnd::failed  ? "FAILED"
+                                                   : "ended";
   if (progress_) progress_->set_state(report.block, state);
 }
 
@@ -311,7 +317,8 @@ void Coordinator::commit_checkpoints() {
   if (ready.empty()) return;
   ledger_->sync();
   manifest_->add(ready);
-  for (const std::string& warning : manifest_->prune(settings_.config.checkpoint.keep, false).warnings)
+  const bool coupled = settings_.plan.coupling.coupled();
+  for (const std::string& warning : manifest_->prune(settings_.config.checkpoint.keep, coupled).warnings)
     say("warning: " + warning);
 }
 

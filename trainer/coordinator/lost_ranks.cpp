@@ -26,7 +26,10 @@ void Coordinator::give_up(int rank, double silent_seconds) {
   const std::string text =
       fmt::format("rank {} on {} was not heard for {:.0f} s (parallel.timeout_seconds) and is given up", rank,
                   settings_.hosts.hostnames[static_cast<std::size_t>(host)], silent_seconds);
-  complain(text + "; the others save and end. What is committed is safe: continue with --resume");
+  // Coupled ranks have no step without it at which they could be saved together.
+  const char* const others =
+      settings_.plan.coupling.coupled() ? "; the others end with it." : "; the others save and end.";
+  complain(text + others + " What is committed is safe: continue with --resume");
   if (message_.empty()) message_ = text;
   failed_ = true;
   failure_code_ = std::max(failure_code_, 1);
@@ -45,7 +48,8 @@ void Coordinator::give_up(int rank, double silent_seconds) {
   if (rebalancer_) rebalancer_->gone(rank);
   ledger_->rank_done(rank);
   if (!leave_by_) leave_by_ = RunningClock::now() + settings_.config.parallel.timeout() / 2;
-  ask_to_stop("a rank is lost: the others save and end");
+  ask_to_stop(settings_.plan.coupling.coupled() ? "a rank is lost: the others end"
+                                                : "a rank is lost: the others save and end");
 }
 
 void Coordinator::leave() {

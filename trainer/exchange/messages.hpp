@@ -28,7 +28,12 @@ enum class ReportKind : std::uint8_t {
   closed,              ///< the rank has nothing more to report
 };
 
-enum class BlockEnd : std::int32_t { done, stopped, failed };
+enum class BlockEnd : std::int32_t {
+  done,
+  stopped,  ///< and saved
+  failed,
+  ended_with_another,  ///< one that it is coupled with failed; it was not saved
+};
 
 /// One message of a rank to the coordinator; fields mean what ReportKind says.
 struct Report {

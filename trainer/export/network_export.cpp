@@ -3,16 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstring>
 #include <filesystem>
 #include <functional>
 #include <system_error>
 
-#include "blocks/architectures/dit_options.hpp"
 #include "blocks/parameters.hpp"
 #include "kernels/error.hpp"
-#include "trainer/export/loader_source.hpp"
-#include "trainer/export/reference_batch.hpp"
-#include "trainer/plan/network.hpp"
+#include "trainer/export/architecture_export.hpp"
 #include "trainer/support/text.hpp"
 #include "trainer/support/version.hpp"
 #include "trainer/support/whole_file.hpp"
@@ -22,22 +20,32 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* format_name = "blocktrain-dit";
 constexpr const char* format_version = "1";
 
-/// Width of the noise features, which no key of the config chooses.
-std::int64_t noise_features(const blocks::Block& block) {
-  for (const blocks::Parameter& p : block.parameters()) {
-    if (p.name.ends_with(".noise_embedding.input.weight")) return p.shape.at(1);
+/// Whether all blocks have the same values of a parameter that they share: of one that each trains they differ between
+/// two averages, and in averages of weights.
+bool is_the_same(const TrainedNetwork& network, const blocks::Parameter& shared) {
+  const auto bytes_of = [&](int b) {
+    const auto& all = network.block(b).parameters();
+    const auto own = std::ranges::find(all, shared.name, &blocks::Parameter::name);
+    BLOCKTRAIN_EXPECTS(own != all.end() && own->size == shared.size);
+    return blocks::view_of(network.parameters(b), *own);
+  };
+  const kernels::Tensor first = bytes_of(0);
+  for (int b = 1; b < network.blocks(); ++b) {
+    if (std::memcmp(bytes_of(b).data, first.data, first.bytes()) != 0) return false;
   }
-  throw RunError("the network has no noise embedding");
+  return true;
 }
 
 std::vector<NamedTensor> parameters(const TrainedNetwork& network) {
   std::vector<NamedTensor> all;
   for (int b = 0; b < network.blocks(); ++b) {
     for (const blocks::Parameter& p : network.block(b).parameters()) {
-      all.push_back({p.name, blocks::view_of(network.parameters(b), p)});
+      const bool once = p.shared && is_the_same(network, p);
+      if (once && b > 0) continue;
+      const std::string name = p.shared && !once ? fmt::format("blocks.{}.{}", b, p.name) : p.name;
+      all.push_back({name, blocks::view_of(network.parameters(b), p)});
     }
   }
   return all;
@@ -46,13 +54,34 @@ std::vector<NamedTensor> parameters(const TrainedNetwork& network) {
 bool is_ours(const fs::path& file) {
   const Metadata metadata = read_safetensors_metadata(file.string());
   const auto found = metadata.find("format");
-  return found != metadata.end() && found->second == format_name;
+  return found != metadata.end() && std::ranges::any_of(architecture_exports(), [&](const ArchitectureExport& e) {
+           return e.format == found->second;
+         });
 }
 
 void require_replaceable(const fs::path& folder) {
-  for (const char* name : {model_file, reference_file, loader_file}) {
-    require_writable((folder / name).string(), "--out", name == loader_file ? loader_kind() : weights_kind());
+  for (const char* name : {model_file, reference_file}) {
+    require_writable((folder / name).string(), "--out", weights_kind());
   }
+  for (const ArchitectureExport& e : architecture_exports()) {
+    require_writable((folder / e.loader_file).string(), "--out", loader_kind());
+  }
+}
+
+/// Removes what an earlier export left there and this one does not replace; says what that was.
+std::vector<std::string> remove_outdated(const fs::path& folder, const ArchitectureExport& architecture,
+                                         bool weights_only) {
+  std::vector<std::string> removed;
+  std::error_code error;
+  const auto remove = [&](const char* name) {
+    if (fs::remove(folder / name, error)) removed.emplace_back(name);
+  };
+  if (weights_only && is_ours(folder / reference_file)) remove(reference_file);
+  for (const ArchitectureExport& other : architecture_exports()) {
+    const std::string path = (folder / other.loader_file).string();
+    if (other.name != architecture.name && loader_kind().is_one(path)) remove(other.loader_file);
+  }
+  return removed;
 }
 
 }  // namespace
@@ -71,34 +100,22 @@ const FileKind& loader_kind() {
 
 Metadata network_metadata(const TrainedNetwork& network) {
   const Config& config = network.config();
-  const auto& options = config.architecture.as<blocks::DitOptions>();
-  const std::vector<std::int64_t>& shape = network.data().layout.field("image").shape;
+  const ArchitectureExport& architecture = architecture_export_of(network);
   std::vector<int> layers;
   for (int b = 0; b < network.blocks(); ++b) layers.push_back(network.block(b).place().layers);
-  return {{"format", format_name},
-          {"format_version", format_version},
-          {"blocktrain", version()},
-          {"architecture", config.model.architecture},
-          {"image_channels", fmt::format("{}", shape[0])},
-          {"image_height", fmt::format("{}", shape[1])},
-          {"image_width", fmt::format("{}", shape[2])},
-          {"classes", fmt::format("{}", network.data().layout.classes)},
-          {"patch", fmt::format("{}", options.patch)},
-          {"width", fmt::format("{}", config.model.width)},
-          {"heads", fmt::format("{}", config.model.heads)},
-          {"mlp_ratio", fmt::format("{}", options.mlp_ratio)},
-          {"noise_features", fmt::format("{}", noise_features(network.block(0)))},
-          {"layers_per_block", join(layers, ",")},
-          {"training", std::string(name_of(config.blocks.training))},
-          {"partition", std::string(name_of(config.noise.partition))},
-          {"p_mean", fmt::format("{}", config.noise.p_mean)},
-          {"p_std", fmt::format("{}", config.noise.p_std)},
-          {"sigma_edges", join(noise_schedule(config).edges(), ",")},
-          {"sigma_data", fmt::format("{}", config.noise.sigma_data)},
-          {"target_deviation", fmt::format("{}", network.data().deviation)},
-          {"experiment", network.experiment()},
-          {"weights", network.weights_are_averages() ? "average" : "last"},
-          {"steps", join(network.steps(), ",")}};
+  Metadata all = {{"format", std::string(architecture.format)},
+                  {"format_version", format_version},
+                  {"blocktrain", version()},
+                  {"architecture", config.model.architecture},
+                  {"width", fmt::format("{}", config.model.width)},
+                  {"heads", fmt::format("{}", config.model.heads)},
+                  {"layers_per_block", join(layers, ",")},
+                  {"training", std::string(name_of(config.blocks.training))},
+                  {"experiment", network.experiment()},
+                  {"weights", network.weights_are_averages() ? "average" : "last"},
+                  {"steps", join(network.steps(), ",")}};
+  all.merge(architecture.metadata(network));
+  return all;
 }
 
 void require_export_folder(const std::string& folder) {
@@ -126,31 +143,30 @@ ExportedFolder export_network(TrainedNetwork& network, const std::string& folder
   fs::create_directories(folder, error);
   if (error) throw InputError(fmt::format("--out: cannot create '{}': {}", folder, error.message()));
 
+  const ArchitectureExport& architecture = architecture_export_of(network);
   ExportedFolder result;
-  const auto write = [&](const char* name, const std::function<void(WholeFile&)>& content) {
+  const auto write = [&](const char* name, const FileKind& kind, const std::function<void(WholeFile&)>& content) {
     const fs::path path = fs::path(folder) / name;
     std::error_code ignored;
     const bool replaced = fs::exists(path, ignored);
-    WholeFile file(path.string(), "--out", name == loader_file ? loader_kind() : weights_kind());
+    WholeFile file(path.string(), "--out", kind);
     content(file);
     file.commit();
     result.files.push_back({name, fs::file_size(path), replaced});
   };
   // First, for it tells an earlier export apart from other folders, also when the rest cannot be written.
-  write(model_file, [&](WholeFile& file) { write_safetensors(file, parameters(network), network_metadata(network)); });
-  if (weights_only) {
-    const fs::path reference = fs::path(folder) / reference_file;
-    if (is_ours(reference) && fs::remove(reference, error)) result.removed = reference_file;
-    return result;
-  }
-  write(reference_file, [&](WholeFile& file) {
-    write_safetensors(file, ReferenceBatch(network).tensors(),
-                      {{"format", format_name},
-                       {"format_version", format_version},
-                       {"guidance", fmt::format("{}", ReferenceBatch::guidance())},
-                       {"steps", fmt::format("{}", ReferenceBatch::steps())}});
+  write(model_file, weights_kind(),
+        [&](WholeFile& file) { write_safetensors(file, parameters(network), network_metadata(network)); });
+  result.removed = remove_outdated(folder, architecture, weights_only);
+  if (weights_only) return result;
+  write(reference_file, weights_kind(), [&](WholeFile& file) {
+    const auto reference = architecture.reference(network);
+    Metadata metadata = reference->metadata();
+    metadata["format"] = architecture.format;
+    metadata["format_version"] = format_version;
+    write_safetensors(file, reference->tensors(), metadata);
   });
-  write(loader_file, [](WholeFile& file) { file.write(loader_source()); });
+  write(architecture.loader_file, loader_kind(), [&](WholeFile& file) { file.write(architecture.loader()); });
   return result;
 }
 

@@ -1,10 +1,11 @@
 #pragma once
 /// A trained network as a folder for others:
-///   model.safetensors      all parameters under their names, float32; metadata: see network_metadata
-///   reference.safetensors  a few inputs and what the network makes of them (reference_batch.hpp)
-///   blocktrain_dit.py      loads both with PyTorch alone
-/// Metadata of both files, all text: format "blocktrain-dit", format_version "1". Of reference.safetensors besides:
-/// guidance, steps.
+///   model.safetensors           all parameters under their names, float32; metadata: see network_metadata. What all
+///                               blocks share is there once, or where they do not agree, as blocks.B.NAME of each
+///   reference.safetensors       a few inputs and what the network makes of them
+///   blocktrain_ARCHITECTURE.py  loads both with PyTorch alone
+/// Metadata of both files, all text: format "blocktrain-ARCHITECTURE", format_version "1"; what else is in them, and in
+/// reference.safetensors, the architecture says (architecture_export.hpp).
 
 #include <cstdint>
 #include <string>
@@ -17,13 +18,11 @@ namespace blocktrain::trainer {
 
 inline constexpr const char* model_file = "model.safetensors";
 inline constexpr const char* reference_file = "reference.safetensors";
-inline constexpr const char* loader_file = "blocktrain_dit.py";
 
-/// Metadata of model.safetensors: format, format_version, blocktrain (version of the program), architecture,
-/// image_channels, image_height, image_width, classes, patch, width, heads, mlp_ratio, noise_features, layers_per_block
-/// ("3,3,3,3"), training (block_local or end_to_end), partition, p_mean, p_std, sigma_edges (count + 1, from the
-/// highest), sigma_data, target_deviation, experiment (identity, as in checkpoints), weights (average or last), steps
-/// (by block). Decimal numbers are exact: reading them gives the same double.
+/// Metadata of model.safetensors: format, format_version, blocktrain (version of the program), architecture, width,
+/// heads, layers_per_block ("3,3,3,3"), training (block_local or end_to_end), experiment (identity, as in checkpoints),
+/// weights (average or last), steps (by block), and the architecture's own. Decimal numbers are exact: reading them
+/// gives the same double.
 Metadata network_metadata(const TrainedNetwork& network);
 
 struct ExportedFile {
@@ -34,7 +33,7 @@ struct ExportedFile {
 
 struct ExportedFolder {
   std::vector<ExportedFile> files;
-  std::string removed;  ///< a file of an earlier export that says nothing of these weights; empty: none
+  std::vector<std::string> removed;  ///< of an earlier export: what says nothing of these weights
 };
 
 /// Safetensors files of an export, and its loader.

@@ -21,12 +21,13 @@ std::int64_t RecordRing::begin() {
   return begin;
 }
 
-/// Count of records pushed so far, once the slot behind them is free.
-std::size_t RecordRing::wait_for_room(std::int32_t rank) {
+std::size_t RecordRing::wait_for_room(std::int32_t rank, std::size_t records) {
+  BLOCKTRAIN_EXPECTS(records <= slots_.size());
   const std::size_t at = pushed_.load(std::memory_order_relaxed);
-  if (at - drained_.load(std::memory_order_acquire) == slots_.size()) {
+  const auto full = [&] { return at - drained_.load(std::memory_order_acquire) > slots_.size() - records; };
+  if (full()) {
     const auto end = RunningClock::now() + deadline_;
-    while (at - drained_.load(std::memory_order_acquire) == slots_.size()) {
+    while (full()) {
       if (RunningClock::now() >= end) {
         throw RunError("rank " + std::to_string(rank) + ": the ledger took no step records for " +
                        std::to_string(deadline_.count()) + " ms; the service thread of this rank is stuck");
@@ -37,11 +38,15 @@ std::size_t RecordRing::wait_for_room(std::int32_t rank) {
   return at;
 }
 
-void RecordRing::push(const StepRecord& record) {
-  const std::size_t at = wait_for_room(record.rank);
-  Slot& slot = slots_[at & mask_];
-  slot.purpose = BusyPurpose::step;
-  slot.step = record;
+void RecordRing::push(const StepRecord& record) { push(std::span(&record, 1)); }
+
+void RecordRing::push(std::span<const StepRecord> records) {
+  std::size_t at = wait_for_room(records.front().rank, records.size());
+  for (const StepRecord& record : records) {
+    Slot& slot = slots_[at++ & mask_];
+    slot.purpose = BusyPurpose::step;
+    slot.step = record;
+  }
   publish(at);
 }
 
@@ -50,11 +55,11 @@ void RecordRing::push(const WorkRecord& record) {
   Slot& slot = slots_[at & mask_];
   slot.purpose = record.purpose;
   slot.work = record;
-  publish(at);
+  publish(at + 1);
 }
 
-void RecordRing::publish(std::size_t at) {
-  pushed_.store(at + 1, std::memory_order_release);
+void RecordRing::publish(std::size_t pushed) {
+  pushed_.store(pushed, std::memory_order_release);
   busy_since_.store(idle, std::memory_order_release);
 }
 

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "trainer/ledger/records.hpp"
@@ -27,6 +28,8 @@ class RecordRing {
   /// Hands over the record of the step that began last; the thread is idle from then on. Throws RunError when the
   /// service thread has not made room within the deadline.
   void push(const StepRecord& record);
+  /// Hands over the records of steps that were taken together since the step that began last, all at once.
+  void push(std::span<const StepRecord> records);
   /// The same for the work that began last.
   void push(const WorkRecord& record);
   /// The step that began last ended without a record (it failed).
@@ -48,8 +51,9 @@ class RecordRing {
   };
 
   std::int64_t begin();
-  std::size_t wait_for_room(std::int32_t rank);
-  void publish(std::size_t at);
+  /// Count of records pushed so far, once `records` slots behind them are free.
+  std::size_t wait_for_room(std::int32_t rank, std::size_t records = 1);
+  void publish(std::size_t pushed);
 
   std::vector<Slot> slots_;
   std::size_t mask_;

@@ -59,7 +59,7 @@ double recomputed_flops(const blocks::Block& network, std::int64_t samples, std:
 std::int64_t Plan::parameters() const {
   std::int64_t n = 0;
   for (const BlockPlan& b : blocks) n += b.parameters;
-  return n;
+  return n - static_cast<std::int64_t>(blocks.size() - 1) * shared_parameters;
 }
 
 double Plan::flops_per_step() const {
@@ -96,10 +96,14 @@ Plan make_plan(const Config& config, const blocks::SampleLayout& data, int world
     b.trained = schedule.trained(place.index);
     networks.push_back(make_block(config, data, place));
     const auto& network = networks.back();
+    std::int64_t shared = 0;
     for (const blocks::Parameter& p : network->parameters()) {
       if (!p.shared || place.index == 0) names.add(p.name);
       b.parameters += p.size;
+      if (p.shared) shared += p.size;
     }
+    BLOCKTRAIN_EXPECTS(plan.blocks.empty() || shared == plan.shared_parameters);
+    plan.shared_parameters = shared;
     b.flops = network->flops();
     b.tokens_per_sample = network->targets_per_sample();
     plan.blocks.push_back(b);
@@ -108,7 +112,10 @@ Plan make_plan(const Config& config, const blocks::SampleLayout& data, int world
   plan.micro_batch = config.data.micro_batch > 0 ? config.data.micro_batch
                                                  : automatic_micro_batch(config, networks.front()->rows_per_sample());
   plan.placement = comm::place_blocks(static_cast<int>(plan.blocks.size()), plan.world);
-  plan.rebalances = config.parallel.rebalance && plan.world > 1 && plan.world < static_cast<int>(plan.blocks.size());
+  plan.coupling = coupling_of(config);
+  // Blocks that take every step together have no rank that ends before the others.
+  plan.rebalances = config.parallel.rebalance && plan.world > 1 && plan.world < static_cast<int>(plan.blocks.size()) &&
+                    !plan.coupling.coupled();
 
   for (int r = 0; r < plan.world; ++r) {
     RankPlan rank;
@@ -138,6 +145,10 @@ Plan make_plan(const Config& config, const blocks::SampleLayout& data, int world
       const auto floats =
           static_cast<double>(networks[static_cast<std::size_t>(first)]->parameter_elements() + gradient_tail);
       rank.replica_bytes_per_step = 2.0 * (rank.replicas - 1) / rank.replicas * floats * 4;
+    }
+    if (plan.coupling.coupled()) {
+      rank.meeting_bytes = static_cast<double>(meeting_bytes_sent(plan.placement, plan.shared_parameters, r));
+      plan.inter_block_bytes_per_step += rank.meeting_bytes / static_cast<double>(plan.coupling.every_steps);
     }
     plan.ranks.push_back(std::move(rank));
   }

@@ -9,6 +9,7 @@
 #include "blocks/noise/schedule.hpp"
 #include "comm/placement.hpp"
 #include "trainer/config/config.hpp"
+#include "trainer/plan/coupling.hpp"
 #include "trainer/plan/network.hpp"
 #include "trainer/plan/rank_memory.hpp"
 
@@ -17,7 +18,7 @@ namespace blocktrain::trainer {
 struct BlockPlan {
   blocks::BlockPlace place;
   blocks::NoiseRange owned, trained;  ///< sigma at inference, sigma in training
-  std::int64_t parameters = 0;        ///< without padding
+  std::int64_t parameters = 0;        ///< without padding; its copy of what blocks share among them
   blocks::Flops flops;                ///< per sample
   std::int64_t tokens_per_sample = 0;
   double recomputed_flops_per_step = 0;  ///< of all its replicas, by activation checkpointing; not in flops
@@ -30,6 +31,7 @@ struct RankPlan {
   ArenaBytes bytes;
   std::size_t attention_scratch = 0;  ///< the most that cuDNN's attention takes on a GPU besides, in bfloat16
   double replica_bytes_per_step = 0;  ///< sent to other replicas of the block
+  double meeting_bytes = 0;           ///< sent in each meeting about what blocks share (Plan::coupling)
 };
 
 struct Plan {
@@ -42,8 +44,12 @@ struct Plan {
   comm::Placement placement;
   std::vector<BlockPlan> blocks;
   std::vector<RankPlan> ranks;
-  double inter_block_bytes_per_step = 0;  ///< nothing is shared by the blocks of architecture dit
+  Coupling coupling;
+  double inter_block_bytes_per_step = 0;  ///< sent by all ranks together about what blocks share, meetings shared out
 
+  std::int64_t shared_parameters = 0;  ///< of each block: what all of them have in common (blocks::Parameter::shared)
+
+  /// Of the whole network: what blocks share counts once.
   std::int64_t parameters() const;
   /// Matrix-product and attention FLOPs of one step of every block.
   double flops_per_step() const;

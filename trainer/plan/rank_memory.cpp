@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "comm/staged/staged_communicator.hpp"
+#include "trainer/plan/coupling.hpp"
 
 namespace blocktrain::trainer {
 
@@ -47,6 +48,7 @@ OwnedBlock make_owned(const Config& config, const blocks::SampleLayout& data, co
   OwnedBlock o;
   o.block = place.index;
   o.network = make_block(config, data, place);
+  if (coupling_of(config).synchronized()) o.pieces = update_pieces(*o.network);
   return o;
 }
 
@@ -65,7 +67,9 @@ StepRoom* bind_step_room(Arena& arena) {
 /// each other besides is in them already.
 void bind_states(RankArenas& arenas, const Config& config, std::vector<OwnedBlock>& owned, std::int64_t micro_batch) {
   const bool gpu = on_gpu(config), with_average = config.optimizer.average_decay > 0;
+  const bool synchronized = coupling_of(config).synchronized();
   const DType type = computed_in(config);
+  kernels::StepState* const shared_state = synchronized ? arenas.gradient.room_for<kernels::StepState>() : nullptr;
   std::vector<kernels::Tensor> rooms;
   if (gpu)
     rooms = bind_slots(arenas.state, most_elements(owned), std::min(owned.size(), most_slots), with_average, type);
@@ -82,8 +86,10 @@ void bind_states(RankArenas& arenas, const Config& config, std::vector<OwnedBloc
       o.state = BlockState::bind(arenas.state, elements, with_average, type);
       o.live = o.state;
     }
-    // Blocks of one rank take turns: gradient and activations are those of the one that trains.
-    arenas.gradient.rewind();
+    // Blocks of one rank take turns: gradient and activations are those of the one that trains. The gradients of
+    // synchronized blocks wait for each other.
+    if (!synchronized) arenas.gradient.rewind();
+    o.shared_state = shared_state;
     o.gradient = arenas.gradient.allocate(DType::float32, {elements + gradient_tail});
     arenas.activations.rewind();
     o.network->bind_training(arenas.activations, type, micro_batch);
@@ -100,6 +106,30 @@ void bind_states(RankArenas& arenas, const Config& config, std::vector<OwnedBloc
 }
 
 }  // namespace
+
+std::vector<UpdatePiece> update_pieces(const blocks::Block& block) {
+  std::vector<UpdatePiece> pieces;
+  const auto add = [&](std::int64_t begin, std::int64_t end, bool shared) {
+    if (begin == end) return;
+    UpdatePiece piece{{begin, end}, shared, {}};
+    for (const kernels::ElementRange& r : block.undecayed()) {
+      const std::int64_t from = std::max(r.begin, begin), to = std::min(r.end, end);
+      if (from < to) piece.undecayed.push_back({from - begin, to - begin});
+    }
+    pieces.push_back(std::move(piece));
+  };
+  std::int64_t at = 0;
+  for (const kernels::ElementRange& r : block.shared()) {
+    // With the padding behind it, so that every piece begins where a parameter does.
+    constexpr std::int64_t step = blocks::ParameterLayout::alignment;
+    const std::int64_t end = (r.end + step - 1) / step * step;
+    add(at, r.begin, false);
+    add(r.begin, end, true);
+    at = end;
+  }
+  add(at, block.parameter_elements(), false);
+  return pieces;
+}
 
 BlockTensors<const float> checkpoint_tensors(const OwnedBlock& block) {
   const auto values = [](const kernels::Tensor& t) {
@@ -130,7 +160,14 @@ std::vector<OwnedBlock> bind_blocks(RankArenas& arenas, const Config& config, co
     const std::size_t staged = comm::staging_buffer_bytes(payload, replicas);
     if (staged > 0) staging = arenas.home.allocate_bytes(staged);
   }
+  kernels::Tensor meeting;
+  if (coupling_of(config).coupled()) {
+    std::int64_t shared = 0;
+    for (const kernels::ElementRange& r : owned.front().network->shared()) shared += r.end - r.begin;
+    meeting = arenas.batch.allocate(DType::float32, {2, shared + meeting_votes});
+  }
   for (OwnedBlock& o : owned) {
+    o.meeting = meeting;
     o.input = input;
     o.arriving = arriving;
     o.staging = staging;

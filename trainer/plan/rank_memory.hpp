@@ -24,8 +24,8 @@ namespace blocktrain::trainer {
 
 /// Bytes by purpose.
 struct ArenaBytes {
-  std::size_t state = 0;        ///< weights, moments and average of every block the rank owns; on a GPU of its slots
-  std::size_t gradient = 0;     ///< one gradient, shared by the blocks that take turns
+  std::size_t state = 0;     ///< weights, moments and average of every block the rank owns; on a GPU of its slots
+  std::size_t gradient = 0;  ///< one gradient, shared by the blocks that take turns; synchronized ones have their own
   std::size_t activations = 0;  ///< of one micro-batch of the block that trains
   std::size_t batch = 0;        ///< prefetched batches and steps' numbers, in host memory
   std::size_t home = 0;         ///< pinned host memory: states of all blocks of a rank that computes on a GPU
@@ -59,19 +59,38 @@ struct StepRoom {
   std::array<float, most_steps_under_way> stop_request, stop_requests;
 };
 
+/// A part of a block's flat tensors that is updated by a norm of its own, and where weight decay does not act in it.
+struct UpdatePiece {
+  kernels::ElementRange range;
+  bool shared = false;  ///< by all blocks (blocks::Block::shared)
+  std::vector<kernels::ElementRange> undecayed;
+};
+
+/// The flat tensors of a block, cut at what it shares.
+std::vector<UpdatePiece> update_pieces(const blocks::Block& block);
+
 /// A block on the rank that trains it, bound to its memory.
 struct OwnedBlock {
   int block = 0;
   std::unique_ptr<blocks::Block> network;
-  BlockState state;               ///< in host memory: what checkpoints hold. On a CPU also what is computed with
-  BlockState live;                ///< what is computed with, as long as the block is in a slot; its step is not used
-  kernels::Tensor gradient;       ///< parameter_elements() + gradient_tail floats, shared with the rank's other blocks
-  kernels::Tensor staging;        ///< pinned host memory through which replicas on GPUs sum without NCCL; else empty
+  BlockState state;  ///< in host memory: what checkpoints hold. On a CPU also what is computed with
+  BlockState live;   ///< what is computed with, as long as the block is in a slot; its step is not used
+  /// parameter_elements() + gradient_tail floats, shared with the rank's other blocks but where they are synchronized.
+  kernels::Tensor gradient;
+  kernels::Tensor staging;  ///< pinned host memory through which replicas on GPUs sum without NCCL; else empty
+  /// Of a synchronized block: its pieces, and what became of its gradient, which outlives its turn on the device.
+  std::vector<UpdatePiece> pieces;
+  kernels::StepState computed;
   blocks::Batch input;            ///< the batch on the GPU, shared likewise; empty on a CPU
   blocks::Batch arriving;         ///< the next one, on its way there
   StepRoom* step_room = nullptr;  ///< shared likewise; null on measuring arenas
   /// The noise schedule where ops read it, shared likewise: of every block of the network what it trains on.
   kernels::SigmaInterval* schedule = nullptr;
+
+  /// Where blocks are coupled: host memory of their meetings (trainer/exchange/shared_exchange.hpp), and where they are
+  /// synchronized the state of a step for what they share, where ops read it. Shared likewise.
+  kernels::Tensor meeting;
+  kernels::StepState* shared_state = nullptr;
 
   /// What this block trains on.
   const kernels::SigmaInterval* interval() const { return schedule + block; }

@@ -23,6 +23,7 @@
 #include "trainer/data/data_facts.hpp"
 #include "trainer/exchange/block_transport.hpp"
 #include "trainer/exchange/replica_transport.hpp"
+#include "trainer/exchange/shared_exchange.hpp"
 #include "trainer/ledger/totals.hpp"
 #include "trainer/plan/compute_device.hpp"
 #include "trainer/plan/heldout_memory.hpp"
@@ -130,11 +131,12 @@ std::unique_ptr<RunLock> open_run_folder(comm::Communicator& world, const RunPat
                        "' was given a run by another process just now; nothing was changed. Choose another folder");
     }
     const auto blocks = static_cast<int>(plan.blocks.size());
+    const bool coupled = plan.coupling.coupled();
     if (state == RunFolderState::fresh) {
-      resume = find_resume_points(paths.root, experiment_of(config), blocks, false);
+      resume = find_resume_points(paths.root, experiment_of(config), blocks, coupled);
     } else {
       const Config before = load_run_config(paths.root);
-      resume = find_resume_points(paths.root, experiment_of(config), blocks, false, experiment_of(before));
+      resume = find_resume_points(paths.root, experiment_of(config), blocks, coupled, experiment_of(before));
       for (const auto& more : {lost_parts(paths, resume), changed_budget(before, config, resume)}) {
         warnings.insert(warnings.end(), more.begin(), more.end());
       }
@@ -299,6 +301,9 @@ int train(comm::Communicator& world, const TrainRequest& request) {
   std::iota(everybody.begin(), everybody.end(), 0);
   std::optional<BlockTransport> transport;
   ReplicaTransport replicas;
+  const std::unique_ptr<comm::Communicator> meetings = plan.coupling.coupled() ? world.split(0) : nullptr;
+  std::optional<SharedExchange> shared;
+  if (meetings != nullptr) shared.emplace(*meetings, plan.placement, owned.front().meeting);
   all_or_none(world, [&] {
     // Worked out by rank 0: every rank draws from the same intervals to the last bit.
     if (world.rank() == 0) write_schedule(*device, owned.front(), training_intervals(config));
@@ -355,8 +360,9 @@ int train(comm::Communicator& world, const TrainRequest& request) {
         reporter->block_ended(b.block, b.state.step, done ? BlockEnd::done : BlockEnd::stopped, "");
       }
     } else {
-      Worker worker({config, plan, world, replicas.get(), *device, *arenas, owned, *transport, facts.layout, *loader,
-                     *data, config.eval.every_steps > 0 ? &heldout : nullptr, *reporter, host, request.after_step});
+      Worker worker({config, plan, world, replicas.get(), shared ? &*shared : nullptr, *device, *arenas, owned,
+                     *transport, facts.layout, *loader, *data, config.eval.every_steps > 0 ? &heldout : nullptr,
+                     *reporter, host, request.after_step});
       worker.run();
     }
   } catch (const QuietExit& e) {

@@ -26,14 +26,19 @@ kernels::StepState step_inputs(const BlockStepSettings& settings, std::int64_t s
   return s;
 }
 
-/// AdamW over all parameters, of which some do not decay.
-void update(kernels::Ops& ops, const blocks::Block& block, const BlockState& state, const Tensor& gradient,
-            const OptimizerConfig& o) {
+kernels::AdamWParameters adamw_parameters(const OptimizerConfig& o) {
   kernels::AdamWParameters adamw;
   adamw.beta1 = o.betas[0];
   adamw.beta2 = o.betas[1];
   adamw.epsilon = o.epsilon;
   adamw.weight_decay = o.weight_decay;
+  return adamw;
+}
+
+/// AdamW over all parameters, of which some do not decay.
+void update(kernels::Ops& ops, const blocks::Block& block, const BlockState& state, const Tensor& gradient,
+            const OptimizerConfig& o) {
+  kernels::AdamWParameters adamw = adamw_parameters(o);
   adamw.undecayed = block.undecayed();
   ops.adamw(state.parameters, state.first_moment, state.second_moment, state.working, gradient, state.step_state,
             adamw);
@@ -54,6 +59,18 @@ void sum_over_replicas(kernels::Device& device, const Tensor& gradient, std::int
     replicas.host->all_reduce(all, comm::TrafficPurpose::replica);
   }
   device.download_async(stop_requests, values + elements, sizeof(*stop_requests));
+}
+
+StepOutcome outcome_of(const kernels::StepState& state, std::int64_t samples) {
+  StepOutcome outcome;
+  outcome.loss_sum = state.loss_sum;
+  outcome.mse_sum = state.mse_sum;
+  outcome.samples = samples;
+  outcome.learning_rate = static_cast<double>(state.learning_rate);
+  outcome.gradient_norm = std::sqrt(state.gradient_square_sum);
+  // Replicas hold the same sum, so they agree on this without another message.
+  outcome.finite = state.finite != 0;
+  return outcome;
 }
 
 /// Whether the host cannot ask for a step while the one before it runs.
@@ -85,43 +102,53 @@ void BlockStepper::read_batch(OwnedBlock& block, const blocks::Batch& batch) {
   device_.copies_wait_for_ops(CopyStream::input);
 }
 
+blocks::Batch BlockStepper::prepare(OwnedBlock& block, const blocks::Batch& batch, const BlockStepSettings& settings,
+                                    std::size_t place) {
+  BLOCKTRAIN_EXPECTS(block.gradient.size() == block.network->parameter_elements() + gradient_tail);
+  kernels::StepState& state = block.step_room->asked[place];
+  state = step_inputs(settings, block.state.step + under_way_);
+  // Between steps that follow each other, whether one failed stays where it is.
+  device_.upload(block.live.step_state, &state, under_way_ == 0 ? sizeof(state) : kernels::step_inputs_bytes);
+  const bool here = device_.shares_host_memory();
+  blocks::Batch input = here ? batch : block.input.rows({0, batch.samples()});
+  input.first_sample = batch.first_sample;
+  if (!here) read_batch(block, batch);
+  return input;
+}
+
+void BlockStepper::accumulate(OwnedBlock& block, const blocks::Batch& input, const BlockStepSettings& settings) {
+  kernels::Ops& ops = device_.ops();
+  blocks::StepSettings step;
+  step.seed = settings.seed;
+  step.interval = block.interval();
+  step.global_batch = settings.global_batch;
+  step.state = block.live.step_state;
+  // Of what travels behind it all but the request to stop is nothing.
+  const std::int64_t elements = block.network->parameter_elements();
+  if (!replicas_.none()) ops.fill(block.gradient.rows(elements, block.gradient.size()), 0);
+  const std::int64_t samples = input.samples();
+  for (std::int64_t begin = 0; begin < samples; begin += settings.micro_batch) {
+    const std::int64_t end = std::min(begin + settings.micro_batch, samples);
+    step.gradient = begin == 0 ? kernels::GradientWrite::replace : kernels::GradientWrite::add;
+    const blocks::SampleLosses losses = block.network->accumulate_gradient(ops, input.rows({begin, end}), step);
+    ops.add_losses(block.live.step_state, losses.loss, losses.unweighted);
+  }
+}
+
 void BlockStepper::begin(OwnedBlock& block, const blocks::Batch& batch, const BlockStepSettings& settings,
                          bool ask_to_stop) {
   BLOCKTRAIN_EXPECTS(under_way_ < most_under_way_);
   kernels::Ops& ops = device_.ops();
   blocks::Block& network = *block.network;
   const BlockState& live = block.live;
-  const Tensor& gradient = block.gradient;
-  BLOCKTRAIN_EXPECTS(gradient.size() == network.parameter_elements() + gradient_tail);
   const std::size_t place = (oldest_ + static_cast<std::size_t>(under_way_)) % most_steps_under_way;
-  kernels::StepState& state = block.step_room->asked[place];
-  state = step_inputs(settings, block.state.step + under_way_);
-  // Between steps that follow each other, whether one failed stays where it is.
-  device_.upload(live.step_state, &state, under_way_ == 0 ? sizeof(state) : kernels::step_inputs_bytes);
-  const bool here = device_.shares_host_memory();
-  const std::int64_t samples = batch.samples();
-  blocks::Batch input = here ? batch : block.input.rows({0, samples});
-  input.first_sample = batch.first_sample;
-  if (!here) read_batch(block, batch);
-
-  blocks::StepSettings step;
-  step.seed = settings.seed;
-  step.interval = block.interval();
-  step.global_batch = settings.global_batch;
-  step.state = live.step_state;
+  const blocks::Batch input = prepare(block, batch, settings, place);
+  const kernels::StepState& state = block.step_room->asked[place];
+  const Tensor& gradient = block.gradient;
   const Tensor flat = gradient.rows(0, network.parameter_elements());
 
   // What follows asks for the same ops in every step, so that a device can capture it in a graph.
-  auto accumulate = [&] {
-    // Of what travels behind it all but that request is nothing.
-    if (!replicas_.none()) ops.fill(gradient.rows(flat.size(), gradient.size()), 0);
-    for (std::int64_t begin = 0; begin < samples; begin += settings.micro_batch) {
-      const std::int64_t end = std::min(begin + settings.micro_batch, samples);
-      step.gradient = begin == 0 ? kernels::GradientWrite::replace : kernels::GradientWrite::add;
-      const blocks::SampleLosses losses = network.accumulate_gradient(ops, input.rows({begin, end}), step);
-      ops.add_losses(live.step_state, losses.loss, losses.unweighted);
-    }
-  };
+  auto accumulate_all = [&] { accumulate(block, input, settings); };
   auto apply = [&] {
     ops.sum_squares(live.step_state, flat);
     ops.clip_gradient(live.step_state);
@@ -129,7 +156,7 @@ void BlockStepper::begin(OwnedBlock& block, const blocks::Batch& batch, const Bl
   };
   kernels::Graph &first = *block.gradient_graph[block.slot], &second = *block.update_graph[block.slot];
   if (!replicas_.none()) {
-    device_.launch(first, accumulate);
+    device_.launch(first, accumulate_all);
     StepRoom& room = *block.step_room;
     room.stop_request[place] = ask_to_stop ? 1.0f : 0.0f;
     sum_over_replicas(device_, gradient, network.parameter_elements(), replicas_, &room.stop_request[place],
@@ -137,7 +164,7 @@ void BlockStepper::begin(OwnedBlock& block, const blocks::Batch& batch, const Bl
     device_.launch(second, apply);
   } else {
     auto all = [&] {
-      accumulate();
+      accumulate_all();
       apply();
     };
     device_.launch(first, all);
@@ -145,7 +172,7 @@ void BlockStepper::begin(OwnedBlock& block, const blocks::Batch& batch, const Bl
   device_.download_async(&block.step_room->done[place], live.step_state, sizeof(state));
   Asked& asked = asked_[place];
   device_.record(*asked.done);
-  asked.samples = samples;
+  asked.samples = batch.samples();
   asked.learning_rate = static_cast<double>(state.learning_rate);
   asked.stop = ask_to_stop;
   ++under_way_;
@@ -161,6 +188,63 @@ void BlockStepper::await(const Asked& asked) {
   device_.synchronize(*asked.done);
 }
 
+StepOutcome BlockStepper::compute_gradient(OwnedBlock& block, const blocks::Batch& batch,
+                                           const BlockStepSettings& settings) {
+  BLOCKTRAIN_EXPECTS(under_way_ == 0);
+  StepRoom& room = *block.step_room;
+  const blocks::Batch input = prepare(block, batch, settings, 0);
+  auto all = [&] { accumulate(block, input, settings); };
+  device_.launch(*block.gradient_graph[block.slot], all);
+  if (!replicas_.none()) {
+    // Whether to stop is agreed upon where the blocks meet.
+    room.stop_request[0] = 0;
+    sum_over_replicas(device_, block.gradient, block.network->parameter_elements(), replicas_, &room.stop_request[0],
+                      &room.stop_requests[0]);
+  }
+  kernels::Ops& ops = device_.ops();
+  kernels::StepState* const state = block.live.step_state;
+  for (const UpdatePiece& piece : block.pieces) {
+    if (!piece.shared) ops.sum_squares(state, block.gradient.rows(piece.range.begin, piece.range.end));
+  }
+  ops.clip_gradient(state);
+  device_.download_async(&room.done[0], state, sizeof(*state));
+  device_.record(*asked_[0].done);
+  await(asked_[0]);
+  device_.synchronize(CopyStream::input);
+  block.computed = room.done[0];
+  return outcome_of(block.computed, batch.samples());
+}
+
+void BlockStepper::apply_gradient(OwnedBlock& block, const BlockStepSettings& settings) {
+  BLOCKTRAIN_EXPECTS(under_way_ == 0 && block.shared_state != nullptr);
+  const OptimizerConfig& o = settings.optimizer;
+  const BlockState& live = block.live;
+  kernels::StepState& shared = block.step_room->asked[0];
+  shared = step_inputs(settings, block.state.step);
+  device_.upload(block.shared_state, &shared, sizeof(shared));
+  // Another block may have been in its slot meanwhile.
+  device_.upload(live.step_state, &block.computed, sizeof(block.computed));
+  auto all = [&] {
+    kernels::Ops& ops = device_.ops();
+    for (const UpdatePiece& piece : block.pieces) {
+      if (piece.shared) ops.sum_squares(block.shared_state, block.gradient.rows(piece.range.begin, piece.range.end));
+    }
+    ops.clip_gradient(block.shared_state);
+    for (const UpdatePiece& piece : block.pieces) {
+      const auto rows = [&](const Tensor& t) { return blocks::rows_of(t, {piece.range.begin, piece.range.end}); };
+      kernels::AdamWParameters adamw = adamw_parameters(o);
+      adamw.undecayed = piece.undecayed;
+      ops.adamw(rows(live.parameters), rows(live.first_moment), rows(live.second_moment), rows(live.working),
+                rows(block.gradient), piece.shared ? block.shared_state : live.step_state, adamw);
+    }
+    if (!live.average.empty()) ops.exponential_average(live.average, live.parameters, o.average_decay, live.step_state);
+  };
+  device_.launch(*block.update_graph[block.slot], all);
+  device_.record(*asked_[0].done);
+  await(asked_[0]);
+  ++block.state.step;
+}
+
 StepOutcome BlockStepper::finish(OwnedBlock& block) {
   BLOCKTRAIN_EXPECTS(under_way_ > 0);
   const Asked& asked = asked_[oldest_];
@@ -169,15 +253,9 @@ StepOutcome BlockStepper::finish(OwnedBlock& block) {
   const bool stop = replicas_.none() ? asked.stop : block.step_room->stop_requests[oldest_] > 0;
   oldest_ = (oldest_ + 1) % most_steps_under_way;
   --under_way_;
-  StepOutcome outcome;
-  outcome.loss_sum = state.loss_sum;
-  outcome.mse_sum = state.mse_sum;
-  outcome.samples = asked.samples;
+  StepOutcome outcome = outcome_of(state, asked.samples);
   outcome.learning_rate = asked.learning_rate;
   outcome.stop = stop;
-  outcome.gradient_norm = std::sqrt(state.gradient_square_sum);
-  // Replicas hold the same sum, so they agree on this without another message.
-  outcome.finite = state.finite != 0;
   if (outcome.finite) ++block.state.step;
   return outcome;
 }

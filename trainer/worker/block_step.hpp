@@ -56,6 +56,15 @@ class BlockStepper {
   void begin(OwnedBlock& block, const blocks::Batch& batch, const BlockStepSettings& settings, bool ask_to_stop);
   /// Waits for the oldest step under way; adds to block.state.step when it succeeded.
   StepOutcome finish(OwnedBlock& block);
+
+  /// Of a step of synchronized blocks, what comes before their meeting: the block's gradient, summed over its replicas,
+  /// and the norm of what is its own alone; block.computed says what became of it. Returns when it is there. `finite`
+  /// is of what is its own. No step of begin() may be under way.
+  StepOutcome compute_gradient(OwnedBlock& block, const blocks::Batch& batch, const BlockStepSettings& settings);
+  /// And what comes behind it: the update, by the gradient that is in block.gradient by now, which for what blocks
+  /// share has a norm of its own. Adds to block.state.step.
+  void apply_gradient(OwnedBlock& block, const BlockStepSettings& settings);
+
   /// Waits for the steps asked for behind one that failed, which have changed nothing.
   void discard();
 
@@ -67,6 +76,11 @@ class BlockStepper {
     bool stop = false;
     std::unique_ptr<kernels::Event> done;
   };
+  /// Writes the state of step number `step` and brings the batch to where ops read it; what it returns is that.
+  blocks::Batch prepare(OwnedBlock& block, const blocks::Batch& batch, const BlockStepSettings& settings,
+                        std::size_t place);
+  /// Asks for forward and backward over the micro-batches of `input`.
+  void accumulate(OwnedBlock& block, const blocks::Batch& input, const BlockStepSettings& settings);
   void read_batch(OwnedBlock& block, const blocks::Batch& batch);
   void await(const Asked& asked);
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 #include <utility>
 
 #include "trainer/plan/learning_rate.hpp"
@@ -12,8 +13,11 @@ Worker::Worker(WorkerParts parts)
     : parts_(std::move(parts)),
       stepper_(parts_.device, parts_.replicas),
       settings_(parts_.plan.blocks.size()),
-      saved_(parts_.plan.blocks.size(), -1) {
+      saved_(parts_.plan.blocks.size(), -1),
+      has_failed_(parts_.plan.blocks.size(), 0) {
   slots_.emplace(parts_.device, parts_.owned);
+  rows_.reserve(parts_.owned.size());
+  if (parts_.shared != nullptr) met_ = parts_.device.make_event();
   for (const OwnedBlock& b : parts_.owned) {
     settings_[static_cast<std::size_t>(b.block)] = step_settings(b);
     // What a resumed block starts from is on disk already.
@@ -32,6 +36,7 @@ BlockStepSettings Worker::step_settings(const OwnedBlock& block) const {
 }
 
 void Worker::run() {
+  if (parts_.shared != nullptr) return train_coupled();
   while (train_owned() && parts_.plan.rebalances && migrate_in()) {
   }
 }
@@ -98,10 +103,12 @@ bool Worker::migrate_in() {
   return true;
 }
 
-Worker::Visit Worker::visit(OwnedBlock& block) {
+Worker::Visit Worker::visit(OwnedBlock& block, bool holds_last) {
   const Config& config = parts_.config;
   const BlockStepSettings& settings = settings_[static_cast<std::size_t>(block.block)];
-  const std::int64_t last = std::min(config.budget.steps, block.state.step + config.parallel.steps_per_visit);
+  const bool coupled = parts_.shared != nullptr;
+  const std::int64_t last =
+      std::min(coupled ? meeting_ : config.budget.steps, block.state.step + config.parallel.steps_per_visit);
   if (block.state.step < config.budget.steps) parts_.loader.seek(static_cast<std::uint32_t>(block.state.step));
 
   std::int64_t asked = block.state.step, begin = 0;
@@ -111,7 +118,8 @@ Worker::Visit Worker::visit(OwnedBlock& block) {
     while (!pause && !stop && asked < last && stepper_.under_way() < stepper_.most_under_way()) {
       if (stepper_.under_way() == 0) begin = parts_.reporter.ring().begin_step();
       const blocks::Batch& batch = parts_.loader.next();
-      const bool stop_asked = parts_.reporter.stop_asked();
+      // Coupled blocks agree on that where they meet.
+      const bool stop_asked = !coupled && parts_.reporter.stop_asked();
       stepper_.begin(block, batch, settings, stop_asked);
       pause = rests_after(++asked) || (stop_asked && !stepper_.agrees_on_stops());
     }
@@ -124,19 +132,24 @@ Worker::Visit Worker::visit(OwnedBlock& block) {
       block_failed(block, "the gradient of step " + std::to_string(step) + " is not finite; the update was not made");
       return Visit::failed;
     }
-    record(block, outcome, begin);
+    const bool meets = coupled && block.state.step == meeting_;
+    rows_.push_back(row_of(block, step, outcome, begin));
+    if (!(meets && holds_last)) push_rows();
     // The next step has been running since the last one ended.
     if (stepper_.under_way() > 0) begin = parts_.reporter.ring().begin_step();
     if (stepper_.under_way() == 0) {
       pause = false;
-      if (block.state.step % config.checkpoint.every_steps == 0 && !save(block)) return Visit::failed;
-      if (evaluates_after(block.state.step)) evaluate(block);
+      if (!meets) {
+        if (block.state.step % config.checkpoint.every_steps == 0 && !save(block)) return Visit::failed;
+        if (evaluates_after(block.state.step)) evaluate(block);
+      }
       be_patient_with_replicas(rests_after(block.state.step));
     }
     if (parts_.after_step) parts_.after_step(block, step);
     stop = stop || outcome.stop;
     if (stop && stepper_.under_way() == 0 && block.state.step < config.budget.steps) return Visit::stop;
   }
+  if (coupled && block.state.step == meeting_) return Visit::meets;
   if (block.state.step < config.budget.steps) return Visit::next_block;
   if (!save(block)) return Visit::failed;
   parts_.reporter.block_ended(block.block, block.state.step, BlockEnd::done, "");
@@ -144,6 +157,7 @@ Worker::Visit Worker::visit(OwnedBlock& block) {
 }
 
 void Worker::block_failed(const OwnedBlock& block, const std::string& what) {
+  has_failed_[static_cast<std::size_t>(block.block)] = 1;
   parts_.reporter.block_ended(block.block, block.state.step, BlockEnd::failed,
                               what +
                                   " and the last checkpoint stands. Resumed as it is it would meet the same numbers; "
@@ -176,12 +190,13 @@ void Worker::evaluate(OwnedBlock& block) {
   parts_.reporter.evaluated(block.block, block.state.step, h, static_cast<double>(busy) * 1e-9);
 }
 
-void Worker::record(const OwnedBlock& block, const StepOutcome& outcome, std::int64_t busy_begin) {
+StepRecord Worker::row_of(const OwnedBlock& block, std::int64_t step, const StepOutcome& outcome,
+                          std::int64_t busy_begin) {
   const Plan& plan = parts_.plan;
   const RankPlan& rank = rank_plan();
   const auto samples = static_cast<double>(outcome.samples);
   StepRecord r;
-  r.step = block.state.step - 1;
+  r.step = step;
   r.block = block.block;
   r.replica = rank.replica;
   r.replicas = rank.replicas;
@@ -196,19 +211,29 @@ void Worker::record(const OwnedBlock& block, const StepOutcome& outcome, std::in
   r.learning_rate = outcome.learning_rate;
   r.gradient_norm = outcome.gradient_norm;
   r.busy_begin = busy_begin;
-  r.busy_end = monotonic_ns();
-  r.seconds = static_cast<double>(r.busy_end - r.busy_begin) * 1e-9;
-  r.unix_end = unix_ns();
-  const comm::Traffic now = traffic();
-  for (std::size_t p = 0; p < comm::traffic_purposes; ++p) r.bytes_sent[p] = now.bytes[p] - reported_traffic_.bytes[p];
-  reported_traffic_ = now;
   r.memory_planned = static_cast<std::int64_t>(rank.bytes.total());
   r.memory_measured = static_cast<std::int64_t>(parts_.arenas.peak().total());
   r.memory_runtime = parts_.reporter.runtime_bytes();
   const DeviceRuntime on_gpu = parts_.reporter.device_runtime();
   r.memory_device_runtime = on_gpu.bytes;
   r.memory_scope = on_gpu.scope;
-  parts_.reporter.ring().push(r);
+  return r;
+}
+
+void Worker::push_rows() {
+  StepRecord& last = rows_.back();
+  last.busy_end = monotonic_ns();
+  for (StepRecord& r : rows_) {
+    if (&r != &last) r.busy_end = (&r + 1)->busy_begin;
+    r.seconds = static_cast<double>(r.busy_end - r.busy_begin) * 1e-9;
+    r.unix_end = unix_ns();
+  }
+  const comm::Traffic now = traffic();
+  for (std::size_t p = 0; p < comm::traffic_purposes; ++p)
+    last.bytes_sent[p] = now.bytes[p] - reported_traffic_.bytes[p];
+  reported_traffic_ = now;
+  parts_.reporter.ring().push(std::span<const StepRecord>(rows_));
+  rows_.clear();
 }
 
 bool Worker::save(OwnedBlock& block) {
@@ -252,6 +277,7 @@ comm::Traffic Worker::traffic() const {
     }
   };
   add(parts_.transport.traffic());
+  if (parts_.shared != nullptr) add(parts_.shared->traffic());
   if (parts_.replicas.host != nullptr) add(parts_.replicas.host->traffic());
   if (parts_.replicas.device != nullptr) add(parts_.replicas.device->traffic());
   return t;

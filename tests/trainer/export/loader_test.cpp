@@ -61,7 +61,7 @@ BOOST_AUTO_TEST_CASE(a_trained_run_passes_its_own_check) {
   BOOST_REQUIRE(testing::train_small(run, 1) == 0);
   TrainedNetwork network(task_of, run, {"parallel.device=cpu"});
   export_network(network, folder.path("export"), false);
-  const std::string loader = folder.path("export/") + loader_file;
+  const std::string loader = folder.path("export/blocktrain_dit.py");
   BOOST_TEST(run_program({interpreter, loader, "--check"}) == 0);
   BOOST_TEST(run_program({interpreter, loader, "--check", folder.path("missing")}) == 1);
 }

@@ -1,6 +1,7 @@
 // The ring between the training thread and the service thread.
 #include "trainer/ledger/record_ring.hpp"
 
+#include <array>
 #include <boost/test/unit_test.hpp>
 #include <thread>
 
@@ -25,6 +26,34 @@ StepRecord record_of(std::int64_t step, std::int64_t busy_begin) {
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(record_ring)
+
+BOOST_AUTO_TEST_CASE(records_of_steps_that_were_taken_together_arrive_together) {
+  constexpr std::size_t count = 20'000, together = 3;
+  RecordRing ring(16, patience);
+  std::thread training([&ring] {
+    for (std::size_t step = 0; step < count; ++step) {
+      const std::int64_t begin = ring.begin_step();
+      const std::array<StepRecord, together> records{record_of(1, begin), record_of(2, begin + 1),
+                                                     record_of(3, begin + 2)};
+      ring.push(records);
+    }
+  });
+  LedgerPacket packet;
+  while (packet.steps.size() < count * together) {
+    const std::size_t before = packet.steps.size();
+    const BusyMark mark = ring.drain(packet, 5);
+    const bool whole = packet.steps.size() % together == 0;
+    // The last of them has ended where the mark says that the thread is idle.
+    const bool idle = mark.time == 0 || mark.busy_since != 0 || packet.steps.size() == before ||
+                      packet.steps.back().step == static_cast<std::int64_t>(together);
+    if (!whole || !idle) BOOST_CHECK_MESSAGE(false, "a part of them came at " << packet.steps.size());
+    std::this_thread::yield();
+  }
+  training.join();
+  for (std::size_t i = 0; i < packet.steps.size(); ++i) {
+    BOOST_REQUIRE_EQUAL(packet.steps[i].step, static_cast<std::int64_t>(i % together) + 1);
+  }
+}
 
 BOOST_AUTO_TEST_CASE(records_arrive_whole_and_in_order_while_both_threads_work) {
   constexpr std::int64_t count = 20'000;

@@ -130,6 +130,35 @@ BOOST_AUTO_TEST_CASE(replicas_on_one_gpu_agree_with_one_rank_and_stop_together) 
   BOOST_TEST(final_digests(stopped) == final_digests(shared), boost::test_tools::per_element());
 }
 
+BOOST_AUTO_TEST_CASE(classes_are_learnt_as_on_the_cpu) {
+  const TemporaryFolder folder;
+  for (const std::string variant :
+       {"objective.evidence=analytic", "objective.evidence=learned", "blocks.training=end_to_end"}) {
+    // Dropout's masks are the same everywhere.
+    const std::vector<std::string> vit{"model.architecture=vit", "model.patch=4", "model.dropout=0.1", variant};
+    const auto trained = [&](const std::string& name, const std::vector<std::string>& more) {
+      std::vector<std::string> overrides = vit;
+      overrides.insert(overrides.end(), more.begin(), more.end());
+      BOOST_REQUIRE_EQUAL(train_small(folder.path(name + variant), 1, overrides), 0);
+      return losses(folder.path(name + variant));
+    };
+    const auto on_cpu = trained("cpu", {cpu}), on_gpu = trained("gpu", {gpu});
+    const auto half = trained("half", {gpu, "model.precision=bfloat16"});
+    double worst = 0, worst_half = 0;
+    for (const auto& [key, loss] : on_cpu) {
+      worst = std::max(worst, std::abs(on_gpu.at(key) - loss));
+      worst_half = std::max(worst_half, std::abs(half.at(key) - loss));
+    }
+    // In nats, of losses between 0 and 3.
+    BOOST_TEST(worst < 1e-4, variant);
+    BOOST_TEST(worst_half < 0.1, variant);
+    BOOST_TEST(worst_half > 1e-6, variant);
+    trained("again", {gpu});
+    BOOST_TEST(final_digests(folder.path("again" + variant)) == final_digests(folder.path("gpu" + variant)),
+               boost::test_tools::per_element());
+  }
+}
+
 BOOST_AUTO_TEST_SUITE_END()
 
 }  // namespace

@@ -1,4 +1,6 @@
-#include "trainer/export/reference_batch.hpp"
+#include "trainer/export/dit_reference.hpp"
+
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
@@ -17,21 +19,9 @@ using kernels::RandomKey;
 using kernels::Tensor;
 
 constexpr std::int64_t generated = 4;
+constexpr double guidance = 2.5;
+constexpr int steps = 6;
 constexpr RandomKey noise_key{0, Purpose::sampling, 0};
-
-/// For each block: the upper end of its interval, which is its own, and two levels inside; and sigma_min.
-std::vector<double> reference_levels(const blocks::NoiseSchedule& schedule) {
-  std::vector<double> sigmas;
-  for (int b = 0; b < schedule.count(); ++b) {
-    const blocks::NoiseRange own = schedule.owned(b);
-    for (const double fraction : {0.0, 0.4, 0.8}) {
-      const double sigma = std::exp(std::log(own.hi) + fraction * (std::log(own.lo) - std::log(own.hi)));
-      sigmas.push_back(fraction == 0 ? own.hi : sigma);
-    }
-  }
-  sigmas.push_back(schedule.settings().sigma_min);
-  return sigmas;
-}
 
 /// Every third input has no class: the second of the three of each block.
 std::int32_t label_of(std::int64_t i, std::int64_t classes) {
@@ -48,7 +38,7 @@ Tensor flat_rows(const Tensor& t) { return t.reshaped({t.dim(0), t.row_size()});
 
 }  // namespace
 
-ReferenceBatch::ReferenceBatch(TrainedNetwork& network) {
+DitReference::DitReference(TrainedNetwork& network) {
   BLOCKTRAIN_EXPECTS(network.device().shares_host_memory());
   const std::vector<double> sigmas = reference_levels(network.network().schedule());
   const std::vector<std::int64_t>& shape = network.data().layout.field("image").shape;
@@ -62,7 +52,7 @@ ReferenceBatch::ReferenceBatch(TrainedNetwork& network) {
   sample(network);
 }
 
-void ReferenceBatch::allocate(Arena& arena, const std::vector<std::int64_t>& shape, std::int64_t levels) {
+void DitReference::allocate(Arena& arena, const std::vector<std::int64_t>& shape, std::int64_t levels) {
   const auto images = [&](std::int64_t n) { return blocks::allocate_samples(arena, DType::float32, n, shape); };
   for (Tensor* t : {&z_, &estimate_, &guided_}) *t = images(levels);
   for (Tensor* t : {&noise_, &image_}) *t = images(generated);
@@ -70,10 +60,10 @@ void ReferenceBatch::allocate(Arena& arena, const std::vector<std::int64_t>& sha
   sigma_ = arena.allocate(DType::float64, {levels});
   label_ = arena.allocate(DType::int32, {levels});
   sample_label_ = arena.allocate(DType::int32, {generated});
-  sample_levels_ = arena.allocate(DType::float64, {steps() + 1});
+  sample_levels_ = arena.allocate(DType::float64, {steps + 1});
 }
 
-void ReferenceBatch::draw_inputs(TrainedNetwork& network, const std::vector<double>& sigmas) {
+void DitReference::draw_inputs(TrainedNetwork& network, const std::vector<double>& sigmas) {
   kernels::Ops& ops = network.ops();
   // The numbers after those that the sampler takes below.
   ops.random_normal(flat_rows(z_), noise_key, 0, static_cast<std::uint32_t>(generated));
@@ -85,25 +75,25 @@ void ReferenceBatch::draw_inputs(TrainedNetwork& network, const std::vector<doub
   }
 }
 
-void ReferenceBatch::denoise(TrainedNetwork& network) {
+void DitReference::denoise(TrainedNetwork& network) {
   for (std::int64_t i = 0; i < z_.dim(0); ++i) {
     const auto row = [i](const Tensor& t) { return t.rows(i, i + 1); };
     const double sigma = sigma_.as<double>()[i];
     const blocks::Batch conditions = conditions_of(network, row(label_));
     network.network().denoise(network.ops(), row(estimate_), row(z_), sigma, conditions);
-    network.network().denoise(network.ops(), row(guided_), row(z_), sigma, conditions, guidance());
+    network.network().denoise(network.ops(), row(guided_), row(z_), sigma, conditions, guidance);
   }
   network.ops().synchronize();
 }
 
-void ReferenceBatch::sample(TrainedNetwork& network) {
+void DitReference::sample(TrainedNetwork& network) {
   kernels::Ops& ops = network.ops();
   for (std::int64_t i = 0; i < generated; ++i) {
     // The last one of no class.
     sample_label_.as<std::int32_t>()[i] =
         i + 1 == generated ? -1 : static_cast<std::int32_t>(i % network.data().layout.classes);
   }
-  const std::vector<double> levels = network.network().schedule().sampling_edges(steps());
+  const std::vector<double> levels = network.network().schedule().sampling_edges(steps);
   std::copy(levels.begin(), levels.end(), sample_levels_.as<double>());
   ops.random_normal(flat_rows(noise_), noise_key, 0, 0);  // as the sampler draws it
 
@@ -118,7 +108,7 @@ void ReferenceBatch::sample(TrainedNetwork& network) {
   std::memcpy(image_.data, made.data, made.bytes());
 }
 
-std::vector<NamedTensor> ReferenceBatch::tensors() const {
+std::vector<NamedTensor> DitReference::tensors() const {
   return {{"denoise.z", z_},
           {"denoise.sigma", sigma_},
           {"denoise.label", label_},
@@ -128,6 +118,10 @@ std::vector<NamedTensor> ReferenceBatch::tensors() const {
           {"sample.label", sample_label_},
           {"sample.levels", sample_levels_},
           {"sample.image", image_}};
+}
+
+Metadata DitReference::metadata() const {
+  return {{"guidance", fmt::format("{}", guidance)}, {"steps", fmt::format("{}", steps)}};
 }
 
 }  // namespace blocktrain::trainer

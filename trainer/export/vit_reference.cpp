@@ -1,0 +1,144 @@
+#include "trainer/export/vit_reference.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "blocks/noise/sampler.hpp"
+#include "kernels/error.hpp"
+#include "kernels/random.hpp"
+#include "trainer/plan/network.hpp"
+
+namespace blocktrain::trainer {
+namespace {
+
+using kernels::Arena;
+using kernels::DType;
+using kernels::Purpose;
+using kernels::RandomKey;
+using kernels::Tensor;
+
+constexpr std::int64_t classified = 6;
+constexpr int steps = 5;
+constexpr RandomKey noise_key{0, Purpose::sampling, 0};
+
+/// Of a component of an embedding, which has unit length.
+double deviation_of(const Tensor& z) { return 1 / std::sqrt(static_cast<double>(z.row_size())); }
+
+blocks::Batch batch_of(const TrainedNetwork& network, const Tensor& image) {
+  blocks::Batch batch;
+  batch.fields[network.data().layout.index_of("image")] = image;
+  return batch;
+}
+
+}  // namespace
+
+VitReference::VitReference(TrainedNetwork& network) {
+  BLOCKTRAIN_EXPECTS(network.device().shares_host_memory());
+  std::vector<double> sigmas;
+  if (trained_objective(network.config()).draws_sigma) sigmas = reference_levels(network.network().schedule());
+  Arena sizing = Arena::measuring("reference batch");
+  allocate(sizing, network, static_cast<std::int64_t>(sigmas.size()));
+  arena_.emplace(Arena::host("reference batch", sizing.peak()));
+  allocate(*arena_, network, static_cast<std::int64_t>(sigmas.size()));
+
+  draw_inputs(network, sigmas);
+  evaluate(network);
+  classify(network);
+  network.ops().synchronize();
+}
+
+void VitReference::allocate(Arena& arena, const TrainedNetwork& network, std::int64_t levels) {
+  const blocks::Block& block = network.block(0);
+  const std::vector<std::int64_t>& shape = network.data().layout.field("image").shape;
+  image_ = blocks::allocate_samples(arena, DType::float32, classified, shape);
+  logits_ = block.allocate_estimate(arena, DType::float32, classified);
+  if (levels == 0) return;
+  evaluated_image_ = blocks::allocate_samples(arena, DType::float32, levels, shape);
+  evaluated_ = block.allocate_estimate(arena, DType::float32, levels);
+  z_ = block.allocate_noisy(arena, DType::float32, levels);
+  sigma_ = arena.allocate(DType::float64, {levels});
+  noise_ = block.allocate_noisy(arena, DType::float32, classified);
+  levels_ = arena.allocate(DType::float64, {steps + 1});
+  for (Tensor* t : {&at_, &d_}) *t = block.allocate_noisy(arena, DType::float32, 1);
+  level_ = block.allocate_levels(arena, DType::float32, 1);
+}
+
+void VitReference::draw_inputs(TrainedNetwork& network, const std::vector<double>& sigmas) {
+  kernels::Ops& ops = network.ops();
+  std::uint32_t first = 0;
+  for (const Tensor& t : {image_, noise_, evaluated_image_, z_}) {
+    if (t.empty()) continue;
+    ops.random_normal(t.reshaped({t.dim(0), t.row_size()}), noise_key, 0, first);
+    first += static_cast<std::uint32_t>(t.dim(0));
+  }
+  for (std::size_t i = 0; i < sigmas.size(); ++i) {
+    const auto row = static_cast<std::int64_t>(i);
+    const Tensor z = z_.rows(row, row + 1);
+    ops.axpby(z, std::hypot(deviation_of(z), sigmas[i]), z, 0, z);
+    sigma_.as<double>()[i] = sigmas[i];
+  }
+}
+
+void VitReference::estimate(TrainedNetwork& network, const Tensor& logits, const Tensor& image, const Tensor& z,
+                            double sigma) {
+  blocks::NetworkInput input;
+  input.batch = batch_of(network, image);
+  int owner = 0;
+  if (!z.empty()) {
+    network.ops().fill(level_, sigma);
+    input.noisy = z;
+    input.level = level_;
+    owner = network.network().schedule().block_of(sigma);
+  }
+  network.block(owner).estimate(network.ops(), logits, input);
+}
+
+void VitReference::evaluate(TrainedNetwork& network) {
+  for (std::int64_t i = 0; i < (z_.empty() ? 0 : z_.dim(0)); ++i) {
+    const auto row = [i](const Tensor& t) { return t.rows(i, i + 1); };
+    estimate(network, row(evaluated_), row(evaluated_image_), row(z_), sigma_.as<double>()[i]);
+  }
+}
+
+void VitReference::classify(TrainedNetwork& network) {
+  kernels::Ops& ops = network.ops();
+  std::vector<double> levels;
+  if (!levels_.empty()) {
+    levels = network.network().schedule().sampling_edges(steps);
+    std::copy(levels.begin(), levels.end(), levels_.as<double>());
+  }
+  for (std::int64_t i = 0; i < classified; ++i) {
+    const Tensor image = image_.rows(i, i + 1), logits = logits_.rows(i, i + 1);
+    if (levels.empty()) {
+      estimate(network, logits, image, {}, 0);
+      continue;
+    }
+    ops.axpby(at_, std::hypot(deviation_of(at_), levels.front()), noise_.rows(i, i + 1), 0, at_);
+    for (std::size_t s = 0; s + 2 < levels.size(); ++s) {
+      network.network().denoise(ops, d_, at_, levels[s], batch_of(network, image));
+      blocks::euler_step(ops, at_, d_, levels[s], levels[s + 1]);
+    }
+    estimate(network, logits, image, at_, levels[levels.size() - 2]);
+  }
+}
+
+std::vector<NamedTensor> VitReference::tensors() const {
+  std::vector<NamedTensor> all{{"classify.image", image_}, {"classify.logits", logits_}};
+  if (z_.empty()) return all;
+  all.insert(all.end(), {{"evaluate.image", evaluated_image_},
+                         {"evaluate.z", z_},
+                         {"evaluate.sigma", sigma_},
+                         {"evaluate.logits", evaluated_},
+                         {"classify.noise", noise_},
+                         {"classify.levels", levels_}});
+  return all;
+}
+
+Metadata VitReference::metadata() const {
+  if (z_.empty()) return {};
+  return {{"steps", fmt::format("{}", steps)}};
+}
+
+}  // namespace blocktrain::trainer
