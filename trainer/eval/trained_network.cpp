@@ -363,10 +363,12 @@ std::string TrainedNetwork::summary() const {
   const auto [least, most] = std::minmax_element(steps_.begin(), steps_.end());
   const std::string steps =
       *least == *most ? fmt::format("step {}", *least) : fmt::format("steps {} to {}", *least, *most);
-  const std::string what =
-      config_.blocks.training == TrainingMode::end_to_end
-          ? std::string("end-to-end network")
-          : fmt::format("{}{} block{}", is_whole() ? "" : "the first ", blocks(), blocks() == 1 ? "" : "s");
+  std::string what = fmt::format("{} block{}", blocks(), blocks() == 1 ? "" : "s");
+  if (config_.blocks.training == TrainingMode::end_to_end) {
+    what = "end-to-end network";
+  } else if (!is_whole()) {
+    what = blocks() == 1 ? std::string("the first block") : "the first " + what;
+  }
   return fmt::format("{} at {}{}", what, steps, weights_are_averages() ? ", averaged weights" : "");
 }
 

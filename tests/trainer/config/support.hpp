@@ -9,6 +9,7 @@
 #include "trainer/config/config.hpp"
 #include "trainer/config/describe.hpp"
 #include "trainer/tasks/images/images_options.hpp"
+#include "trainer/tasks/labels/labels_options.hpp"
 
 namespace blocktrain::trainer::test {
 
@@ -17,6 +18,11 @@ using namespace blocks;  // the words of settings
 /// The options of architecture dit and task images, which most tests are about.
 inline const DitOptions& dit(const Config& config) { return config.architecture.as<DitOptions>(); }
 inline const ImagesOptions& images(const Config& config) { return config.task.as<ImagesOptions>(); }
+/// What every task of images says of its data.
+inline const ImageDataOptions& image_data(const Config& config) {
+  if (architecture_of(config).task == "labels") return config.task.as<LabelsOptions>();
+  return images(config);
+}
 
 inline const std::string kRequired = "log: {directory: r}\ndata: {path: d}\n";  // two lines
 

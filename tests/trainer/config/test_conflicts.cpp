@@ -48,6 +48,8 @@ BOOST_AUTO_TEST_CASE(each_rule_refuses_its_conflict_and_nothing_less) {
        "t.yaml:4: model.label_dropout: found eval.guidance 2 with model.label_dropout 0"},
       {"eval: {guidance: 1}\nmodel: {label_dropout: 0}", "eval: {guidance: 0.5}\nmodel: {label_dropout: 0}",
        "found eval.guidance 0.5"},
+      {"model: {architecture: vit}\neval: {steps: [1, 4]}", "model: {architecture: vit}\neval: {steps: [4, 4]}",
+       "eval.steps: found 4 twice; accepted: each number of steps once"},
       {"parallel: {ranks: 2, transport: local}", "parallel: {ranks: 2, transport: mpi}",
        "found parallel.ranks 2 with parallel.transport mpi"},
   };
@@ -64,6 +66,14 @@ BOOST_AUTO_TEST_CASE(a_micro_batch_is_at_most_the_batch) {
       problem("", {"data.batch=8", "data.micro_batch=9"}) ==
       "--set data.micro_batch=9: data.micro_batch: found data.micro_batch 9 with data.batch 8; accepted: at most the "
       "batch, or 0");
+}
+
+BOOST_AUTO_TEST_CASE(images_of_four_channels_have_no_colours_to_change) {
+  const std::string vit = "model: {architecture: vit, patch: 2}";
+  BOOST_TEST(problem(vit, {"data.shape=[3, 8, 8]", "data.rand_augment=2"}) == "");
+  BOOST_TEST(problem(vit, {"data.shape=[4, 8, 8]", "data.crop_padding=2"}) == "");
+  BOOST_TEST(contains(problem(vit, {"data.shape=[4, 8, 8]", "data.rand_augment=2"}),
+                      "found data.rand_augment 2 with images of 4 channels"));
 }
 
 BOOST_AUTO_TEST_CASE(a_declared_shape_is_one_that_images_can_have) {

@@ -51,6 +51,16 @@ BOOST_AUTO_TEST_CASE(digest_of_a_large_set_sees_its_ends_all_labels_and_other_da
   BOOST_TEST(digest != digest_of(cifar(299, 2, 100)));
 }
 
+BOOST_AUTO_TEST_CASE(classes_are_counted_in_the_training_images_alone) {
+  const TemporaryFolder folder;
+  folder.write("train-images-idx3-ubyte", idx({7, 5, 4}, noise(140)));
+  folder.write("train-labels-idx1-ubyte", idx({7}, {3, 0, 0, 2, 0, 3, 2}));
+  folder.write("t10k-images-idx3-ubyte", idx({2, 5, 4}, noise(40)));
+  folder.write("t10k-labels-idx1-ubyte", idx({2}, {1, 1}));
+  BOOST_TEST(training_class_counts(ImageDataset::open(folder.path())) == (std::vector<std::int64_t>{3, 0, 2, 2}),
+             boost::test_tools::per_element());
+}
+
 BOOST_AUTO_TEST_CASE(digest_recipe_is_part_of_checkpoints) {
   // Changing the recipe would make every older run look as if its data had changed.
   BOOST_TEST(dataset_digest(ImageDataset::open(fixture_folder())) ==
