@@ -139,9 +139,8 @@ class HeldoutBatches {
   /// The answer at one level, where the noisy class is the true one's; noise by the numbers of `step`.
   void answer_noisy(const Tensor& logits, blocks::NetworkInput input, double sigma, std::uint32_t step) {
     kernels::Ops& ops = device_.ops();
-    kernels::StepState state;
-    state.step = step;
-    device_.upload(work_.state, &state, sizeof(state));
+    state_.step = step;
+    device_.upload(work_.state, &state_, sizeof(state_));
     ops.fill(input.level, sigma);
     owner(sigma).add_noise(ops, input, {e_.seed, work_.state});
     input.batch.fields[label_field] = {};
@@ -183,7 +182,8 @@ class HeldoutBatches {
   std::int64_t all_ = 0, count_ = 0;
   std::optional<Arena> arena_, staging_;
   Work work_;
-  blocks::Batch here_;  ///< in host memory
+  blocks::Batch here_;        ///< in host memory
+  kernels::StepState state_;  ///< on its way to the device, until the logits are here
   std::vector<float> logits_;
   std::vector<std::int64_t> indices_;
 };

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "comm/local/local_world.hpp"
+#include "tests/pretended_gpu/pretend_gpu.hpp"
 #include "tests/trainer/eval/support.hpp"
 #include "trainer/commands/commands.hpp"
 #include "trainer/tasks/labels/label_eval_file.hpp"
@@ -176,6 +177,19 @@ BOOST_AUTO_TEST_CASE(ranks_threads_and_batches_change_no_bit) {
       BOOST_TEST(shared.at("ranks") == 3);
       for (const char* part : {"answers", "levels"}) BOOST_TEST(shared.at("run").at(part) == alone.at(part));
     });
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_device_with_memory_of_its_own_finds_the_same) {
+  for (const std::string& run : {local(), whole()}) {
+    const auto scores = [&](std::unique_ptr<kernels::Device> device) {
+      TrainedNetwork network(task_of, run, {"eval.batch=6", "parallel.threads=1"}, std::move(device));
+      EvalProgress silent(nullptr, false);
+      Json j = Json::parse(to_json(evaluate_labels(network, nullptr, silent))).at("run");
+      j.erase("computed_on");
+      return j;
+    };
+    BOOST_TEST(scores(std::make_unique<PretendGpu>()) == scores(nullptr));
   }
 }
 
