@@ -4,6 +4,9 @@
 /// figure at sigma_max counts: lower down, the noisy class gives itself away. A network that is trained without noise
 /// just answers.
 ///
+/// An answer from noise is a draw: perfect blocks find class y with the probability p(y|x), so in many steps their
+/// accuracy is the mean of p(y|x), and no longer the share of samples whose class is the likeliest, as in one step.
+///
 /// Samples, levels and noise are keyed by the seed and nothing else, so two networks compare number by number, and no
 /// bit depends on ranks, threads or the size of batches.
 
