@@ -7,7 +7,16 @@
 
 namespace blocktrain::trainer {
 
+namespace {
+
 constexpr auto purpose = comm::TrafficPurpose::inter_block;
+
+/// Whether every block has a rank of its own, so that the order of the ranks is that of the blocks.
+bool sums_by_rank(const comm::Placement& placement) {
+  return placement.blocks_of_rank.size() >= placement.ranks_of_block.size();
+}
+
+}  // namespace
 
 SharedExchange::SharedExchange(comm::Communicator& ranks, const comm::Placement& placement,
                                const kernels::Tensor& memory)
@@ -16,6 +25,14 @@ SharedExchange::SharedExchange(comm::Communicator& ranks, const comm::Placement&
       memory_(memory),
       elements_(static_cast<std::size_t>(memory.dim(1) - meeting_votes)) {
   BLOCKTRAIN_EXPECTS(memory.dim(0) == 2 && static_cast<int>(placement.blocks_of_rank.size()) == ranks.size());
+  // A transport takes its memory in the first call of a size: not in the middle of the training, then.
+  constexpr auto control = comm::TrafficPurpose::control;
+  if (sums_by_rank(placement)) {
+    ranks.all_reduce(row(0), control);
+  } else {
+    for (const std::vector<int>& owners : placement.ranks_of_block)
+      ranks.broadcast(std::as_writable_bytes(row(1)), owners.front(), control);
+  }
 }
 
 std::span<float> SharedExchange::row(std::int64_t i) const {
@@ -41,10 +58,10 @@ MeetingVotes SharedExchange::add_up(const MeetingVotes& mine, const WritePart& w
   // It begins as +0, which no number changes by being added to it but -0: so the sum is the same where a rank adds
   // zeros for want of a part, too.
   std::fill(sum.begin(), sum.end(), 0.0f);
-  if (placement_.blocks_of_rank.size() >= placement_.ranks_of_block.size()) {
+  if (sums_by_rank(placement_)) {
     prepare(0);
     add(part);
-    ranks_.all_reduce(sum, purpose);  // in the order of the ranks, which is that of their blocks
+    ranks_.all_reduce(sum, purpose);
   } else {
     std::size_t k = 0;
     for (const std::vector<int>& owners : placement_.ranks_of_block) {
