@@ -113,7 +113,7 @@ BOOST_AUTO_TEST_CASE(hostile_contents_are_refused) {
   refused("\"block\": 1", "\"block\": 0", "is not block 1");
   refused("\"block\": 1", "\"block\": 1e3", "whole number");
   refused("blocktrain-manifest", "other", "blocktrain-manifest");
-  refused("\"version\": 2", "\"version\": 3", "newer blocktrain");
+  refused("\"version\": 2", "\"version\": 4", "newer blocktrain");
   refused("\"version\": 2", "\"version\": 0", "version 0");
   refused("\"version\": 2", "\"version\": 1", "\"keys\"");
   refused("\"version\": 2,", "", "has no \"version\"");

@@ -7,6 +7,8 @@
 #include <set>
 #include <sstream>
 
+#include "blocks/architectures/vit_options.hpp"
+#include "blocks/objectives/categorical_options.hpp"
 #include "blocks/objectives/gaussian_options.hpp"
 #include "kernels/random.hpp"
 #include "tests/trainer/config/support.hpp"
@@ -163,7 +165,8 @@ BOOST_AUTO_TEST_CASE(every_member_of_the_structs_is_a_key) {
   BOOST_TEST(keys(LogConfig{}) == members<LogConfig>());
   BOOST_TEST(keys(DataConfig{}) == members<DataConfig>());
   BOOST_TEST(keys(BlocksConfig{}) == members<BlocksConfig>());
-  BOOST_TEST(keys(NoiseOptions{}) == members<NoiseSettings>() + members<NoiseOptions>() - 1);  // a base counts as one
+  BOOST_TEST(keys(NoiseOptions{}) == members<NoiseSettings>() - 1 /* information has none */ + members<NoiseOptions>() -
+                                         1);  // a base counts as one
   BOOST_TEST(keys(OptimizerConfig{}) == members<OptimizerConfig>());
   BOOST_TEST(keys(BudgetConfig{}) == members<BudgetConfig>());
   BOOST_TEST(keys(EvalConfig{}, std::string_view("images")) == members<EvalConfig>());
@@ -172,7 +175,11 @@ BOOST_AUTO_TEST_CASE(every_member_of_the_structs_is_a_key) {
   BOOST_TEST(keys(EnergyConfig{}) == members<EnergyConfig>());
   BOOST_TEST(keys(DitOptions{}) == members<DitOptions>());
   BOOST_TEST(keys(GaussianOptions{}) == members<GaussianOptions>());
-  BOOST_TEST(keys(ImagesOptions{}) == members<ImagesOptions>());
+  BOOST_TEST(keys(VitOptions{}) == members<VitOptions>());
+  BOOST_TEST(keys(CategoricalOptions{}) == members<CategoricalOptions>());
+  BOOST_TEST(keys(ImageDataOptions{}) == members<ImageDataOptions>());
+  BOOST_TEST(keys(ImagesOptions{}) == keys(ImageDataOptions{}) + members<ImagesOptions>() - 1);
+  BOOST_TEST(keys(LabelsOptions{}) == keys(ImageDataOptions{}) + members<LabelsOptions>() - 1);
 
   ModelConfig model;
   std::vector<Setting> of_model;

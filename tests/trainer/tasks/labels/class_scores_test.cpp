@@ -137,9 +137,9 @@ struct Toy {
   explicit Toy(std::int64_t batch, int count = 3, float trust = 1, bool noise = true) {
     std::vector<blocks::Block*> there;
     for (int b = 0; b < count; ++b) {
-      owned.push_back(std::make_unique<blocks::Block>(
-          blocks::BlockPlace{b, 3, b, 1}, std::make_unique<Eye>(),
-          std::make_unique<Trusting>(trust + static_cast<float>(b), noise), blocks::ParameterLayout()));
+      owned.push_back(std::make_unique<blocks::Block>(blocks::BlockPlace{b, 3, b, 1}, std::make_unique<Eye>(),
+                                                      std::make_unique<Trusting>(trust + static_cast<float>(b), noise),
+                                                      blocks::ParameterLayout()));
       there.push_back(owned.back().get());
     }
     network.emplace(schedule(), std::move(there));
@@ -155,8 +155,15 @@ struct Toy {
 ClassScores measure(Toy& toy, std::int64_t batch, std::int64_t samples = all, EvaluationRanks* ranks = nullptr) {
   const Told data;
   EvaluationRanks alone;
-  return measure_classes({*toy.network, *toy.device, ranks != nullptr ? *ranks : alone, data, batch, samples, seed,
-                          {3, 1, 6}, compared_levels(schedule())});
+  return measure_classes({*toy.network,
+                          *toy.device,
+                          ranks != nullptr ? *ranks : alone,
+                          data,
+                          batch,
+                          samples,
+                          seed,
+                          {3, 1, 6},
+                          compared_levels(schedule())});
 }
 
 /// Rows of normal numbers, one per sample.
@@ -263,7 +270,8 @@ BOOST_AUTO_TEST_CASE(a_perfect_denoiser_is_always_right) {
   for (const LevelScore& l : right.levels) BOOST_TEST(l.score.accuracy == 1);
   // One that believes the image, where every fifth lies.
   const ClassScores deceived = measure(sure, 16);
-  for (const AnswerScore& a : deceived.answers) BOOST_TEST(a.score.accuracy == 0.8, boost::test_tools::tolerance(1e-12));
+  for (const AnswerScore& a : deceived.answers)
+    BOOST_TEST(a.score.accuracy == 0.8, boost::test_tools::tolerance(1e-12));
 }
 
 BOOST_AUTO_TEST_CASE(no_bit_depends_on_batches_or_ranks) {

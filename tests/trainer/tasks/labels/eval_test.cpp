@@ -106,8 +106,7 @@ BOOST_AUTO_TEST_CASE(an_end_to_end_network_answers_at_once_as_its_held_out_loss_
   BOOST_TEST(run.at("cross_entropy_at_sigma_max") == run.at("answers").at(0).at("cross_entropy"));
   // All 20 held-out images, by the averaged weights, while it trained.
   const double heldout = last_eval_row(whole(), 0).at("metrics").at("heldout_loss");
-  BOOST_TEST(run.at("answers").at(0).at("cross_entropy").get<double>() == heldout,
-             boost::test_tools::tolerance(1e-5));
+  BOOST_TEST(run.at("answers").at(0).at("cross_entropy").get<double>() == heldout, boost::test_tools::tolerance(1e-5));
   BOOST_TEST(last_eval_row(whole(), nullptr).at("metrics").contains("accuracy"));
 }
 

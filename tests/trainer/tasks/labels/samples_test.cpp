@@ -87,7 +87,7 @@ BOOST_AUTO_TEST_CASE(a_training_image_is_what_augmentation_makes_of_it) {
     BOOST_TEST(whole.label(row) == order[i] % 4);
     changed += whole.image(row) != by_hand(data, order[i], 0, {}) ? 1 : 0;
   }
-  BOOST_TEST(changed >= 5);  // some may be mirrored to themselves and moved nowhere
+  BOOST_TEST(changed >= 5);                      // some may be mirrored to themselves and moved nowhere
   BOOST_TEST(whole.image(0) != whole.image(3));  // the same image, as another sample
 }
 
@@ -187,8 +187,11 @@ BOOST_AUTO_TEST_CASE(images_of_four_channels_can_be_cropped_but_have_no_colours)
   const OwnBatch a(data.layout(), 1, 0);
   data.fill(a.batch, Split::train, std::vector<std::int64_t>{1}, seed);
   BOOST_TEST(a.image(0) == by_hand(data, 1, 0, {true, 2, 0, 9}), boost::test_tools::per_element());
-  check_input_error([&] { LabelSamples(ImageDataset::open(folder.path()), folder.path(), {false, 0, 1, 9}); },
-                    {"data.rand_augment: found 1", "4 channels"});
+  check_input_error(
+      [&] {
+        LabelSamples(ImageDataset::open(folder.path()), folder.path(), {false, 0, 1, 9});
+      },
+      {"data.rand_augment: found 1", "4 channels"});
 }
 
 BOOST_AUTO_TEST_SUITE_END()
