@@ -36,12 +36,18 @@ SHAPES = {
     "dit-s/2 8x8": dict(layers=12, width=384, heads=6, patch=2, batch=512, channels=3, size=8, classes=100, blocks=4),
     "dit-l/2": dict(layers=24, width=1024, heads=16, patch=2, batch=128, channels=4, size=32, classes=1000, blocks=4),
     "dit-xl/2": dict(layers=28, width=1152, heads=16, patch=2, batch=128, channels=4, size=32, classes=1000, blocks=4),
+    "vit small": dict(architecture="vit", layers=6, width=64, heads=4, patch=4, batch=128, channels=1, size=28, classes=10,
+                      blocks=3),
+    "vit cifar-100": dict(architecture="vit", layers=12, width=128, heads=4, patch=4, batch=128, channels=3, size=32,
+                          classes=100, blocks=3),
     "width 384": dict(layers=12, width=384, heads=6, patch=2, batch=32, channels=3, size=32, classes=100, blocks=4),
 }
+for shape in SHAPES.values():
+    shape.setdefault("architecture", "dit")
 MODES = ("end to end", "one block")
 OURS = ("no-deterministic", "no-graph")
 THEIRS = ("eager", "compiled", "reduce-overhead", "whole-graph", "max-autotune")
-COMMON = ("layers", "width", "heads", "patch", "batch", "channels", "size", "classes")
+COMMON = ("architecture", "layers", "width", "heads", "patch", "batch", "channels", "size", "classes")
 
 
 class Race:
@@ -58,11 +64,11 @@ class Race:
         if theirs and self.mode == "one block":
             values["layers"] //= values["blocks"]
         numbers = [text for name in COMMON for text in ("--" + name, str(values[name]))] + ["--threads", str(self.threads)]
+        numbers += ["--end-to-end"] if self.mode == "end to end" else []
         gpu = ["--cuda"] if self.a.cuda else []
         if theirs:
             return [self.a.python, self.a.torch_script] + numbers + gpu + ["--variant", variant]
         command = [self.a.bench] + numbers + ["--blocks", str(values["blocks"])] + (gpu + ["--bfloat16"] if gpu else [])
-        command += ["--end-to-end"] if self.mode == "end to end" else []
         command += ["--checkpoint-activations"] if self.a.checkpoint_activations else []
         return command + (["--" + variant] if variant in OURS else [])
 
@@ -297,7 +303,7 @@ def parse(arguments):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bench", default="build/release/bench/bench_step", help="the program bench_step")
     parser.add_argument("--python", default=sys.executable, help="a Python that has PyTorch")
-    parser.add_argument("--torch-script", default=os.path.join(os.path.dirname(os.path.abspath(__file__)), "dit_torch.py"))
+    parser.add_argument("--torch-script", default=os.path.join(os.path.dirname(os.path.abspath(__file__)), "torch_step.py"))
     parser.add_argument("--turns", type=int, default=9, help="rows of steps that each takes (default 9)")
     parser.add_argument("--steps", type=int, default=0, help="steps of a row (default: as many as --row-seconds take)")
     parser.add_argument("--row-seconds", type=float, default=1.0)

@@ -1,4 +1,4 @@
-"""A program that takes training steps on request, for bench/compare_step.py: bench_step or dit_torch.py.
+"""A program that takes training steps on request, for bench/compare_step.py: bench_step or torch_step.py.
 
 It says one line of JSON when it is ready; for every line "N" it takes N steps and answers with one line of JSON:
 "seconds" of each step, "row" of all of them where that is not their sum, and its memory.

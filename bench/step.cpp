@@ -19,7 +19,9 @@
 #include <vector>
 
 #include "bench/timed_rank.hpp"
-#include "blocks/architectures/dit_options.hpp"
+#include "blocks/architectures/architectures.hpp"
+#include "trainer/config/values.hpp"
+#include "trainer/plan/network.hpp"
 
 namespace blocktrain::bench {
 namespace {
@@ -153,18 +155,40 @@ void print_turns(const Options& o, TimedRank& rank, const ordered_json& facts) {
               moves ? (std::to_string(static_cast<int>(100 * j["hidden"].get<double>())) + "%").c_str() : "-");
 }
 
+/// The architecture that the arguments name: the keys that the others set are its own.
+std::string named_architecture(int argc, char** argv) {
+  std::string name = Config().model.architecture;
+  CLI::App app;
+  app.set_help_flag();
+  app.allow_extras();
+  app.add_option("--architecture", name);
+  app.parse(argc, argv);
+  return name;
+}
+
+/// Gives a key of that architecture its value.
+void set_key(Config& config, std::string_view name, const std::string& value) {
+  const std::vector<blocks::Setting> all = describe(config);
+  set_from_text(*blocks::find_setting(all, name), value);
+}
+
 int run(int argc, char** argv) {
   Options o;
   Config& config = o.timed.config;
+  std::string architecture = named_architecture(argc, argv), patch;
+  const blocks::Architecture* chosen = blocks::find_architecture(architecture);
+  if (chosen == nullptr) throw InputError("--architecture: '" + architecture + "' is none");
+  config = Config(*chosen);
   ImageShape image = image_shape_of(o.timed.data);
   std::int64_t classes = o.timed.data.classes;
   bool end_to_end = false, cuda = false, bfloat16 = false, checkpoint_activations = false, no_deterministic = false,
        no_graph = false;
   CLI::App app{"Times training steps of blocktrain"};
+  app.add_option("--architecture", architecture, "Architecture of the network");
   app.add_option("--layers", config.model.layers);
   app.add_option("--width", config.model.width);
   app.add_option("--heads", config.model.heads);
-  app.add_option("--patch", config.architecture.as<blocks::DitOptions>().patch);
+  app.add_option("--patch", patch);
   app.add_option("--blocks", config.blocks.count);
   app.add_option("--batch", config.data.batch);
   app.add_option("--micro-batch", config.data.micro_batch);
@@ -189,6 +213,7 @@ int run(int argc, char** argv) {
   app.add_flag("--json", o.json, "Tables as JSON");
   CLI11_PARSE(app, argc, argv);
   image.width = image.height;
+  if (!patch.empty()) set_key(config, "model.patch", patch);
   o.timed.data = image_layout(image, classes);
   config.budget.steps = 1000000;
   config.optimizer.decay_steps = 0;
@@ -199,6 +224,8 @@ int run(int argc, char** argv) {
   o.timed.deterministic = !no_deterministic;
   o.timed.graphs = !no_graph;
   if (turns->count() > 0 && o.rows == 0) o.rows = 9;
+
+  if (needs_information(config)) config.noise.information = class_information(config, o.timed.data, {});
 
   const Plan plan = plan_of(o.timed);
   const ordered_json facts = planned(o, plan);

@@ -34,7 +34,7 @@ from peer import Peer, PeerFailed, reason_in  # noqa: E402
 
 TINY = ["--layers", "4", "--width", "16", "--heads", "2", "--batch", "4", "--blocks", "4"]
 
-# Takes the options of bench_step and dit_torch.py. A step takes 1 ms and 0.1 ms an image, half of it where "compiled".
+# Takes the options of bench_step and torch_step.py. A step takes 1 ms and 0.1 ms an image, half of it where "compiled".
 STAND_IN = r"""#!{python}
 import json, sys
 args = sys.argv[1:]

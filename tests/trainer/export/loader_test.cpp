@@ -66,8 +66,10 @@ BOOST_AUTO_TEST_CASE(a_trained_run_passes_its_own_check) {
   BOOST_TEST(run_program({interpreter, loader, "--check", folder.path("missing")}) == 1);
 }
 
-BOOST_AUTO_TEST_CASE(the_fixture_of_dit_is_what_the_loader_computes) {
-  BOOST_TEST(run_program({python(), source + "/tests/fixtures/dit/generate.py", "--check"}) == 0);
+BOOST_AUTO_TEST_CASE(the_fixtures_are_what_the_loaders_compute) {
+  for (const std::string architecture : {"dit", "vit"}) {
+    BOOST_TEST(run_program({python(), source + "/tests/fixtures/" + architecture + "/generate.py", "--check"}) == 0);
+  }
 }
 
 BOOST_AUTO_TEST_CASE(every_parameter_counts) {
@@ -77,9 +79,14 @@ BOOST_AUTO_TEST_CASE(every_parameter_counts) {
       {"noise.partition=equal_probability"},
       {"noise.partition=uniform", "blocks.layers=[3, 1]", "blocks.count=2", "noise.sigma_max=20"},
       {"noise.partition=uniform_log", "blocks.layers=[1, 2, 1]", "blocks.count=3", "model.heads=4", "model.patch=4"},
-      {"blocks.training=end_to_end", "noise.sigma_data=0.7", "model.mlp_ratio=3"}};
+      {"blocks.training=end_to_end", "noise.sigma_data=0.7", "model.mlp_ratio=3"},
+      {"model.architecture=vit"},
+      {"model.architecture=vit", "objective.evidence=learned", "noise.partition=equal_probability", "blocks.count=2",
+       "noise.sigma_data=0.7", "model.dropout=0"},
+      {"model.architecture=vit", "objective.target_embedding=periodic", "blocks.layers=[1, 2, 1]", "blocks.count=3"},
+      {"model.architecture=vit", "blocks.training=end_to_end", "model.mlp_ratio=3"}};
   for (std::vector<std::string> overrides : runs) {
-    BOOST_TEST_CONTEXT(overrides.front()) {
+    BOOST_TEST_CONTEXT(overrides.front() << ", " << overrides.back()) {
       overrides.push_back("budget.steps=2");
       const TemporaryFolder folder;
       BOOST_REQUIRE(testing::train_small(folder.path("run"), 1, overrides) == 0);

@@ -1,4 +1,4 @@
-"""The peer of bench/step.cpp: the network of scripts/export/blocktrain_dit.py, trained in PyTorch for speed.
+"""The peer of bench/step.cpp: the networks of scripts/export/blocktrain_*.py, trained in PyTorch for speed.
 
 A server for bench/compare_step.py, which speaks as bench/peer.py says. On a GPU a step brings its batch along from
 pinned memory, beside the step before, and nothing waits inside a row of steps. With --machine it measures what the
@@ -7,6 +7,7 @@ machine can do at most, instead.
 
 import argparse
 import json
+import math
 import os
 import statistics
 import sys
@@ -20,6 +21,7 @@ from torch import nn
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "scripts", "export"))
 import blocktrain_dit  # noqa: E402
+import blocktrain_vit  # noqa: E402
 
 
 def resident_bytes(key):
@@ -29,19 +31,26 @@ def resident_bytes(key):
     return 0
 
 
-class TrainedBlock(nn.Module):
+def sizes_of(a):
+    """What an export's metadata would say of the network."""
+    image = dict(image_channels=a.channels, image_height=a.size, image_width=a.size, classes=a.classes)
+    return dict(image, patch=a.patch, width=a.width, heads=a.heads, mlp_ratio=4, noise_features=256, layers_per_block=str(a.layers),
+                sigma_data=0.5, p_mean=-1.2, p_std=1.2)
+
+
+class DitTraining(nn.Module):
     """One block with private embeddings and output, or all layers: the network of the loader that `blocktrain export`
     ships, with the draws of a training step.
     """
 
-    def __init__(self, layers, width, heads, patch, channels, size, classes):
+    def __init__(self, a):
         super().__init__()
-        image = dict(image_channels=channels, image_height=size, image_width=size, classes=classes)
-        network = dict(patch=patch, width=width, heads=heads, mlp_ratio=4, noise_features=256, layers_per_block=str(layers))
-        noise = dict(sigma_data=0.5, target_deviation=0.5, partition="equal_probability", p_mean=-1.2, p_std=1.2,
-                     sigma_edges="80,0.002")
-        self.block = blocktrain_dit.Block(blocktrain_dit.Settings(dict(image, **network, **noise)), layers)
+        noise = dict(target_deviation=0.5, partition="equal_probability", sigma_edges="80,0.002")
+        self.block = blocktrain_dit.Block(blocktrain_dit.DitSettings(dict(sizes_of(a), **noise)), a.layers)
         self.block.noise_embedding.angle_dtype = torch.float32
+
+    def draw_levels(self, count, device):
+        return torch.exp(-1.2 + 1.2 * torch.randn(count, device=device))
 
     def loss(self, y, label, sigma):
         z = y + blocktrain_dit.per_image(sigma) * torch.randn_like(y)
@@ -50,6 +59,32 @@ class TrainedBlock(nn.Module):
         return loss.mean()
 
 
+class VitTraining(nn.Module):
+    """The same of vit, by the defaults of its keys: a block with analytic evidence and a frozen table, or the plain
+    classifier of all layers.
+    """
+
+    def __init__(self, a):
+        super().__init__()
+        noise = dict(evidence="analytic", target_embedding="frozen", partition="uniform_log", sigma_edges="6,0.03", dropout=0.1)
+        training = "end_to_end" if a.end_to_end else "block_local"
+        self.block = blocktrain_vit.Model(blocktrain_vit.VitSettings(dict(sizes_of(a), **noise, training=training))).blocks[0]
+        if a.end_to_end:
+            return
+        self.block.noise_embedding.angle_dtype = torch.float32
+        nn.init.normal_(self.block.target_embedding.table)
+
+    def draw_levels(self, count, device):
+        return torch.exp(math.log(0.03) + math.log(6 / 0.03) * torch.rand(count, device=device))
+
+    def loss(self, image, label, sigma):
+        if not self.block.settings.denoises:
+            return self.block.losses(self.block(image), label).mean()
+        z = self.block.noisy(label, sigma, torch.randn(len(label), self.block.settings.width, device=image.device))
+        return self.block.losses(self.block(image, z, sigma), label).mean()
+
+
+TRAININGS = {"dit": DitTraining, "vit": VitTraining}
 VARIANTS = {  # name: mode of torch.compile, None without
     "eager": None,
     "compiled": "default",
@@ -156,21 +191,22 @@ class Input:
 def make_step(a, device):
     """What takes one step, and brings its input."""
     cuda, mode = device.type == "cuda", VARIANTS[a.variant]
-    model = TrainedBlock(a.layers, a.width, a.heads, a.patch, a.channels, a.size, a.classes).to(device)
+    model = TRAININGS[a.architecture](a).to(device)
     whole = a.variant == "whole-graph"
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=0.0, fused=True, capturable=whole)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=1e-4, weight_decay=0.0, fused=True, capturable=whole)
     loss_of = model.loss if mode is None else torch.compile(model.loss, mode=mode, dynamic=False)
     inputs = Input(a, device)
 
     def step():
         if mode in ("reduce-overhead", "max-autotune"):
             torch.compiler.cudagraph_mark_step_begin()
-        sigma = torch.exp(-1.2 + 1.2 * torch.randn(a.batch, device=device))
+        sigma = model.draw_levels(a.batch, device)
         optimizer.zero_grad(set_to_none=True)
         with torch.autocast(device.type, torch.bfloat16, enabled=cuda):
             loss = loss_of(inputs.y, inputs.label, sigma)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
 
     if whole:
@@ -222,6 +258,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in dict(layers=8, width=64, heads=4, patch=2, batch=128, channels=1, size=8, classes=10, threads=1).items():
         parser.add_argument("--" + name, type=int, default=default)
+    parser.add_argument("--architecture", choices=list(TRAININGS), default="dit")
+    parser.add_argument("--end-to-end", action="store_true", help="all layers are one network, trained end to end")
     parser.add_argument("--variant", choices=list(VARIANTS), default="eager")
     parser.add_argument("--attention", choices=["auto", "default", "flash", "cudnn", "efficient"], default="auto",
                         help="on a GPU; auto: the fastest here")
@@ -244,7 +282,8 @@ def main():
     idle = resident_bytes("VmRSS")
     attention = "default"
     if a.cuda and a.attention != "default":
-        attention = choose_attention(a.attention, a.batch, (a.size // a.patch) ** 2, a.heads, a.width)
+        tokens = (a.size // a.patch) ** 2 + (a.architecture == "vit")
+        attention = choose_attention(a.attention, a.batch, tokens, a.heads, a.width)
     say(idle=idle, torch=torch.__version__, variant=a.variant, attention=attention, batch=a.batch)
 
     step = None
