@@ -218,7 +218,10 @@ void print_table(const Config& config, const DataOutline& data, const Plan& plan
     fmt::print("    the same batch on one rank  {:>10} of {:>10}   {:.2f}x\n", bytes(mine), bytes(alone), mine / alone);
     fmt::print("  FLOPs of a step of all blocks {:>10} of {:>10}   {:.2f}x\n", count(plan.flops_per_step()),
                count(twin.flops_per_step()), plan.flops_per_step() / twin.flops_per_step());
-    fmt::print("  sent per rank and step        {:>10} of {:>10}\n", bytes(plan.ranks.front().replica_bytes_per_step),
+    const RankPlan& first = plan.ranks.front();
+    const double sent =
+        first.replica_bytes_per_step + first.meeting_bytes / static_cast<double>(plan.coupling.every_steps);
+    fmt::print("  sent per rank and step        {:>10} of {:>10}\n", bytes(sent),
                bytes(twin.ranks.front().replica_bytes_per_step));
     fmt::print("  traffic between blocks        {:>10}{}\n", bytes(plan.inter_block_bytes_per_step),
                plan.coupling.coupled() ? " per step, all ranks together" : "");
