@@ -129,7 +129,8 @@ int main(int argc, char** argv) {
   eval_app->add_option("--twin", eval.twin, "Folder of the end-to-end run to show beside it");
   add_value(eval_app, "--blocks", blocks::IntListValue{&eval.blocks, {0, 4095}, {1, 4096}},
             "Measure the first blocks of RUN without the others: 0, or 0,1 and so on (default: all)", "B,B,...");
-  eval_app->add_option("-o,--out", eval.out, "JSON file to write (default: RUN/eval.json)");
+  eval_app->add_option("-o,--out", eval.out,
+                       "JSON file to write (default: RUN/eval.json; with --blocks 0 RUN/eval.blocks-0.json)");
   eval_app->add_option("--set", eval.overrides, "Override a key of eval.*, parallel.* or data.path; repeat for more")
       ->allow_extra_args(false);
   eval_app->callback([&] { exit_code = more_than_print([&] { return eval_command(eval); }); });

@@ -196,7 +196,8 @@ void Vit::backward(Ops& ops, const Tensor& df, const Tensor& dz, Range r, Gradie
 }
 
 Flops Vit::flops() const {
-  // Products whose input has a gradient cost two more in the backward pass, those at the edge of the network one more.
+  // Products whose input has a gradient cost two more in the backward pass, those at the edge of the network one more;
+  // that of the noisy label counts as one of these, also where its table is trained.
   double inner = head_.flops_per_sample() + layers_.product_flops();
   double edge = static_cast<double>(config_.patches()) * patches_.flops_per_token();
   if (condition_) {

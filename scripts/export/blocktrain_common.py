@@ -42,7 +42,9 @@ def read_safetensors(path):
             if not 0 <= begin <= end <= len(data) or end - begin != count * size:
                 raise ValueError(f"tensor {name} lies outside the file")
             tensors[name] = torch.frombuffer(data, dtype=dtype, count=count, offset=begin).reshape(shape)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        if not isinstance(metadata, dict) or any(not isinstance(text, str) for text in metadata.values()):
+            raise ValueError("metadata are no texts")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path}: damaged: {error!r}") from error
     return tensors, metadata
 
@@ -74,6 +76,9 @@ class Settings:
         self.p_mean, self.p_std = float(metadata["p_mean"]), float(metadata["p_std"])
         # From the highest noise to the lowest; block b owns sigma_edges[b + 1] < sigma <= sigma_edges[b].
         self.sigma_edges = [float(edge) for edge in metadata["sigma_edges"].split(",")]
+        falling = all(high > low > 0 for high, low in zip(self.sigma_edges, self.sigma_edges[1:]))
+        if len(self.sigma_edges) != len(self.layers_per_block) + 1 or not falling:
+            raise ValueError("sigma_edges are not those of so many blocks")
         # Of equal_information: what noise hides of the class, at levels equally spaced in ln sigma from the lowest.
         self.information = [float(nats) for nats in metadata.get("information", "").split(",") if nats]
         if self.partition == "equal_information" and len(self.information) < 2:
@@ -211,7 +216,7 @@ class BlocksInARow(nn.Module):
         try:
             model = cls(cls.settings_type(metadata))
             model.load_parameters(tensors)
-        except (KeyError, ValueError, RuntimeError, ZeroDivisionError) as error:
+        except (KeyError, IndexError, TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
             raise ValueError(f"{path}: damaged: {error}") from error
         return model.to(device).eval()
 

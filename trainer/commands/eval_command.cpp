@@ -67,12 +67,18 @@ FirstBlocks first_blocks(const EvalArguments& arguments) {
   return {static_cast<int>(arguments.blocks.size())};
 }
 
+/// What of a run is measured alone has a file of its own beside that of the whole.
+std::string default_path(const EvalArguments& arguments) {
+  const RunPaths paths{arguments.run};
+  return arguments.blocks.empty() ? paths.eval() : paths.root + "/eval.blocks-" + join(arguments.blocks, "-") + ".json";
+}
+
 int evaluate(comm::Communicator& world, const EvalArguments& arguments) {
   FirstBlocks first;
   all_or_none(world, [&] { first = first_blocks(arguments); });
   EvaluationRanks ranks(world, evaluation_timeout(world, arguments.run, arguments.overrides));
   TrainedNetwork run(task_of, ranks, arguments.run, arguments.overrides, nullptr, first);
-  const std::string path = arguments.out.empty() ? RunPaths{arguments.run}.eval() : arguments.out;
+  const std::string path = arguments.out.empty() ? default_path(arguments) : arguments.out;
   ranks.together([&] {
     if (!ranks.leads()) return;
     require_result_writable(arguments, path);

@@ -35,6 +35,16 @@ struct Choice {
 
 const char* spelling(ActivationCheckpointing c) { return c == ActivationCheckpointing::layer ? "layer" : "none"; }
 
+/// Null where there is no noise.
+ordered_json pair_or_null(const blocks::NoiseRange& range) {
+  return range.hi > 0 ? ordered_json{range.lo, range.hi} : ordered_json();
+}
+
+/// The same as text, in a column.
+std::string interval(const blocks::NoiseRange& range) {
+  return range.hi > 0 ? fmt::format("{:<8.4g} .. {:<8.4g}", range.lo, range.hi) : fmt::format("{:<20}", "-");
+}
+
 ordered_json text_or_null(std::string_view text) { return text.empty() ? ordered_json() : ordered_json(text); }
 
 ordered_json to_json(const CudaRuntime& cuda) {
@@ -74,8 +84,8 @@ ordered_json to_json(const DataOutline& data, const Plan& plan, const Choice& ch
                            {"first_layer", b.place.first_layer},
                            {"layers", b.place.layers},
                            {"ranks", plan.placement.ranks_of_block[static_cast<std::size_t>(b.place.index)]},
-                           {"sigma", {b.owned.lo, b.owned.hi}},
-                           {"sigma_trained", {b.trained.lo, b.trained.hi}},
+                           {"sigma", pair_or_null(b.owned)},
+                           {"sigma_trained", pair_or_null(b.trained)},
                            {"parameters", b.parameters},
                            {"flops_per_sample_forward", b.flops.forward},
                            {"flops_per_sample_training", b.flops.training},
@@ -176,10 +186,10 @@ void print_table(const Config& config, const DataOutline& data, const Plan& plan
 
   fmt::print("block  layers   ranks        sigma owned          sigma trained        parameters  FLOPs/step\n");
   for (const BlockPlan& b : plan.blocks) {
-    fmt::print("{:>5}  {:<7}  {:<11}  {:<8.4g} .. {:<8.4g} {:<8.4g} .. {:<8.4g} {:>10}  {:>10}\n", b.place.index,
+    fmt::print("{:>5}  {:<7}  {:<11}  {} {} {:>10}  {:>10}\n", b.place.index,
                fmt::format("{}..{}", b.place.first_layer, b.place.first_layer + b.place.layers - 1),
-               join(plan.placement.ranks_of_block[static_cast<std::size_t>(b.place.index)]), b.owned.lo, b.owned.hi,
-               b.trained.lo, b.trained.hi, count(static_cast<double>(b.parameters)),
+               join(plan.placement.ranks_of_block[static_cast<std::size_t>(b.place.index)]), interval(b.owned),
+               interval(b.trained), count(static_cast<double>(b.parameters)),
                count(b.flops.training * static_cast<double>(plan.batch)));
   }
   fmt::print("\n rank  blocks       samples    state     gradient  activations  batches   total      sent per step\n");

@@ -257,7 +257,7 @@ void Coordinator::end_block(int source, const Report& report) {
   if (how == BlockEnd::failed && b.how != BlockEnd::failed) {
     const std::string text = fmt::format("block {} stopped: {}", report.block, report.text);
     say(text + (settings_.plan.coupling.coupled()
-                    ? "; the other blocks, which share a table with it, end where they meet it next"
+                    ? "; the other blocks, which share a table with it, end where they meet it next, if they do"
                     : "; the other blocks go on"));
     if (message_.empty()) message_ = text;
     fail_block(report.block, report.step, source, report.text);

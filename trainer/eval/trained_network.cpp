@@ -17,6 +17,7 @@
 #include "trainer/config/values.hpp"
 #include "trainer/eval/evaluation_device.hpp"
 #include "trainer/exchange/rank_devices.hpp"
+#include "trainer/plan/coupling.hpp"
 #include "trainer/plan/network.hpp"
 #include "trainer/run_folder/run_folder.hpp"
 #include "trainer/run_folder/run_remains.hpp"
@@ -171,7 +172,8 @@ std::vector<std::string> TrainedNetwork::choose_checkpoints(int blocks, int load
     if (!ranks_->leads()) return;
     // Overrides change nothing that counts here.
     const Experiment experiment = experiment_of(config_);
-    ResumePlan found = find_resume_points(folder_, experiment, blocks, false, experiment, loaded);
+    ResumePlan found =
+        find_resume_points(folder_, experiment, blocks, coupling_of(config_).coupled(), experiment, loaded);
     if (!found.found) {
       throw InputError(
           fmt::format("'{}' has no checkpoint: let the run reach step {} (checkpoint.every_steps) or its end; when it "

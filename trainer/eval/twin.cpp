@@ -16,6 +16,7 @@ void require_comparable(const TrainedNetwork& run, const TrainedNetwork& twin) {
   const auto same = [&differs](bool equal, const char* key) {
     if (!equal) differs.emplace_back(key);
   };
+  same(architecture_of(a).task == architecture_of(b).task, "the task (model.architecture)");
   same(run.data().digest == twin.data().digest, "the data (data.path)");
   if (run.block(0).levels_per_sample() > 0 && twin.block(0).levels_per_sample() > 0) {
     same(a.noise.partition == b.noise.partition, "noise.partition");

@@ -222,10 +222,14 @@ void LedgerWriter::change(const StepRow& step) {
   row_.integer("step", step.step);
   row_.integer("tokens", step.tokens);
   row_.integer("samples", step.samples);
-  row_.open_array("sigma");
-  row_.element("sigma", step.sigma_lo);
-  row_.element("sigma", step.sigma_hi);
-  row_.close_array();
+  if (step.sigma_lo == 0 && step.sigma_hi == 0) {
+    row_.null("sigma");
+  } else {
+    row_.open_array("sigma");
+    row_.element("sigma", step.sigma_lo);
+    row_.element("sigma", step.sigma_hi);
+    row_.close_array();
+  }
   bool shares = false;
   for (const std::string& reason : step.joules_reason) shares = shares || reason.empty();
   row_.boolean("joules_estimated", shares);

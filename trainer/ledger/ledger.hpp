@@ -26,14 +26,14 @@
 ///             measured at the start; null: not known), update_reason (why it is not known, else null). One per source
 ///             and host at the start, for GPUs one per board, and again when one stops.
 /// change      What the step rows of a block have in common, each value as of one step: block, step (the first that it
-///             holds for), time, tokens, samples, sigma: [lo, hi], joules_estimated (true: the joules of the step rows
-///             are shares by busy time, energy/apportioner.hpp; false: there are none), joules_reason (by source: why
-///             joules are null in the step rows; null: they are not), bytes_sent: {inter_block, replica}, memory:
-///             {planned, measured, runtime, device_runtime} (bytes of the replica with the most, null: not known, and
-///             no GPU for the last: arenas, host memory of the process besides those there, memory of its GPU besides
-///             those there; the last two are the most that was measured since the session began or the block came to
-///             these ranks) with device_runtime_scope ("process": of this process alone; "board": of all that is on
-///             the GPU, a bound from above; null with device_runtime), ranks.
+///             holds for), time, tokens, samples, sigma: [lo, hi] (null: no noise), joules_estimated (true: the joules
+///             of the step rows are shares by busy time, energy/apportioner.hpp; false: there are none), joules_reason
+///             (by source: why joules are null in the step rows; null: they are not), bytes_sent: {inter_block,
+///             replica}, memory: {planned, measured, runtime, device_runtime} (bytes of the replica with the most,
+///             null: not known, and no GPU for the last: arenas, host memory of the process besides those there, memory
+///             of its GPU besides those there; the last two are the most that was measured since the session began or
+///             the block came to these ranks) with device_runtime_scope ("process": of this process alone; "board": of
+///             all that is on the GPU, a bound from above; null with device_runtime), ranks.
 /// step        One per block and step, in step order within a block, when all replicas have reported: block, step,
 ///             time, loss (mean weighted), unweighted (mean unweighted), learning_rate, gradient_norm, seconds (of the
 ///             slowest replica), joules (by source), bytes_sent: {control}. Reals but `time` have 7 significant digits;

@@ -115,9 +115,12 @@ void take_change(const json& row, StepRow& step) {
   step.tokens = static_cast<std::int64_t>(count(row, "tokens"));
   step.samples = static_cast<std::int64_t>(count(row, "samples"));
   const json& sigma = field(row, "sigma");
-  if (!sigma.is_array() || sigma.size() != 2) throw Damage("\"sigma\" is not a pair");
-  step.sigma_lo = sigma[0].is_number() ? sigma[0].get<double>() : nan;
-  step.sigma_hi = sigma[1].is_number() ? sigma[1].get<double>() : nan;
+  step.sigma_lo = step.sigma_hi = 0;
+  if (!sigma.is_null()) {
+    if (!sigma.is_array() || sigma.size() != 2) throw Damage("\"sigma\" is not a pair");
+    step.sigma_lo = sigma[0].is_number() ? sigma[0].get<double>() : nan;
+    step.sigma_hi = sigma[1].is_number() ? sigma[1].get<double>() : nan;
+  }
   const json& reasons = object(row, "joules_reason");
   for (std::size_t i = 0; i < energy_sources; ++i) {
     const auto reason = reasons.find(std::string(to_string(static_cast<EnergySource>(i))));

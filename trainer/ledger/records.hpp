@@ -56,7 +56,7 @@ struct StepRecord {
   std::int64_t samples = 0;           ///< those of this rank in this step; weighs both losses among replicas
   double loss = 0;                    ///< mean weighted loss of this rank's samples
   double unweighted = 0;              ///< mean unweighted loss of this rank's samples
-  double sigma_lo = 0, sigma_hi = 0;  ///< the block's noise interval, overlap included
+  double sigma_lo = 0, sigma_hi = 0;  ///< the block's noise interval, overlap included; zeros: it knows no noise
   double learning_rate = 0;
   double gradient_norm = 0;                   ///< of the whole batch's gradient, before clipping
   double seconds = 0;                         ///< wall time of the step

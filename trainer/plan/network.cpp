@@ -67,7 +67,11 @@ std::vector<double> class_information(const Config& config, const blocks::Sample
         "equal_probability, uniform, uniform_log");
   }
   const std::int64_t classes = found->shape[0], width = found->shape[1];
-  if (classes < 2) throw InputError("the data have one class; there is nothing to find out");
+  const auto there = std::ranges::count_if(class_counts, [](std::int64_t n) { return n > 0; });
+  if (classes < 2 || (!class_counts.empty() && there < 2)) {
+    throw InputError(
+        "data.path: the training data are of one class, so there is nothing to find out; accepted: two or more");
+  }
   blocks::Parameter table = *found;
   table.offset = 0;
   std::vector<float> rows(static_cast<std::size_t>(table.size));

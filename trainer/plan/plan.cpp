@@ -92,8 +92,10 @@ Plan make_plan(const Config& config, const blocks::SampleLayout& data, int world
   for (const blocks::BlockPlace& place : block_places(config)) {
     BlockPlan b;
     b.place = place;
-    b.owned = schedule.owned(place.index);
-    b.trained = schedule.trained(place.index);
+    if (trained_objective(config).draws_sigma) {
+      b.owned = schedule.owned(place.index);
+      b.trained = schedule.trained(place.index);
+    }
     networks.push_back(make_block(config, data, place));
     const auto& network = networks.back();
     std::int64_t shared = 0;
@@ -131,7 +133,7 @@ Plan make_plan(const Config& config, const blocks::SampleLayout& data, int world
     }
     rank.bytes = rank_bytes(config, data, plan, rank);
     if (on_gpu(config) && computed_in(config) == kernels::DType::bfloat16) {
-      const std::int64_t tokens = plan.blocks.front().tokens_per_sample, heads = config.model.heads;
+      const std::int64_t tokens = networks.front()->rows_per_sample(), heads = config.model.heads;
       const std::int64_t samples = std::min(plan.micro_batch, static_cast<std::int64_t>(rank.shard.size()));
       rank.attention_scratch = static_cast<std::size_t>(
           kernels::attention_scratch(kernels::attention_samples_at_once(samples, heads, tokens), heads, tokens));

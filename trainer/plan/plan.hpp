@@ -17,7 +17,7 @@ namespace blocktrain::trainer {
 
 struct BlockPlan {
   blocks::BlockPlace place;
-  blocks::NoiseRange owned, trained;  ///< sigma at inference, sigma in training
+  blocks::NoiseRange owned, trained;  ///< sigma at inference, sigma in training; zeros where there is no noise
   std::int64_t parameters = 0;        ///< without padding; its copy of what blocks share among them
   blocks::Flops flops;                ///< per sample
   std::int64_t tokens_per_sample = 0;

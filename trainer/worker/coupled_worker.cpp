@@ -53,6 +53,9 @@ void Worker::train_coupled() {
       attempt([&] { return coupling.synchronized() ? compute_gradients() : train_to_meeting(); });
       longest_ns_ = std::max(longest_ns_, monotonic_ns() - begin);
     }
+    // A replica that has stopped has left its partners in a sum, so that they will not come to the meeting either: the
+    // reason is told at once, and ends them.
+    if (broken && !parts_.replicas.none()) std::rethrow_exception(broken);
     MeetingVotes votes{false, failed};
     if (coupling.meets_after(meeting_)) {
       try {
@@ -63,16 +66,20 @@ void Worker::train_coupled() {
     }
     if (broken) std::rethrow_exception(broken);
     if (votes.failed) return end_with_another();
-    if (coupling.synchronized()) apply_gradients();
-    if (!rows_.empty()) push_rows();
     step = meeting_;
+    attempt([&] {
+      if (coupling.synchronized()) apply_gradients();
+      if (!rows_.empty()) push_rows();
+      return rest();
+    });
     if (votes.stop && step < steps) {
+      if (broken) std::rethrow_exception(broken);
       for (OwnedBlock& b : parts_.owned) {
-        if (save(b)) parts_.reporter.block_ended(b.block, b.state.step, BlockEnd::stopped, "");
+        if (has_failed_[static_cast<std::size_t>(b.block)] != 0 || !save(b)) continue;
+        parts_.reporter.block_ended(b.block, b.state.step, BlockEnd::stopped, "");
       }
       return;
     }
-    attempt([&] { return rest(); });
   }
   if (broken) std::rethrow_exception(broken);
 }
@@ -134,13 +141,19 @@ MeetingVotes Worker::meet(std::int64_t since, bool failed) {
   // does after the same steps as this rank, or has still to find out what this one failed of.
   bool long_work = failed;
   for (std::int64_t s = since; s < meeting_; ++s) long_work = long_work || rests_after(s);
+  // A rank that failed early has seen a part of the way alone.
+  std::int64_t way = longest_ns_;
+  if (failed) {
+    std::int64_t made = meeting_ - since;
+    for (const OwnedBlock& b : parts_.owned) made = std::min(made, b.state.step - since);
+    way *= (meeting_ - since) / std::max<std::int64_t>(made, 1);
+  }
   std::size_t most_blocks = 1;
   for (const RankPlan& r : parts_.plan.ranks) most_blocks = std::max(most_blocks, r.blocks.size());
   constexpr std::int64_t slower = 4;
   const auto timeout = parts_.config.parallel.timeout();
-  shared.set_deadline(
-      (long_work ? most_timeouts_of_save * timeout : timeout) +
-      std::chrono::milliseconds(slower * static_cast<std::int64_t>(most_blocks) * longest_ns_ / 1000000));
+  shared.set_deadline((long_work ? most_timeouts_of_save * timeout : timeout) +
+                      std::chrono::milliseconds(slower * static_cast<std::int64_t>(most_blocks) * way / 1000000));
 
   const MeetingVotes mine{parts_.reporter.stop_asked(), failed};
   MeetingVotes votes =

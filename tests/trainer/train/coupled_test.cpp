@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <boost/test/unit_test.hpp>
 #include <chrono>
 #include <fstream>
@@ -349,6 +350,19 @@ BOOST_AUTO_TEST_CASE(a_rank_that_fails_lets_nobody_wait) {
     BOOST_TEST(train_vit(run, 3, both(mode, {"parallel.timeout_seconds=10000"}), false, fail) == 1);
     BOOST_TEST(read_totals(run + "/ledger.jsonl").status == "failed");
     for (const std::int64_t steps : steps_of(run)) BOOST_TEST(steps <= 8);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_replica_that_fails_says_so_and_ends_the_run) {
+  for (const Overrides& mode : {Overrides{synchronized}, periodic}) {
+    std::atomic<bool> thrown{false};
+    const auto fail = [&](OwnedBlock& block, std::int64_t step) {
+      if (block.block == 0 && step == 6 && !thrown.exchange(true)) throw RunError("as a test wants it");
+    };
+    const TemporaryFolder folder;
+    // Its partner waits for it in a sum, and the others at the meeting, no longer than they have to.
+    BOOST_CHECK_NE(train_vit(folder.path("run"), 6, both(mode, {"parallel.timeout_seconds=2"}), false, fail), 0);
+    BOOST_TEST(thrown);
   }
 }
 

@@ -111,6 +111,7 @@ BOOST_AUTO_TEST_CASE(the_twin_is_one_network_without_noise) {
   BOOST_REQUIRE_EQUAL(train_vit(one, 1, {twin, "eval.every_steps=4"}), 0);
   BOOST_REQUIRE_EQUAL(final_digests(one).size(), 1u);
   BOOST_TEST(information_of(one, 1).empty());
+  for (const auto& row : testing::step_rows(one)) BOOST_TEST(row.at("sigma").is_null());
   const auto stop = [](OwnedBlock&, std::int64_t step) {
     if (step == 6) request_stop();
   };

@@ -111,6 +111,29 @@ BOOST_AUTO_TEST_CASE(an_end_to_end_network_answers_at_once_as_its_held_out_loss_
   BOOST_TEST(last_eval_row(whole(), nullptr).at("metrics").contains("accuracy"));
 }
 
+BOOST_AUTO_TEST_CASE(a_twin_of_another_task_is_refused_either_way) {
+  const std::string images = folder().path("images");
+  BOOST_REQUIRE(train_small(images, 1, {"budget.steps=5", "checkpoint.every_steps=5", "parallel.device=cpu"}) == 0);
+  for (const auto& [run, twin] : {std::pair(images, whole()), std::pair(whole(), images), std::pair(local(), images)}) {
+    EvalArguments arguments;
+    arguments.run = run;
+    arguments.twin = twin;
+    arguments.out = folder().path("refused.json");
+    BOOST_CHECK_EXCEPTION(eval_command(arguments), InputError, [](const InputError& e) {
+      return std::string(e.what()).find("the task (model.architecture)") != std::string::npos;
+    });
+    BOOST_TEST(!fs::exists(arguments.out));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(what_is_measured_of_the_first_blocks_alone_leaves_the_whole_s_file) {
+  EvalArguments arguments = first_blocks({0});
+  arguments.run = local();
+  BOOST_REQUIRE(eval_command(arguments) == 0);
+  BOOST_TEST(fs::exists(local() + "/eval.blocks-0.json"));
+  BOOST_TEST(!fs::exists(local() + "/eval.json"));
+}
+
 BOOST_AUTO_TEST_CASE(a_twin_stands_beside_the_run_whichever_is_which) {
   EvalArguments arguments;
   arguments.twin = whole();
