@@ -76,9 +76,6 @@ class Settings:
         self.p_mean, self.p_std = float(metadata["p_mean"]), float(metadata["p_std"])
         # From the highest noise to the lowest; block b owns sigma_edges[b + 1] < sigma <= sigma_edges[b].
         self.sigma_edges = [float(edge) for edge in metadata["sigma_edges"].split(",")]
-        falling = all(high > low > 0 for high, low in zip(self.sigma_edges, self.sigma_edges[1:]))
-        if len(self.sigma_edges) != len(self.layers_per_block) + 1 or not falling:
-            raise ValueError("sigma_edges are not those of so many blocks")
         # Of equal_information: what noise hides of the class, at levels equally spaced in ln sigma from the lowest.
         self.information = [float(nats) for nats in metadata.get("information", "").split(",") if nats]
         if self.partition == "equal_information" and len(self.information) < 2:
@@ -215,6 +212,11 @@ class BlocksInARow(nn.Module):
         tensors, metadata = read_export(path, cls.format)
         try:
             model = cls(cls.settings_type(metadata))
+            edges = getattr(model.settings, "sigma_edges", None)
+            if edges is not None:
+                falling = all(high > low > 0 for high, low in zip(edges, edges[1:]))
+                if len(edges) != len(model.blocks) + 1 or not falling:
+                    raise ValueError("sigma_edges are not those of so many blocks")
             model.load_parameters(tensors)
         except (KeyError, IndexError, TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
             raise ValueError(f"{path}: damaged: {error}") from error
