@@ -4,7 +4,6 @@
 #include <filesystem>
 #include <map>
 #include <optional>
-#include <ranges>
 #include <utility>
 
 #include "kernels/error.hpp"
@@ -300,7 +299,11 @@ class Loader {
     const auto all = sections();
     return std::any_of(all.begin(), all.end(), [&](const Section& s) { return s.name == name; });
   }
-  static std::string section_names() { return join(sections() | std::views::transform(&Section::name)); }
+  static std::string section_names() {
+    std::vector<std::string_view> names;
+    for (const Section& section : sections()) names.push_back(section.name);
+    return join(names);
+  }
   std::string keys_of(std::string_view section) const {
     std::vector<std::string_view> keys;
     for (const Setting& s : settings_) {
