@@ -30,6 +30,22 @@ void AssembledNetwork::bind(kernels::Arena& arena, kernels::DType dtype, std::in
   arena.rewind_to(end);
 }
 
+NetworkInput AssembledNetwork::input_at(Ops& ops, const Tensor& z, double sigma, const Batch& conditions) const {
+  NetworkInput input;
+  input.batch = conditions;
+  if (z.empty()) return input;
+  input.noisy = z;
+  input.level = rows_of(sigma_, {0, z.dim(0)});
+  ops.fill(input.level, sigma);
+  return input;
+}
+
+void AssembledNetwork::estimate(Ops& ops, const Tensor& answer, const Tensor& z, double sigma,
+                                const Batch& conditions) {
+  const int b = z.empty() ? 0 : schedule_.block_of(sigma);
+  block(b).estimate(ops, answer, input_at(ops, z, sigma, conditions));
+}
+
 void AssembledNetwork::evaluate(Ops& ops, const Tensor& d, int b, NetworkInput input, Condition condition) {
   input.condition = condition;
   block(b).denoise(ops, d, input);
@@ -41,11 +57,7 @@ void AssembledNetwork::denoise(Ops& ops, const Tensor& d, const Tensor& z, doubl
   const Range all{0, z.dim(0)};
   BLOCKTRAIN_EXPECTS(all.end <= samples_ && z.row_size() == unguided_.row_size());
   const int b = schedule_.block_of(sigma);
-  NetworkInput input;
-  input.batch = conditions;
-  input.noisy = z;
-  input.level = rows_of(sigma_, all);
-  ops.fill(input.level, sigma);
+  const NetworkInput input = input_at(ops, z, sigma, conditions);
   if (guidance != 0 && guidance != 1) {
     const Tensor unguided = rows_of(unguided_, all);
     evaluate(ops, unguided, b, input, Condition::none);

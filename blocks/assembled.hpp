@@ -27,6 +27,11 @@ class AssembledNetwork {
   void denoise(kernels::Ops& ops, const kernels::Tensor& d, const kernels::Tensor& z, double sigma,
                const Batch& conditions, double guidance = 1);
 
+  /// answer = what the block that owns sigma estimates of z, given its conditions (Block::estimate); of a network
+  /// without noise what it answers: z is empty then, and sigma says nothing.
+  void estimate(kernels::Ops& ops, const kernels::Tensor& answer, const kernels::Tensor& z, double sigma,
+                const Batch& conditions);
+
   const NoiseSchedule& schedule() const { return schedule_; }
   /// Blocks that are there.
   int count() const { return static_cast<int>(blocks_.size()); }
@@ -38,6 +43,8 @@ class AssembledNetwork {
   void reset_flops() { flops_spent_ = 0; }
 
  private:
+  /// z at sigma, the same level for all, and what it is conditioned on.
+  NetworkInput input_at(kernels::Ops& ops, const kernels::Tensor& z, double sigma, const Batch& conditions) const;
   void evaluate(kernels::Ops& ops, const kernels::Tensor& d, int b, NetworkInput input, Condition condition);
 
   NoiseSchedule schedule_;

@@ -104,6 +104,7 @@ SampleLosses Block::accumulate_gradient(Ops& ops, const Batch& batch, const Step
   input.pass = Pass::training;
   input.key = key({});
   input.state = settings.state;
+  objective_->begin(ops, Pass::training);
   objective_->draw_levels(
       ops, input.level,
       {settings.interval, key(Purpose::sigma), settings.state, batch.first_sample, settings.global_batch});
@@ -114,6 +115,7 @@ SampleLosses Block::accumulate_gradient(Ops& ops, const Batch& batch, const Step
 SampleLosses Block::accumulate_gradient_at(Ops& ops, NetworkInput input, double loss_scale) {
   BLOCKTRAIN_EXPECTS(!training_.loss.empty() && input.samples() <= training_.loss.dim(0));
   input.pass = Pass::training;
+  objective_->begin(ops, Pass::training);
   return train(ops, input, loss_scale, GradientWrite::add);
 }
 
@@ -154,6 +156,7 @@ RandomKey evaluation_key(const EvaluationSettings& settings) { return {settings.
 
 void Block::add_noise(Ops& ops, const NetworkInput& input, const EvaluationSettings& settings) const {
   BLOCKTRAIN_EXPECTS(!inference_.loss.empty());
+  objective_->begin(ops, Pass::inference);
   for_each_chunk(input.samples(), inference_.out.dim(0),
                  [&](Range r) { objective_->add_noise(ops, input.rows(r), evaluation_key(settings), settings.state); });
 }
@@ -164,6 +167,7 @@ SampleLosses Block::evaluate(Ops& ops, const Batch& batch, const Tensor& level, 
   BLOCKTRAIN_EXPECTS(level.empty() || level.dim(0) == all.end);
   const RandomKey key = evaluation_key(settings);
   const SampleLosses losses{level, rows_of(inference_.loss, all), rows_of(inference_.unweighted, all)};
+  objective_->begin(ops, Pass::inference);
   for_each_chunk(all.end, inference_.out.dim(0), [&](Range r) {
     NetworkInput input;
     input.batch = batch.rows(r);
@@ -182,6 +186,7 @@ void Block::infer_all(Ops& ops, const NetworkInput& input, const Read& read) {
   const std::int64_t samples = input.samples();
   BLOCKTRAIN_EXPECTS(!inference_.loss.empty() && samples <= inference_.loss.dim(0));
   BLOCKTRAIN_EXPECTS(input.pass == Pass::inference && (input.condition == Condition::given || has_condition()));
+  objective_->begin(ops, Pass::inference);
   for_each_chunk(samples, inference_.out.dim(0), [&](Range r) {
     const NetworkInput part = input.rows(r);
     read(part, infer(ops, part), r);

@@ -9,6 +9,7 @@
 /// conditioning) is computed in begin() and finish().
 
 #include <cstdint>
+#include <string>
 
 #include "blocks/batch.hpp"
 #include "kernels/arena.hpp"
@@ -26,6 +27,9 @@ struct BlockPlace {
   int first_layer = 0;  ///< index in the whole network
   int layers = 1;
 };
+
+/// "blocks.2": what the parameters that are private to a block begin with.
+inline std::string block_name(const BlockPlace& place) { return "blocks." + std::to_string(place.index); }
 
 /// What memory is for, and what is computed.
 enum class Pass : std::uint8_t {

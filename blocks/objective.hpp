@@ -59,6 +59,9 @@ class Objective {
     return allocate_noisy(arena, dtype, samples);
   }
 
+  /// Begins a pass: computes what follows from its own parameters alone, which all that is asked of it until the next
+  /// one reads.
+  virtual void begin(kernels::Ops&, Pass) {}
   /// Draws `level` of each sample.
   virtual void draw_levels(kernels::Ops& ops, const kernels::Tensor& level, const LevelDraw& draw) const = 0;
   /// Makes input.noisy of the targets in input.batch at input.level, by the numbers of `key`.

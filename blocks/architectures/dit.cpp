@@ -20,8 +20,6 @@ using kernels::GradientWrite;
 using kernels::Ops;
 using kernels::Tensor;
 
-std::string prefix(const BlockPlace& place) { return "blocks." + std::to_string(place.index); }
-
 PatchGrid grid_of(const DitConfig& c) {
   return {c.height / c.patch, c.width_px / c.patch, c.patch_elements(), c.patch};
 }
@@ -34,11 +32,11 @@ class Dit final : public Network {
   Dit(const DitConfig& config, const SampleLayout& layout, const BlockPlace& place, ParameterLayout& parameters)
       : config_(config),
         label_(layout.index_of("label")),
-        embedding_(parameters, grid_of(config), config.width, config.sigma_data, prefix(place)),
-        condition_(parameters, condition_of(config), prefix(place)),
+        embedding_(parameters, grid_of(config), config.width, config.sigma_data, block_name(place)),
+        condition_(parameters, condition_of(config), block_name(place)),
         layers_(parameters, layer_of(config), config.checkpointing, config.rows_at_once, place.first_layer,
                 place.layers),
-        head_(parameters, grid_of(config), config.width, prefix(place)) {}
+        head_(parameters, grid_of(config), config.width, block_name(place)) {}
 
   std::int64_t targets_per_sample() const override { return config_.tokens(); }
   std::int64_t rows_per_sample() const override { return config_.tokens(); }

@@ -1,6 +1,5 @@
 #include "blocks/architectures/vit.hpp"
 
-#include <cmath>
 #include <optional>
 #include <string>
 #include <vector>
@@ -11,6 +10,7 @@
 #include "blocks/layers/noise_condition.hpp"
 #include "blocks/layers/patch_embedding.hpp"
 #include "blocks/layers/token_head.hpp"
+#include "blocks/noise/preconditioning.hpp"
 #include "kernels/error.hpp"
 
 namespace blocktrain::blocks {
@@ -21,8 +21,6 @@ using kernels::DType;
 using kernels::GradientWrite;
 using kernels::Ops;
 using kernels::Tensor;
-
-std::string prefix(const BlockPlace& place) { return "blocks." + std::to_string(place.index); }
 
 PatchGrid grid_of(const VitConfig& c) {
   return {c.height / c.patch, c.width_px / c.patch, c.patch_elements(), c.patch};
@@ -40,15 +38,15 @@ class Vit final : public Network {
       : config_(config),
         first_layer_(place.first_layer),
         image_(layout.index_of("image")),
-        patches_(parameters, grid_of(config), config.width, 0, prefix(place)),
+        patches_(parameters, grid_of(config), config.width, 0, block_name(place)),
         layers_(parameters, layer_of(config), config.checkpointing, config.rows_at_once, place.first_layer,
                 place.layers),
-        head_(parameters, config.width, config.denoises, prefix(place)) {
+        head_(parameters, config.width, config.denoises, block_name(place)) {
     if (config.denoises) {
-      label_.emplace(parameters, prefix(place) + ".label_embedding", config.width, config.width, Linear::Start::xavier);
-      condition_.emplace(parameters, condition_of(config), prefix(place));
+      label_.emplace(parameters, block_name(place) + ".label_embedding", config.width, config.width, Linear::Start::xavier);
+      condition_.emplace(parameters, condition_of(config), block_name(place));
     } else {
-      token_ = parameters.add_normal(prefix(place) + ".class_token", 1, config.width, 0.02, true);
+      token_ = parameters.add_normal(block_name(place) + ".class_token", 1, config.width, 0.02, true);
     }
   }
 
@@ -80,8 +78,8 @@ class Vit final : public Network {
     Memory first(std::int64_t n) const;
   };
 
-  /// Deviation of a unit row per component: what c_in scales by.
-  double row_deviation() const { return 1 / std::sqrt(static_cast<double>(config_.width)); }
+  /// Of the target per component: what c_in scales by.
+  double row_deviation() const { return unit_row_deviation(config_.width); }
   const Tensor& conditioning() const { return condition_ ? at_.condition.out : at_.ones; }
   Dropout dropout() const { return Dropout::of(input_, config_.dropout); }
   /// c_in(sigma) z of samples r, in scratch.wide.

@@ -10,7 +10,7 @@ using kernels::Tensor;
 PatchHead::PatchHead(ParameterLayout& layout, const PatchGrid& grid, std::int64_t width, const std::string& prefix)
     : grid_(grid),
       width_(width),
-      modulation_(layout, prefix + ".output.modulation", 2 * width_, width_, Linear::Start::zeros),
+      modulation_(layout, prefix + ".output.modulation", {}, width_, 2, {}, true),
       linear_(layout, prefix + ".output.linear", grid.elements, width_, Linear::Start::zeros) {}
 
 void PatchHead::forward(Ops& ops, const Tensor& f, const Tensor& modulation, const Tensor& x,
@@ -37,8 +37,7 @@ void PatchHead::backward(Ops& ops, const Tensor& dconditioning, const Tensor& df
   ops.fill(scratch.flow, 0);
   ops.norm_modulate_backward(scratch.flow, dmodulation.columns(0, width_), dmodulation.columns(width_, 2 * width_),
                              modulated, x, scratch.mean, scratch.rstd, scale);
-  modulation_.backward_parameters(ops, dmodulation, conditioning, write);
-  modulation_.backward_input(ops, dconditioning, dmodulation, true);
+  modulation_.backward(ops, dconditioning, dmodulation, conditioning, write);
 }
 
 }  // namespace blocktrain::blocks

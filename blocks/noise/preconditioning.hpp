@@ -4,6 +4,7 @@
 /// s is the noise level sigma, sd is sigma_data.
 
 #include <cmath>
+#include <cstdint>
 
 namespace blocktrain::blocks {
 
@@ -13,6 +14,8 @@ inline double c_skip(double s, double sd) { return sd * sd / (s * s + sd * sd); 
 inline double c_out(double s, double sd) { return s * sd / std::sqrt(s * s + sd * sd); }
 /// Scale that brings the network's noisy input to unit variance.
 inline double c_in(double s, double sd) { return 1 / std::sqrt(s * s + sd * sd); }
+/// Deviation per component of a row of length 1, as class embeddings are (method: section 1, discrete targets).
+inline double unit_row_deviation(std::int64_t width) { return 1 / std::sqrt(static_cast<double>(width)); }
 /// The noise level as the network sees it.
 inline double c_noise(double s) { return std::log(s) / 4; }
 /// Weight of the squared error of D: the error of F then counts alike at every level, for c_out^2 * weight = 1.

@@ -1,9 +1,8 @@
 #include "blocks/objectives/categorical.hpp"
 
-#include <cmath>
-#include <string>
 
 #include "blocks/layers/class_head.hpp"
+#include "blocks/noise/preconditioning.hpp"
 
 namespace blocktrain::blocks {
 namespace {
@@ -25,8 +24,8 @@ class Categorical final : public Objective {
         classes_(layout.classes),
         // Its rows are normalised, so the deviation says nothing but how fast they turn when they are trained.
         table_(parameters.add_shared_table("target_embedding.table", classes_, config.width,
-                                           1 / std::sqrt(static_cast<double>(config.width)))),
-        head_(parameters, classes_, config.width, "blocks." + std::to_string(place.index)) {}
+                                           unit_row_deviation(config.width))),
+        head_(parameters, classes_, config.width, block_name(place)) {}
 
   Flops flops() const override;
   bool trains_target() const override { return config_.trains_table; }
@@ -39,6 +38,8 @@ class Categorical final : public Objective {
     return arena.allocate(kernels::precise(dtype), {samples, classes_});
   }
 
+  /// Makes the unit rows of the table as it is now.
+  void begin(Ops& ops, Pass pass) override;
   void draw_levels(Ops& ops, const Tensor& sigma, const LevelDraw& draw) const override {
     ops.draw_sigma(sigma, draw.interval, draw.key, draw.state, draw.first_sample);
   }
@@ -64,8 +65,6 @@ class Categorical final : public Objective {
   const Memory& memory(Pass pass) const { return pass == Pass::training ? training_ : inference_; }
   Tensor labels(const NetworkInput& input) const { return input.batch.fields[field_]; }
 
-  /// Makes memory.unit of the table as it is now.
-  void normalise(Ops& ops, const Memory& m) const;
   /// What the head reads: F, or what preconditioning makes of it, in `rows`.
   Tensor head_input(Ops& ops, const Tensor& rows, const NetworkInput& input, const Tensor& f) const;
   void compute_logits(Ops& ops, const Memory& m, const Tensor& logits, const NetworkInput& input,
@@ -92,7 +91,8 @@ void Categorical::bind(Arena& arena, DType dtype, std::int64_t samples, Pass pas
   (pass == Pass::training ? training_ : inference_) = m;
 }
 
-void Categorical::normalise(Ops& ops, const Memory& m) const {
+void Categorical::begin(Ops& ops, Pass pass) {
+  const Memory& m = memory(pass);
   if (!m.table.empty()) ops.convert(m.table, table_.value());
   ops.normalise_rows(m.unit, m.lengths, m.table.empty() ? table_.value() : m.table);
 }
@@ -101,7 +101,6 @@ void Categorical::add_noise(Ops& ops, const NetworkInput& input, const RandomKey
                             const kernels::StepState* state) const {
   const Memory& m = memory(input.pass);
   const Tensor y = m.rows.rows(0, input.samples());
-  normalise(ops, m);
   ops.embedding_forward(y, m.unit, labels(input));
   ops.add_noise(input.noisy, y, input.level, key, state, input.batch.first_sample);
 }
@@ -127,8 +126,6 @@ void Categorical::loss(Ops& ops, const SampleLosses& losses, const LossGradients
   const std::int64_t n = input.samples();
   const Tensor logits = m.logits.rows(0, n), rows = m.rows.rows(0, n);
   const bool training = !gradients.out.empty();
-  // Where the noise was given, nobody has made the rows of this step yet.
-  normalise(ops, m);
   compute_logits(ops, m, logits, input, f);
   ops.cross_entropy(losses.unweighted, training ? logits : Tensor(), logits, labels(input), loss_scale);
   ops.copy(losses.loss, losses.unweighted);
@@ -160,9 +157,7 @@ void Categorical::finish(Ops& ops, const Tensor& dz, const NetworkInput& input, 
 }
 
 void Categorical::estimate(Ops& ops, const Tensor& logits, const NetworkInput& input, const Tensor& f) {
-  const Memory& m = memory(input.pass);
-  normalise(ops, m);
-  compute_logits(ops, m, logits, input, f);
+  compute_logits(ops, memory(input.pass), logits, input, f);
 }
 
 void Categorical::denoise(Ops& ops, const Tensor& d, const NetworkInput& input, const Tensor& f) {

@@ -1,7 +1,5 @@
 #include "blocks/objectives/classification.hpp"
 
-#include <string>
-
 #include "blocks/layers/class_head.hpp"
 
 namespace blocktrain::blocks {
@@ -19,7 +17,7 @@ class Classification final : public Objective {
                  ParameterLayout& parameters)
       : field_(layout.index_of(config.target)),
         classes_(layout.classes),
-        head_(parameters, classes_, config.width, "blocks." + std::to_string(place.index)) {}
+        head_(parameters, classes_, config.width, block_name(place)) {}
 
   Flops flops() const override { return {head_.flops_per_row(), 3 * head_.flops_per_row()}; }
   std::int64_t levels_per_sample() const override { return 0; }
