@@ -43,7 +43,8 @@ class Vit final : public Network {
                 place.layers),
         head_(parameters, config.width, config.denoises, block_name(place)) {
     if (config.denoises) {
-      label_.emplace(parameters, block_name(place) + ".label_embedding", config.width, config.width, Linear::Start::xavier);
+      label_.emplace(parameters, block_name(place) + ".label_embedding", config.width, config.width,
+                     Linear::Start::xavier);
       condition_.emplace(parameters, condition_of(config), block_name(place));
     } else {
       token_ = parameters.add_normal(block_name(place) + ".class_token", 1, config.width, 0.02, true);

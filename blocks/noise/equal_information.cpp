@@ -28,6 +28,17 @@ std::vector<double> log_frequencies(const ClassTable& table) {
   return logs;
 }
 
+std::vector<float> unit_rows(const ClassTable& table) {
+  std::vector<float> rows(table.rows.begin(), table.rows.end());
+  for (auto row = rows.begin(); row != rows.end(); row += table.width) {
+    double sum = 0;
+    std::for_each(row, row + table.width, [&](float x) { sum += static_cast<double>(x) * static_cast<double>(x); });
+    std::transform(row, row + table.width, row,
+                   [&](float x) { return static_cast<float>(static_cast<double>(x) / std::sqrt(sum)); });
+  }
+  return rows;
+}
+
 /// What a draw of (y, eps) gives each class: z.E_v / sigma^2 = overlap[v] / sigma^2 + noise[v] / sigma.
 struct Draw {
   std::vector<double> overlap;  ///< E_y . E_v
@@ -104,9 +115,11 @@ double InformationCurve::entropy_at(double sigma) const {
   return entropy[i - 1] + part * (entropy[i] - entropy[i - 1]);
 }
 
-InformationCurve information_curve(const ClassTable& table, double sigma_min, double sigma_max, std::uint64_t seed) {
-  BLOCKTRAIN_EXPECTS(table.classes >= 2 && table.width >= 1);
-  BLOCKTRAIN_EXPECTS(static_cast<std::int64_t>(table.rows.size()) == table.classes * table.width);
+InformationCurve information_curve(const ClassTable& any, double sigma_min, double sigma_max, std::uint64_t seed) {
+  BLOCKTRAIN_EXPECTS(any.classes >= 2 && any.width >= 1);
+  BLOCKTRAIN_EXPECTS(static_cast<std::int64_t>(any.rows.size()) == any.classes * any.width);
+  const std::vector<float> rows = unit_rows(any);
+  const ClassTable table{rows, any.classes, any.width, any.frequencies};
   BLOCKTRAIN_EXPECTS(0 < sigma_min && sigma_min < sigma_max);
   const std::vector<double> prior = log_frequencies(table);
   std::vector<double> cumulative;

@@ -10,7 +10,7 @@
 
 namespace blocktrain::blocks {
 
-/// A table of class embeddings: rows of unit length, row after row, and how often each class comes up.
+/// A table of class embeddings, row after row, of which the directions alone count, and how often each class comes up.
 struct ClassTable {
   std::span<const float> rows;          ///< [classes * width]
   std::int64_t classes = 0, width = 0;  ///< at least 2 classes

@@ -1,6 +1,5 @@
 #include "blocks/objectives/categorical.hpp"
 
-
 #include "blocks/layers/class_head.hpp"
 #include "blocks/noise/preconditioning.hpp"
 
