@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <optional>
 
 #include "blocks/batch.hpp"
@@ -26,19 +25,6 @@ constexpr std::uint32_t first_draw = 1U << 20;
 struct Sums {
   double loss = 0, mse = 0;
 };
-
-EvaluationRanks::Bytes to_bytes(const Sums& sums) {
-  EvaluationRanks::Bytes bytes(sizeof(sums));
-  std::memcpy(bytes.data(), &sums, sizeof(sums));
-  return bytes;
-}
-
-Sums to_sums(const EvaluationRanks::Bytes& bytes) {
-  Sums sums;
-  BLOCKTRAIN_EXPECTS(bytes.size() == sizeof(sums));
-  std::memcpy(&sums, bytes.data(), sizeof(sums));
-  return sums;
-}
 
 /// A batch on a device with memory of its own.
 struct DeviceBatch {
@@ -215,14 +201,14 @@ DenoisingLosses measure_denoising(TrainedNetwork& network, const Samples& data, 
   const auto n = static_cast<double>(heldout.count());
   auto result = results.begin();
   for (LevelLoss& level : out.levels) {
-    const Sums sums = to_sums(*result++);
+    const Sums sums = from_bytes<Sums>(*result++);
     level.loss = sums.loss / n;
     level.mse = sums.mse / n;
   }
   for (int b = 0; b < partition.count(); ++b) {
     IntervalLoss interval{b, partition.owned(b).lo, partition.owned(b).hi, 0, 0};
     for (int draw = 0; draw < draws_per_sample; ++draw) {
-      const Sums sums = to_sums(*result++);
+      const Sums sums = from_bytes<Sums>(*result++);
       interval.loss += sums.loss / (n * draws_per_sample);
       interval.mse += sums.mse / (n * draws_per_sample);
     }

@@ -15,16 +15,19 @@
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <exception>
 #include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "comm/communicator.hpp"
+#include "kernels/error.hpp"
 #include "kernels/running_clock.hpp"
 #include "trainer/eval/report_progress.hpp"
 
@@ -92,5 +95,22 @@ class EvaluationRanks {
   std::atomic<bool> stopping_{false};
   std::thread thread_;
 };
+
+/// The result of a piece that is a few numbers, and the reverse.
+template <class T>
+EvaluationRanks::Bytes to_bytes(const T& value) {
+  static_assert(std::is_trivially_copyable_v<T>);
+  EvaluationRanks::Bytes bytes(sizeof(value));
+  std::memcpy(bytes.data(), &value, sizeof(value));
+  return bytes;
+}
+template <class T>
+T from_bytes(const EvaluationRanks::Bytes& bytes) {
+  static_assert(std::is_trivially_copyable_v<T>);
+  BLOCKTRAIN_EXPECTS(bytes.size() == sizeof(T));
+  T value;
+  std::memcpy(&value, bytes.data(), sizeof(value));
+  return value;
+}
 
 }  // namespace blocktrain::trainer

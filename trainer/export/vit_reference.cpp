@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "blocks/noise/preconditioning.hpp"
 #include "blocks/noise/sampler.hpp"
 #include "kernels/error.hpp"
 #include "kernels/random.hpp"
@@ -22,9 +23,6 @@ using kernels::Tensor;
 constexpr std::int64_t classified = 6;
 constexpr int steps = 5;
 constexpr RandomKey noise_key{0, Purpose::sampling, 0};
-
-/// Of a component of an embedding, which has unit length.
-double deviation_of(const Tensor& z) { return 1 / std::sqrt(static_cast<double>(z.row_size())); }
 
 blocks::Batch batch_of(const TrainedNetwork& network, const Tensor& image) {
   blocks::Batch batch;
@@ -62,7 +60,6 @@ void VitReference::allocate(Arena& arena, const TrainedNetwork& network, std::in
   noise_ = block.allocate_noisy(arena, DType::float32, classified);
   levels_ = arena.allocate(DType::float64, {steps + 1});
   for (Tensor* t : {&at_, &d_}) *t = block.allocate_noisy(arena, DType::float32, 1);
-  level_ = block.allocate_levels(arena, DType::float32, 1);
 }
 
 void VitReference::draw_inputs(TrainedNetwork& network, const std::vector<double>& sigmas) {
@@ -76,29 +73,16 @@ void VitReference::draw_inputs(TrainedNetwork& network, const std::vector<double
   for (std::size_t i = 0; i < sigmas.size(); ++i) {
     const auto row = static_cast<std::int64_t>(i);
     const Tensor z = z_.rows(row, row + 1);
-    ops.axpby(z, std::hypot(deviation_of(z), sigmas[i]), z, 0, z);
+    ops.axpby(z, std::hypot(blocks::unit_row_deviation(z.row_size()), sigmas[i]), z, 0, z);
     sigma_.as<double>()[i] = sigmas[i];
   }
-}
-
-void VitReference::estimate(TrainedNetwork& network, const Tensor& logits, const Tensor& image, const Tensor& z,
-                            double sigma) {
-  blocks::NetworkInput input;
-  input.batch = batch_of(network, image);
-  int owner = 0;
-  if (!z.empty()) {
-    network.ops().fill(level_, sigma);
-    input.noisy = z;
-    input.level = level_;
-    owner = network.network().schedule().block_of(sigma);
-  }
-  network.block(owner).estimate(network.ops(), logits, input);
 }
 
 void VitReference::evaluate(TrainedNetwork& network) {
   for (std::int64_t i = 0; i < (z_.empty() ? 0 : z_.dim(0)); ++i) {
     const auto row = [i](const Tensor& t) { return t.rows(i, i + 1); };
-    estimate(network, row(evaluated_), row(evaluated_image_), row(z_), sigma_.as<double>()[i]);
+    network.network().estimate(network.ops(), row(evaluated_), row(z_), sigma_.as<double>()[i],
+                               batch_of(network, row(evaluated_image_)));
   }
 }
 
@@ -110,17 +94,19 @@ void VitReference::classify(TrainedNetwork& network) {
     std::copy(levels.begin(), levels.end(), levels_.as<double>());
   }
   for (std::int64_t i = 0; i < classified; ++i) {
-    const Tensor image = image_.rows(i, i + 1), logits = logits_.rows(i, i + 1);
+    const Tensor logits = logits_.rows(i, i + 1);
+    const blocks::Batch batch = batch_of(network, image_.rows(i, i + 1));
     if (levels.empty()) {
-      estimate(network, logits, image, {}, 0);
+      network.network().estimate(ops, logits, {}, 0, batch);
       continue;
     }
-    ops.axpby(at_, std::hypot(deviation_of(at_), levels.front()), noise_.rows(i, i + 1), 0, at_);
+    ops.axpby(at_, std::hypot(blocks::unit_row_deviation(at_.row_size()), levels.front()), noise_.rows(i, i + 1), 0,
+              at_);
     for (std::size_t s = 0; s + 2 < levels.size(); ++s) {
-      network.network().denoise(ops, d_, at_, levels[s], batch_of(network, image));
+      network.network().denoise(ops, d_, at_, levels[s], batch);
       blocks::euler_step(ops, at_, d_, levels[s], levels[s + 1]);
     }
-    estimate(network, logits, image, at_, levels[levels.size() - 2]);
+    network.network().estimate(ops, logits, at_, levels[levels.size() - 2], batch);
   }
 }
 

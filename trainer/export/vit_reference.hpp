@@ -29,16 +29,13 @@ class VitReference final : public Reference {
  private:
   void allocate(kernels::Arena& arena, const TrainedNetwork& network, std::int64_t levels);
   void draw_inputs(TrainedNetwork& network, const std::vector<double>& sigmas);
-  /// The logits of one image, and of one noisy embedding at a level where there is noise.
-  void estimate(TrainedNetwork& network, const kernels::Tensor& logits, const kernels::Tensor& image,
-                const kernels::Tensor& z, double sigma);
   void evaluate(TrainedNetwork& network);
   void classify(TrainedNetwork& network);
 
   std::optional<kernels::Arena> arena_;
   kernels::Tensor evaluated_image_, z_, sigma_, evaluated_;
   kernels::Tensor image_, noise_, levels_, logits_;
-  kernels::Tensor at_, level_, d_;  // of one image, while it is classified
+  kernels::Tensor at_, d_;  // of one image, while it is classified
 };
 
 }  // namespace blocktrain::trainer

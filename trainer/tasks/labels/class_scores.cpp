@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <optional>
 #include <span>
 
+#include "blocks/noise/preconditioning.hpp"
 #include "blocks/noise/sampler.hpp"
 #include "kernels/error.hpp"
 #include "trainer/data/upload_batch.hpp"
@@ -45,19 +45,6 @@ struct Sums {
     return {right / n, cross_entropy / n};
   }
 };
-
-EvaluationRanks::Bytes to_bytes(const Sums& sums) {
-  EvaluationRanks::Bytes bytes(sizeof(sums));
-  std::memcpy(bytes.data(), &sums, sizeof(sums));
-  return bytes;
-}
-
-Sums to_sums(const EvaluationRanks::Bytes& bytes) {
-  Sums sums;
-  BLOCKTRAIN_EXPECTS(bytes.size() == sizeof(sums));
-  std::memcpy(&sums, bytes.data(), sizeof(sums));
-  return sums;
-}
 
 /// What a batch is computed in, where the device computes.
 struct Work {
@@ -122,18 +109,17 @@ class HeldoutBatches {
   void answer(const Tensor& logits, blocks::NetworkInput input, std::span<const double> sigmas) {
     kernels::Ops& ops = device_.ops();
     input.batch.fields[label_field] = {};
-    if (sigmas.empty()) return e_.network.block(0).estimate(ops, logits, input);
+    if (sigmas.empty()) return e_.network.estimate(ops, logits, {}, 0, input.batch);
     const Tensor& z = input.noisy;
     const Tensor d = work_.d.rows(0, z.dim(0));
-    // Targets are rows of length 1.
-    const double deviation = 1 / std::sqrt(static_cast<double>(z.row_size()));
+    const double deviation = blocks::unit_row_deviation(z.row_size());
     ops.random_normal(blocks::sample_rows(z), {e_.seed, Purpose::sampling, 0}, 0, input.batch.first_sample);
     ops.axpby(z, std::hypot(deviation, sigmas.front()), z, 0, z);
     for (std::size_t i = 0; i + 1 < sigmas.size(); ++i) {
       e_.network.denoise(ops, d, z, sigmas[i], input.batch);
       blocks::euler_step(ops, z, d, sigmas[i], sigmas[i + 1]);
     }
-    estimate(logits, input, sigmas.back());
+    e_.network.estimate(ops, logits, z, sigmas.back(), input.batch);
   }
 
   /// The answer at one level, where the noisy class is the true one's; noise by the numbers of `step`.
@@ -142,19 +128,12 @@ class HeldoutBatches {
     state_.step = step;
     device_.upload(work_.state, &state_, sizeof(state_));
     ops.fill(input.level, sigma);
-    owner(sigma).add_noise(ops, input, {e_.seed, work_.state});
+    e_.network.block(e_.network.schedule().block_of(sigma)).add_noise(ops, input, {e_.seed, work_.state});
     input.batch.fields[label_field] = {};
-    estimate(logits, input, sigma);
+    e_.network.estimate(ops, logits, input.noisy, sigma, input.batch);
   }
 
  private:
-  blocks::Block& owner(double sigma) { return e_.network.block(e_.network.schedule().block_of(sigma)); }
-
-  void estimate(const Tensor& logits, const blocks::NetworkInput& input, double sigma) {
-    device_.ops().fill(input.level, sigma);
-    owner(sigma).estimate(device_.ops(), logits, input);
-  }
-
   /// Samples [begin, begin + n), on the host and where the device computes.
   blocks::Batch fill(std::int64_t begin, std::int64_t n) {
     const blocks::Batch here = here_.rows({0, n});
@@ -245,7 +224,8 @@ ClassScores measure_classes(const ClassEvaluation& e, const ReportProgress& repo
   const auto score_of = [&](std::int64_t job) {
     if (results.empty()) return ClassScore{};  // rank 0 has them
     Sums sums;
-    for (std::int64_t i = 0; i < pieces; ++i) sums.add(to_sums(results[static_cast<std::size_t>(job * pieces + i)]));
+    for (std::int64_t i = 0; i < pieces; ++i)
+      sums.add(from_bytes<Sums>(results[static_cast<std::size_t>(job * pieces + i)]));
     return sums.mean(heldout.count());
   };
   for (std::int64_t job = 0; job < answers; ++job) {
