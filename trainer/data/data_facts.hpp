@@ -7,7 +7,6 @@
 
 #include <cstdint>
 #include <string>
-#include <vector>
 
 #include "blocks/batch.hpp"
 
@@ -18,7 +17,6 @@ struct DataFacts {
   std::string digest;  ///< tells one data set from another
   blocks::SampleLayout layout;
   std::int64_t training_samples = 0, heldout_samples = 0;
-  std::vector<std::int64_t> class_counts;  ///< of the training samples, by class; empty: not known. Not in the file
   double deviation = 0;  ///< per component of the training samples as the network sees them (method: section 1, sd_y)
 };
 

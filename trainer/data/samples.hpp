@@ -28,6 +28,8 @@ class Samples {
   /// What a run on them keeps. Looks at much of the data: milliseconds. Throws RunError as fill().
   virtual DataFacts facts() const = 0;
   virtual blocks::SampleLayout layout() const = 0;
+  /// Training samples of each class, for which all of them are looked at; empty where samples have no class.
+  virtual std::vector<std::int64_t> class_counts() const { return {}; }
   virtual std::int64_t count(Split split) const = 0;
 
   /// Row r of `batch`, which lies in host memory, = sample indices[r] of `split`; `indices` has as many entries as the

@@ -75,7 +75,7 @@ Config share_config(comm::Communicator& world, const TrainRequest& request, RunF
 }
 
 /// What the noise schedule follows from besides the keys: of a run that goes on as it was computed in the beginning.
-void settle_information(comm::Communicator& world, Config& config, const DataFacts& data, RunFolderState state) {
+void settle_information(comm::Communicator& world, Config& config, const Samples& data, RunFolderState state) {
   if (!needs_information(config)) return;
   all_or_none(world, [&] {
     if (world.rank() != 0) return;
@@ -86,7 +86,7 @@ void settle_information(comm::Communicator& world, Config& config, const DataFac
       if (found) config.noise.information = found->manifest.information;
     }
     if (config.noise.information.empty()) {
-      config.noise.information = class_information(config, data.layout, data.class_counts);
+      config.noise.information = class_information(config, data.layout(), data.class_counts());
     }
   });
   share(world, config.noise.information);
@@ -222,7 +222,7 @@ int train(comm::Communicator& world, const TrainRequest& request) {
     data = task.open(config);
     facts = data->facts();
   });
-  settle_information(world, config, facts, folder_state);
+  settle_information(world, config, *data, folder_state);
   all_or_none(world, [&] { plan = make_plan(config, facts.layout, world.size()); });
   require_same_data(world, facts);
   const auto warn = [&world](const std::string& text) {

@@ -107,7 +107,7 @@ BOOST_AUTO_TEST_CASE(flips_mirror_a_keyed_half) {
   for (std::size_t s = 0; s < 40; ++s) {
     BOOST_TEST(straight[s].labels == flipped[s].labels);
     for (std::size_t i = 0; i < 16; ++i) {
-      const bool flip = is_flipped(7, static_cast<std::uint32_t>(s), static_cast<std::uint32_t>(i));
+      const bool flip = is_flipped({7, static_cast<std::uint32_t>(s), static_cast<std::uint32_t>(i)});
       mirrored += flip ? 1 : 0;
       for (std::size_t e = 0; e < 64; ++e) {
         const std::size_t from = flip ? e / 8 * 8 + 7 - e % 8 : e;
@@ -116,7 +116,7 @@ BOOST_AUTO_TEST_CASE(flips_mirror_a_keyed_half) {
     }
   }
   BOOST_TEST((mirrored > 320 - 76 && mirrored < 320 + 76));  // six standard deviations of 640 coins
-  BOOST_TEST(is_flipped(7, 0, 0) == is_flipped(7, 0, 0));
+  BOOST_TEST((is_flipped({7, 0, 0}) == is_flipped({7, 0, 0})));
 }
 
 BOOST_AUTO_TEST_CASE(which_samples_of_a_seed_are_mirrored_stays_what_it_is) {
@@ -124,7 +124,7 @@ BOOST_AUTO_TEST_CASE(which_samples_of_a_seed_are_mirrored_stays_what_it_is) {
   const std::string expected[] = {"1111101100111010", "0101011010100100"};
   for (std::uint32_t step = 0; step < 2; ++step) {
     std::string found;
-    for (std::uint32_t sample = 0; sample < 16; ++sample) found += is_flipped(7, step, sample) ? '1' : '0';
+    for (std::uint32_t sample = 0; sample < 16; ++sample) found += is_flipped({7, step, sample}) ? '1' : '0';
     BOOST_TEST(found == expected[step]);
   }
 }

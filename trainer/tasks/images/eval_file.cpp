@@ -49,7 +49,7 @@ Json to_json(const NetworkResult& n) {
 }  // namespace
 
 std::string to_json(const EvalResult& r) {
-  Json j = to_json(EvalHead{r.seconds, r.ranks, r.data_path, r.data_digest, r.training_images, r.heldout_images});
+  Json j = to_json(static_cast<const EvalHead&>(r));
   j["settings"] = {{"images", r.run.denoising.samples},
                    {"samples", r.samples},
                    {"sampler", name_of(r.sampler)},

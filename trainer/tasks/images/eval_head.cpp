@@ -1,12 +1,23 @@
 #include "trainer/tasks/images/eval_head.hpp"
 
 #include <chrono>
+#include <nlohmann/json.hpp>
 
 #include "trainer/support/version.hpp"
 
 namespace blocktrain::trainer {
 
 using Json = nlohmann::ordered_json;
+
+EvalHead eval_head(TrainedNetwork& run, const Samples& data) {
+  EvalHead head;
+  head.ranks = run.ranks().size();
+  head.data_path = run.config().data.path;
+  head.data_digest = run.data().digest;
+  head.training_images = data.count(Split::train);
+  head.heldout_images = data.count(Split::heldout);
+  return head;
+}
 
 EvaluatedNetwork evaluated_network(const TrainedNetwork& network) {
   EvaluatedNetwork n;

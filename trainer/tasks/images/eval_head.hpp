@@ -1,10 +1,13 @@
 #pragma once
-/// What every eval.json about images begins with, and says of each network.
+/// What every evaluation about images knows besides quality, and what its eval.json begins with and says of each
+/// network.
 
-#include <nlohmann/json.hpp>
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
+#include <vector>
 
-#include "trainer/tasks/images/evaluated_network.hpp"
+#include "trainer/eval/trained_network.hpp"
 
 namespace blocktrain::trainer {
 
@@ -16,6 +19,16 @@ struct EvalHead {
   std::string data_path, data_digest;
   std::int64_t training_images = 0, heldout_images = 0;  ///< in the data set
 };
+
+struct EvaluatedNetwork {
+  std::string folder, summary, computed_on, training, experiment;
+  std::vector<std::int64_t> steps;
+  std::int64_t parameters = 0;
+};
+
+/// Of an evaluation of `run` on `data`; how long it took is not known yet.
+EvalHead eval_head(TrainedNetwork& run, const Samples& data);
+EvaluatedNetwork evaluated_network(const TrainedNetwork& network);
 
 /// format, version, program, time, seconds, ranks, data.
 nlohmann::ordered_json to_json(const EvalHead& head);

@@ -176,11 +176,7 @@ EvalResult evaluate_run(TrainedNetwork& run, TrainedNetwork* twin, EvalProgress&
   const std::unique_ptr<Samples> samples = open_data_to_compare(run);
   const ImageDataset& data = images_of(*samples);
   EvalResult result;
-  result.ranks = run.ranks().size();
-  result.data_path = config.data.path;
-  result.data_digest = run.data().digest;
-  result.training_images = data.count(Split::train);
-  result.heldout_images = data.count(Split::heldout);
+  static_cast<EvalHead&>(result) = eval_head(run, *samples);
   result.samples = static_cast<int>(options.samples);
   result.guidance = options.guidance;
   result.sampler = options.sampler;

@@ -10,7 +10,7 @@
 #include "trainer/eval/denoising_losses.hpp"
 #include "trainer/eval/eval_progress.hpp"
 #include "trainer/eval/trained_network.hpp"
-#include "trainer/tasks/images/evaluated_network.hpp"
+#include "trainer/tasks/images/eval_head.hpp"
 #include "trainer/tasks/images/image_classifier.hpp"
 #include "trainer/tasks/images/images_options.hpp"
 
@@ -43,9 +43,7 @@ struct ClassifierResult {
   double heldout_accuracy = 0, training_accuracy = 0;
 };
 
-struct EvalResult {
-  std::string data_path, data_digest;
-  std::int64_t training_images = 0, heldout_images = 0;                    ///< in the data set
+struct EvalResult : EvalHead {
   std::int64_t training_images_compared = 0, heldout_images_compared = 0;  ///< of which distances are measured from
   int samples = 0;
   double guidance = 1;
@@ -57,8 +55,6 @@ struct EvalResult {
   double floor_pixels = 0, floor_features = 0;  ///< Frechet distances of held-out to training images
   NetworkResult run;
   std::vector<NetworkResult> twin;  ///< none or one
-  double seconds = 0;
-  int ranks = 1;  ///< that shared the work
 
   /// Whether some set of images has fewer members than its vectors have numbers: its covariance is singular then.
   bool fewer_images_than_dimensions() const;

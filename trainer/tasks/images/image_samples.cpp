@@ -27,10 +27,14 @@ void ImageSamples::fill(const blocks::Batch& batch, Split split, std::span<const
   BLOCKTRAIN_EXPECTS(images.row_size() == data_.shape().size());
   float* image = images.as<float>();
   std::int32_t* label = labels.as<std::int32_t>();
-  std::uint32_t sample = batch.first_sample;
+  SampleKey key{augmented.value_or(0), batch.step, batch.first_sample};
   for (const std::int64_t index : indices) {
-    const bool flip = flip_ && augmented && is_flipped(*augmented, batch.step, sample++);
-    fill_image(data_, split, index, flip, image);
+    if (augmented) {
+      fill_augmented(split, index, key, image);
+    } else {
+      fill_image(data_, split, index, false, image);
+    }
+    ++key.sample;
     *label++ = data_.label(split, index);
     image += images.row_stride;
   }
@@ -46,7 +50,6 @@ DataFacts ImageSamples::facts() const {
   f.training_samples = data_.count(Split::train);
   f.heldout_samples = data_.count(Split::heldout);
   f.deviation = data_deviation(data_);
-  f.class_counts = training_class_counts(data_);
   data_.require_unchanged();
   return f;
 }

@@ -11,6 +11,7 @@
 
 #include "trainer/data/data_facts.hpp"
 #include "trainer/data/samples.hpp"
+#include "trainer/tasks/images/dataset_statistics.hpp"
 #include "trainer/tasks/images/flip.hpp"
 #include "trainer/tasks/images/image_data_options.hpp"
 #include "trainer/tasks/images/image_dataset.hpp"
@@ -33,11 +34,18 @@ class ImageSamples : public Samples {
   const ImageDataset& dataset() const { return data_; }
   DataFacts facts() const override;
   blocks::SampleLayout layout() const override { return image_layout(data_.shape(), data_.classes()); }
+  std::vector<std::int64_t> class_counts() const override { return training_class_counts(data_); }
   std::int64_t count(Split split) const override { return data_.count(split); }
   void fill(const blocks::Batch& batch, Split split, std::span<const std::int64_t> indices,
             std::optional<std::uint64_t> augmented) const override;
   std::vector<std::string> touched() const override { return data_.touched(); }
   std::vector<std::string> notes() const override { return data_.notes(); }
+
+ protected:
+  /// Writes one training image as augmentation changes it to `out`, shape().size() floats.
+  virtual void fill_augmented(Split split, std::int64_t index, const SampleKey& key, float* out) const {
+    fill_image(data_, split, index, flip_ && is_flipped(key), out);
+  }
 
  private:
   ImageDataset data_;

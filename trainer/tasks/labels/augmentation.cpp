@@ -4,7 +4,6 @@
 
 #include "kernels/error.hpp"
 #include "kernels/random.hpp"
-#include "trainer/tasks/images/flip.hpp"
 
 namespace blocktrain::trainer {
 namespace {
@@ -43,7 +42,7 @@ void shift(const ByteImage& image, std::int64_t dx, std::int64_t dy, std::span<s
 
 void augment(const Augmentation& a, const SampleKey& key, const ByteImage& image, std::span<std::uint8_t> scratch) {
   BLOCKTRAIN_EXPECTS(std::ssize(scratch) >= image.size());
-  if (a.flip && is_flipped(key.seed, key.step, key.sample)) mirror(image);
+  if (a.flip && is_flipped(key)) mirror(image);
   // Group 0 is the crop's, group 1 + i that of RandAugment's operation i.
   const kernels::RandomKey random{key.seed, Purpose::augmentation};
   if (a.crop_padding > 0) {

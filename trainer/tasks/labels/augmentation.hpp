@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <span>
 
+#include "trainer/tasks/images/flip.hpp"
 #include "trainer/tasks/labels/image_operations.hpp"
 
 namespace blocktrain::trainer {
@@ -16,13 +17,6 @@ struct Augmentation {
   int operations = 0;    ///< of RandAugment, one after the other; 0: none
   int magnitude = 9;     ///< of these, 0 to 30
   bool none() const { return !flip && crop_padding == 0 && operations == 0; }
-};
-
-/// Which sample of which step, in what run.
-struct SampleKey {
-  std::uint64_t seed = 0;
-  std::uint32_t step = 0;
-  std::uint32_t sample = 0;  ///< in the global batch
 };
 
 /// Changes the image in place. `scratch` holds image.size() bytes and is overwritten.

@@ -68,7 +68,7 @@ void add_levels(Text& out, const LabelNetworkResult& run, const LabelNetworkResu
 }  // namespace
 
 std::string to_json(const LabelEvalResult& r) {
-  Json j = to_json(EvalHead{r.seconds, r.ranks, r.data_path, r.data_digest, r.training_images, r.heldout_images});
+  Json j = to_json(static_cast<const EvalHead&>(r));
   j["settings"] = {{"task", "labels"}, {"images", r.run.scores.samples}, {"steps", r.steps}, {"seed", r.seed}};
   j["run"] = to_json(r.run);
   j["twin"] = r.twin.empty() ? Json(nullptr) : to_json(r.twin.front());

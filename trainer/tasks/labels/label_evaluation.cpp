@@ -19,11 +19,7 @@ LabelEvalResult evaluate_labels(TrainedNetwork& run, TrainedNetwork* twin, EvalP
   std::unique_ptr<Samples> data;
   run.ranks().together([&] { data = run.open_data(); });
   LabelEvalResult result;
-  result.ranks = run.ranks().size();
-  result.data_path = config.data.path;
-  result.data_digest = run.data().digest;
-  result.training_images = data->count(Split::train);
-  result.heldout_images = data->count(Split::heldout);
+  static_cast<EvalHead&>(result) = eval_head(run, *data);
   result.seed = config.seed;
   result.steps = config.task.as<LabelsOptions>().steps;
 

@@ -7,7 +7,7 @@
 
 #include "trainer/eval/eval_progress.hpp"
 #include "trainer/eval/trained_network.hpp"
-#include "trainer/tasks/images/evaluated_network.hpp"
+#include "trainer/tasks/images/eval_head.hpp"
 #include "trainer/tasks/labels/class_scores.hpp"
 
 namespace blocktrain::trainer {
@@ -21,15 +21,11 @@ struct LabelNetworkResult : EvaluatedNetwork {
   const ClassScore& at_sigma_max() const;
 };
 
-struct LabelEvalResult {
-  std::string data_path, data_digest;
-  std::int64_t training_images = 0, heldout_images = 0;  ///< in the data set
+struct LabelEvalResult : EvalHead {
   std::uint64_t seed = 0;
   std::vector<int> steps;
   LabelNetworkResult run;
   std::vector<LabelNetworkResult> twin;  ///< none or one
-  double seconds = 0;
-  int ranks = 1;  ///< that shared the work
 };
 
 /// Measures `run` and, when not null, `twin` beside it, as run's eval.* says. All ranks of the networks, the same ones,

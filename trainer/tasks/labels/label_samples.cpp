@@ -7,28 +7,8 @@
 #include "trainer/tasks/images/pixels.hpp"
 
 namespace blocktrain::trainer {
-namespace {
-
-/// Writes one changed image to `out`, shape.size() floats. The bytes on the way lie in the same memory, which has four
-/// for every pixel: the image in the last quarter, scratch before it. Turned into numbers from the front, no byte is
-/// overwritten before it was read.
-void fill_augmented(const std::uint8_t* pixels, const ImageShape& shape, const Augmentation& augmentation,
-                    const SampleKey& key, float* out) {
-  const std::int64_t size = shape.size();
-  auto* const bytes = reinterpret_cast<std::uint8_t*>(out);
-  const ByteImage image{bytes + 3 * size, shape.channels, shape.height, shape.width};
-  std::copy_n(pixels, size, image.pixels);
-  augment(augmentation, key, image, {bytes + 2 * size, static_cast<std::size_t>(size)});
-  for (std::int64_t e = 0; e < size; ++e) {
-    const std::uint8_t pixel = image.pixels[e];
-    out[e] = pixel_values[pixel];
-  }
-}
-
-}  // namespace
-
 LabelSamples::LabelSamples(ImageDataset data, const std::string& path, const Augmentation& augmentation)
-    : ImageSamples(std::move(data), path, augmentation.flip), augmentation_(augmentation) {
+    : ImageSamples(std::move(data), path, false), augmentation_(augmentation) {
   const std::int64_t channels = dataset().shape().channels;
   if (augmentation.operations > 0 && channels != 1 && channels != 3) {
     throw InputError("data.rand_augment: found " + std::to_string(augmentation.operations) + ", but the images in '" +
@@ -37,24 +17,20 @@ LabelSamples::LabelSamples(ImageDataset data, const std::string& path, const Aug
   }
 }
 
-void LabelSamples::fill(const blocks::Batch& batch, Split split, std::span<const std::int64_t> indices,
-                        std::optional<std::uint64_t> augmented) const {
-  if (!augmented || augmentation_.none()) return ImageSamples::fill(batch, split, indices, std::nullopt);
-  const kernels::Tensor &images = batch.fields[image_field], &labels = batch.fields[label_field];
-  const std::int64_t rows = images.dim(0);
-  BLOCKTRAIN_EXPECTS(static_cast<std::int64_t>(indices.size()) == rows && labels.dim(0) == rows);
-  BLOCKTRAIN_EXPECTS(images.row_size() == dataset().shape().size());
-  float* image = images.as<float>();
-  std::int32_t* label = labels.as<std::int32_t>();
-  SampleKey key{*augmented, batch.step, batch.first_sample};
-  for (const std::int64_t index : indices) {
-    fill_augmented(dataset().image(split, index), dataset().shape(), augmentation_, key, image);
-    *label++ = dataset().label(split, index);
-    image += images.row_stride;
-    ++key.sample;
+void LabelSamples::fill_augmented(Split split, std::int64_t index, const SampleKey& key, float* out) const {
+  if (augmentation_.none()) return fill_image(dataset(), split, index, false, out);
+  // The bytes on the way lie in the same memory, which has four for every pixel: the image in the last quarter, scratch
+  // before it. Turned into numbers from the front, no byte is overwritten before it was read.
+  const ImageShape& shape = dataset().shape();
+  const std::int64_t size = shape.size();
+  auto* const bytes = reinterpret_cast<std::uint8_t*>(out);
+  const ByteImage image{bytes + 3 * size, shape.channels, shape.height, shape.width};
+  std::copy_n(dataset().image(split, index), size, image.pixels);
+  augment(augmentation_, key, image, {bytes + 2 * size, static_cast<std::size_t>(size)});
+  for (std::int64_t e = 0; e < size; ++e) {
+    const std::uint8_t pixel = image.pixels[e];
+    out[e] = pixel_values[pixel];
   }
-  // After it was read: nothing is made of what was not there in the beginning.
-  dataset().require_unchanged();
 }
 
 Augmentation augmentation_of(const LabelsOptions& options) {

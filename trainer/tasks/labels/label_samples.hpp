@@ -3,8 +3,6 @@
 /// else as they are.
 
 #include <cstdint>
-#include <optional>
-#include <span>
 #include <string>
 
 #include "trainer/tasks/images/image_samples.hpp"
@@ -19,8 +17,8 @@ class LabelSamples : public ImageSamples {
   /// augmentation can do with.
   LabelSamples(ImageDataset data, const std::string& path, const Augmentation& augmentation);
 
-  void fill(const blocks::Batch& batch, Split split, std::span<const std::int64_t> indices,
-            std::optional<std::uint64_t> augmented) const override;
+ protected:
+  void fill_augmented(Split split, std::int64_t index, const SampleKey& key, float* out) const override;
 
  private:
   Augmentation augmentation_;

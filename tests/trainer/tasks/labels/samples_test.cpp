@@ -146,10 +146,11 @@ BOOST_AUTO_TEST_CASE(mirrored_alone_as_the_other_task_mirrors) {
   for (std::int64_t i = 0; i < 7; ++i) BOOST_TEST(a.image(i) == b.image(i), boost::test_tools::per_element());
 }
 
-BOOST_AUTO_TEST_CASE(the_facts_count_classes_of_the_training_images) {
+BOOST_AUTO_TEST_CASE(classes_of_the_training_images_are_counted) {
   const Colours colours;
-  const DataFacts facts = colours.open(all_of_it).facts();
-  BOOST_TEST(facts.class_counts == std::vector<std::int64_t>(4, 3), boost::test_tools::per_element());
+  const LabelSamples data = colours.open(all_of_it);
+  const DataFacts facts = data.facts();
+  BOOST_TEST(data.class_counts() == std::vector<std::int64_t>(4, 3), boost::test_tools::per_element());
   BOOST_TEST(facts.heldout_samples == 3);
   BOOST_TEST(label_task().description(facts) == "12 images of 3x6x5, 4 classes, 3 held out");
 }
