@@ -265,11 +265,7 @@ void Coordinator::end_block(int source, const Report& report) {
   if (b.how != BlockEnd::failed) b.how = how;
   if (b.ranks_left > 0) return;
   if (rebalancer_) rebalancer_->ended(report.block);
-  const char* state = b.how == BlockEnd::done      ? "done"
-                      : b.how == BlockEnd::stopped ? "saved"
-                      : b.how == BlockEnd::failed  ? "FAILED"
-                                                   : "ended";
-  if (progress_) progress_->set_state(report.block, state);
+  if (progress_) progress_->set_state(report.block, std::string(name_of(b.how)));
 }
 
 void Coordinator::fail_block(int block, std::int64_t step, int rank, const std::string& why) {

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "kernels/names.hpp"
+
 namespace blocktrain::trainer {
 
 inline constexpr int tag_report = 1;   ///< rank -> coordinator
@@ -34,6 +36,10 @@ enum class BlockEnd : std::int32_t {
   failed,
   ended_with_another,  ///< one that it is coupled with failed; it was not saved
 };
+/// As the progress lines show them.
+constexpr auto name_table(BlockEnd) {
+  return names_up_to<BlockEnd::ended_with_another>("done", "saved", "FAILED", "ended");
+}
 
 /// One message of a rank to the coordinator; fields mean what ReportKind says.
 struct Report {

@@ -28,13 +28,13 @@ Coupling coupling_of(const Config& config) {
   if (trained_blocks(config) < 2) return coupling;
   Config copy = config;
   const std::vector<Setting> all = describe(copy);
-  const std::string_view mode = chosen_name(all, "objective.target_embedding");
-  if (mode == name_of(CouplingMode::synchronized)) {
-    coupling.mode = CouplingMode::synchronized;
-  } else if (mode == name_of(CouplingMode::periodic)) {
+  // A table that is frozen couples nothing.
+  coupling.mode =
+      value_named<CouplingMode>(chosen_name(all, "objective.target_embedding")).value_or(CouplingMode::none);
+  if (coupling.mode == CouplingMode::periodic) {
     const int* const every = blocks::value_of<int>(all, "objective.average_every_steps");
     BLOCKTRAIN_EXPECTS(every != nullptr && *every >= 1);
-    coupling = {CouplingMode::periodic, *every};
+    coupling.every_steps = *every;
   }
   return coupling;
 }

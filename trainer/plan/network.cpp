@@ -1,7 +1,6 @@
 #include "trainer/plan/network.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <stdexcept>
 #include <utility>
 
@@ -10,6 +9,7 @@
 #include "blocks/objectives/objectives.hpp"
 #include "blocks/parameters.hpp"
 #include "kernels/cpu/cpu_facts.hpp"
+#include "trainer/config/describe.hpp"
 
 namespace blocktrain::trainer {
 namespace {
@@ -76,13 +76,6 @@ std::vector<double> class_information(const Config& config, const blocks::Sample
   table.offset = 0;
   std::vector<float> rows(static_cast<std::size_t>(table.size));
   blocks::initialize(kernels::Tensor(rows.data(), kernels::DType::float32, {table.size}), {table}, config.seed);
-  for (std::int64_t v = 0; v < classes; ++v) {
-    const std::span<float> row =
-        std::span(rows).subspan(static_cast<std::size_t>(v * width), static_cast<std::size_t>(width));
-    double sum = 0;
-    for (const float x : row) sum += static_cast<double>(x) * static_cast<double>(x);
-    for (float& x : row) x = static_cast<float>(static_cast<double>(x) / std::sqrt(sum));
-  }
   const std::vector<double> frequencies(class_counts.begin(), class_counts.end());
   return blocks::information_curve({rows, classes, width, frequencies}, config.noise.sigma_min, config.noise.sigma_max,
                                    config.seed)
@@ -141,11 +134,7 @@ std::unique_ptr<blocks::Block> make_block(const Config& config, const blocks::Sa
 }
 
 std::int64_t widest_activation(const Config& config) {
-  Config copy = config;  // its options describe what they hold
-  std::vector<blocks::Setting> own;
-  copy.architecture.describe(own);
-  const auto* ratio = blocks::value_of<std::int64_t>(own, "model.mlp_ratio");
-  return config.model.width * (ratio == nullptr ? 1 : *ratio);
+  return config.model.width * value_of<std::int64_t>(config, "model.mlp_ratio").value_or(1);
 }
 
 }  // namespace blocktrain::trainer

@@ -15,6 +15,14 @@ namespace blocktrain::trainer {
 
 using kernels::Tensor;
 
+namespace {
+
+bool all_finite(std::span<const float> numbers) {
+  return std::all_of(numbers.begin(), numbers.end(), [](float x) { return std::isfinite(x); });
+}
+
+}  // namespace
+
 template <class F>
 void Worker::for_each_shared(const OwnedBlock& block, const Tensor& flat, const F& f) const {
   std::size_t at = 0;
@@ -123,7 +131,7 @@ bool Worker::write_part(std::size_t k, std::span<float> part) {
   for_each_shared(b, gradient ? b.gradient : b.live.parameters, [&](const Tensor& t, std::size_t at) {
     parts_.device.download(part.data() + at, t.data, t.bytes());
   });
-  if (std::all_of(part.begin(), part.end(), [](float x) { return std::isfinite(x); })) return true;
+  if (all_finite(part)) return true;
   if (gradient) {
     block_failed(b, "the gradient of step " + std::to_string(b.state.step) +
                         " is not finite in the table that blocks share; the update was not made");
@@ -164,7 +172,7 @@ MeetingVotes Worker::meet(std::int64_t since, bool failed) {
     const auto blocks = static_cast<float>(parts_.plan.blocks.size());
     for (float& x : sum) x /= blocks;
   }
-  if (!std::all_of(sum.begin(), sum.end(), [](float x) { return std::isfinite(x); })) {
+  if (!all_finite(sum)) {
     // Every rank sees it, though the part of each block was finite.
     for (const OwnedBlock& b : parts_.owned) {
       block_failed(b, "what all blocks together make of the table that they share is not finite at step " +
