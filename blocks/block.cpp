@@ -34,7 +34,8 @@ Block::Block(const BlockPlace& place, std::unique_ptr<Network> network, std::uni
       tensors_(layout.tensors()),
       parameters_(layout.take()),
       padding_(padding_of(parameters_, elements_)),
-      undecayed_(undecayed_of(parameters_, elements_)) {
+      undecayed_(undecayed_of(parameters_, elements_)),
+      shared_(shared_of(parameters_)) {
   BLOCKTRAIN_EXPECTS(place.layers >= 1 && place.first_layer >= 0 && place.index >= 0 && place.index < place.count);
 }
 

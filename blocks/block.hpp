@@ -49,7 +49,7 @@ class Block {
   /// Ranges of the flat parameters on which weight decay does not act, in order.
   const std::vector<kernels::ElementRange>& undecayed() const { return undecayed_; }
   /// Ranges of the flat parameters that all blocks share, in order.
-  std::vector<kernels::ElementRange> shared() const { return shared_of(parameters_); }
+  const std::vector<kernels::ElementRange>& shared() const { return shared_; }
   /// Targets predicted per sample (patches, tokens, labels).
   std::int64_t targets_per_sample() const { return network_->targets_per_sample(); }
   /// Tokens of a sample in the layers (Network::rows_per_sample).
@@ -125,8 +125,8 @@ class Block {
   std::int64_t elements_;
   std::shared_ptr<ParameterTensors> tensors_;
   std::vector<Parameter> parameters_;
-  std::vector<kernels::ElementRange> padding_, undecayed_;  // between them; and among them
-  kernels::Tensor gradient_;                                // flat
+  std::vector<kernels::ElementRange> padding_, undecayed_, shared_;  // between them; and among them
+  kernels::Tensor gradient_;                                         // flat
   Memory training_, inference_;
 };
 

@@ -48,7 +48,6 @@ OwnedBlock make_owned(const Config& config, const blocks::SampleLayout& data, co
   OwnedBlock o;
   o.block = place.index;
   o.network = make_block(config, data, place);
-  o.shared = o.network->shared();
   if (coupling_of(config).synchronized()) o.pieces = update_pieces(*o.network);
   return o;
 }
@@ -164,7 +163,7 @@ std::vector<OwnedBlock> bind_blocks(RankArenas& arenas, const Config& config, co
   kernels::Tensor meeting;
   if (coupling_of(config).coupled()) {
     std::int64_t shared = 0;
-    for (const kernels::ElementRange& r : owned.front().shared) shared += r.end - r.begin;
+    for (const kernels::ElementRange& r : owned.front().network->shared()) shared += r.end - r.begin;
     meeting = arenas.batch.allocate(DType::float32, {2, shared + meeting_votes});
   }
   for (OwnedBlock& o : owned) {

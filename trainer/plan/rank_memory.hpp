@@ -78,7 +78,6 @@ struct OwnedBlock {
   /// parameter_elements() + gradient_tail floats, shared with the rank's other blocks but where they are synchronized.
   kernels::Tensor gradient;
   kernels::Tensor staging;  ///< pinned host memory through which replicas on GPUs sum without NCCL; else empty
-  std::vector<kernels::ElementRange> shared;  ///< what the block shares, in its flat tensors: blocks::Block::shared
   /// Of a synchronized block: its pieces, and what became of its gradient, which outlives its turn on the device.
   std::vector<UpdatePiece> pieces;
   kernels::StepState computed;

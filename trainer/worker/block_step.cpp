@@ -173,7 +173,6 @@ void BlockStepper::begin(OwnedBlock& block, const blocks::Batch& batch, const Bl
   Asked& asked = asked_[place];
   device_.record(*asked.done);
   asked.samples = batch.samples();
-  asked.learning_rate = static_cast<double>(state.learning_rate);
   asked.stop = ask_to_stop;
   ++under_way_;
   device_.synchronize(CopyStream::input);
@@ -254,7 +253,6 @@ StepOutcome BlockStepper::finish(OwnedBlock& block) {
   oldest_ = (oldest_ + 1) % most_steps_under_way;
   --under_way_;
   StepOutcome outcome = outcome_of(state, asked.samples);
-  outcome.learning_rate = asked.learning_rate;
   outcome.stop = stop;
   if (outcome.finite) ++block.state.step;
   return outcome;

@@ -72,7 +72,6 @@ class BlockStepper {
   /// What is known of a step before it is finished.
   struct Asked {
     std::int64_t samples = 0;
-    double learning_rate = 0;
     bool stop = false;
     std::unique_ptr<kernels::Event> done;
   };

@@ -26,7 +26,7 @@ bool all_finite(std::span<const float> numbers) {
 template <class F>
 void Worker::for_each_shared(const OwnedBlock& block, const Tensor& flat, const F& f) const {
   std::size_t at = 0;
-  for (const kernels::ElementRange& r : block.shared) {
+  for (const kernels::ElementRange& r : block.network->shared()) {
     f(flat.rows(r.begin, r.end), at);
     at += static_cast<std::size_t>(r.end - r.begin);
   }
@@ -188,7 +188,7 @@ MeetingVotes Worker::meet(std::int64_t since, bool failed) {
     };
     for_each_shared(b, coupling.synchronized() ? b.gradient : b.live.parameters, write);
     if (coupling.synchronized() || b.live.working.empty()) continue;
-    for (const kernels::ElementRange& r : b.shared) {
+    for (const kernels::ElementRange& r : b.network->shared()) {
       parts_.device.ops().convert(b.live.working.rows(r.begin, r.end), b.live.parameters.rows(r.begin, r.end));
     }
   }
