@@ -46,6 +46,10 @@ struct ListLength {
 struct PathValue {
   std::string* value;
 };
+struct TextValue {  ///< any text, an empty one too
+  std::string* value;
+  std::size_t most;  ///< bytes
+};
 struct BooleanValue {
   bool* value;
 };
@@ -90,8 +94,8 @@ struct NumberListValue {
   ListLength length;
 };
 
-using SettingValue = std::variant<PathValue, BooleanValue, IntValue, LongValue, SeedValue, NumberValue, NameValue,
-                                  ChoiceValue, IntListValue, SeedListValue, NumberListValue>;
+using SettingValue = std::variant<PathValue, TextValue, BooleanValue, IntValue, LongValue, SeedValue, NumberValue,
+                                  NameValue, ChoiceValue, IntListValue, SeedListValue, NumberListValue>;
 
 struct Setting {
   std::string_view section;  ///< empty for a key that stands outside every section

@@ -36,6 +36,7 @@ enum class Purpose : std::uint8_t {
   augmentation = 13,   ///< crops and changes of training images
   partition = 14,      ///< draws by which a partition is computed
   dropout = 15,        ///< masks of a network's dropout; block: 4 * layer + place in it
+  windows = 16,  ///< where the windows of a text begin in each pass; step, block: of the pass, sample: of a document
 };
 
 /// The part of the coordinates that is fixed for a stream of numbers.

@@ -114,6 +114,24 @@ int main(int argc, char** argv) {
   plan_app->add_flag("--json", plan.json, "Print the plan as JSON");
   plan_app->callback([&] { exit_code = plan_command(plan); });
 
+  DataArguments data;
+  auto* data_app = app.add_subcommand("data", "Show what is in a data set: sizes, a sample of texts, duplicates");
+  data_app->add_option("PATH", data.path, "A file of text or of token ids, or a folder of data")->required();
+  data_app->add_option("--task", data.task,
+                       "What reads the data: images, labels or tokens (default: told by the files)");
+  std::string tokenizer;
+  data_app->add_option("--tokenizer", tokenizer,
+                       "What makes tokens of text, as data.tokenizer: bytes, or the path of a tokenizer's file");
+  data_app
+      ->add_option("--set", data.overrides,
+                   "Override a key data.* of that task, e.g. --set data.documents=apart; repeat for more")
+      ->allow_extra_args(false);
+  data_app->add_flag("--json", data.json, "Print as JSON");
+  data_app->callback([&] {
+    if (!tokenizer.empty()) data.tokenizer = tokenizer;
+    exit_code = data_command(data);
+  });
+
   TrainArguments train;
   auto* train_app = app.add_subcommand("train", "Train; start it with mpirun -np N, any number of ranks works");
   train_app->add_option("CONFIG", train.config, "The experiment, a YAML file")->required();

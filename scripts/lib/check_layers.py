@@ -32,7 +32,8 @@ LAYERS = [
     [["checkpoint/checkpoint_config", "coordinator/budget_config", "data/data_config", "eval/eval_config",
       "ledger/energy/energy_config", "plan/parallel_config", "worker/optimizer_config", "tasks/task_entries",
       "tasks/images/image_data_options", "tasks/images/images_options", "tasks/images/data_format",
-      "tasks/labels/labels_options", "tasks/labels/image_operations.hpp", "tasks/sampling_steps.hpp"]],
+      "tasks/labels/labels_options", "tasks/labels/image_operations.hpp", "tasks/sampling_steps.hpp",
+      "tasks/tokens/tokens_options", "tasks/tokens/token_data_options"]],
     [["config"]],
     [["data"]],
     [["tasks/task.hpp", "tasks/task.cpp", "tasks/generate_arguments.hpp"]],  # what a task is; the tasks stand above

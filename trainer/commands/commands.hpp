@@ -20,6 +20,16 @@ struct PlanArguments {
 };
 int plan_command(const PlanArguments& arguments);
 
+/// blocktrain data PATH
+struct DataArguments {
+  std::string path;
+  std::string task;                    ///< what reads the data; empty: the first that can
+  std::string tokenizer;               ///< as data.tokenizer; empty: what that says
+  std::vector<std::string> overrides;  ///< of the task's keys data.*
+  bool json = false;
+};
+int data_command(const DataArguments& arguments);
+
 /// blocktrain train CONFIG
 struct TrainArguments {
   std::string config;

@@ -224,6 +224,7 @@ std::string found(const Node& node) {
 std::string accepted_values(const SettingValue& value) {
   return std::visit(Overloaded{
                         [](const PathValue&) -> std::string { return "a path"; },
+                        [](const TextValue& f) { return "a text of at most " + std::to_string(f.most) + " bytes"; },
                         [](const BooleanValue&) -> std::string { return "true or false"; },
                         [](const IntValue& f) { return "an integer " + words(f.range); },
                         [](const LongValue& f) { return "an integer " + words(f.range); },
@@ -243,6 +244,11 @@ std::optional<std::string> assign(const Setting& setting, const Node& node) {
   const auto check = [&](bool read) { return read ? std::nullopt : std::optional(refuse(node, accepted)); };
   return std::visit(Overloaded{
                         [&](const PathValue& f) { return assign_path(*f.value, node); },
+                        [&](const TextValue& f) {
+                          const bool valid = node.kind == Node::Kind::scalar && node.text.size() <= f.most;
+                          if (valid) *f.value = node.text;
+                          return check(valid);
+                        },
                         [&](const BooleanValue& f) {
                           const bool yes = is_plain(node) && node.text == "true";
                           const bool valid = yes || (is_plain(node) && node.text == "false");
@@ -275,6 +281,7 @@ std::string to_yaml_value(const SettingValue& value) {
   const auto integer = [](auto v) { return std::to_string(v); };
   return std::visit(Overloaded{
                         [](const PathValue& f) { return double_quoted(*f.value); },
+                        [](const TextValue& f) { return double_quoted(*f.value); },
                         [](const BooleanValue& f) -> std::string { return *f.value ? "true" : "false"; },
                         [](const NumberValue& f) { return shortest(*f.value); },
                         [](const NameValue& f) { return std::string(f.names[*f.value]); },

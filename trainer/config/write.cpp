@@ -39,14 +39,14 @@ std::string meaning(const Setting& setting) {
   return text;
 }
 
-/// A key in all architectures that have it.
+/// A key in all architectures that have it and accept the same: one that has another meaning elsewhere is another.
 struct Key {
   std::string name;
   std::string_view section;
   bool general = false;  ///< of every architecture there will be
   std::vector<std::string_view> architectures;
   std::vector<std::string> defaults;  ///< beside architectures
-  std::string accepted, meaning;      ///< of the first of them
+  std::string accepted, meaning;
 
   bool defaults_differ() const {
     return std::any_of(defaults.begin(), defaults.end(), [&](const std::string& d) { return d != defaults.front(); });
@@ -66,14 +66,17 @@ std::vector<Key> keys_of_all() {
     std::size_t next = 0;
     for (const Setting& setting : describe(config)) {
       const std::string name = setting.name();
-      auto key = std::find_if(all.begin(), all.end(), [&](const Key& k) { return k.name == name; });
+      const std::string accepted = accepted_values(setting.value), says = meaning(setting);
+      auto key = std::find_if(all.begin(), all.end(), [&](const Key& k) {
+        return k.name == name && k.accepted == accepted && k.meaning == says;
+      });
       if (key == all.end()) {
         key = all.insert(all.begin() + static_cast<std::ptrdiff_t>(next), Key{});
         key->name = name;
         key->section = setting.section;
         key->general = blocks::find_setting(chosen, name) == nullptr;
-        key->accepted = accepted_values(setting.value);
-        key->meaning = meaning(setting);
+        key->accepted = accepted;
+        key->meaning = says;
       }
       key->architectures.push_back(a.name);
       key->defaults.push_back(setting.required ? "required" : to_yaml_value(setting.value));
@@ -133,7 +136,9 @@ std::string to_yaml(const Config& config, YamlComments comments) {
       if (setting.section != section) continue;
       if (comments == YamlComments::every_key) {
         const std::string name = setting.name();
-        const auto key = std::find_if(keys.begin(), keys.end(), [&](const Key& k) { return k.name == name; });
+        const auto key = std::find_if(keys.begin(), keys.end(), [&](const Key& k) {
+          return k.name == name && std::ranges::count(k.architectures, config.model.architecture) > 0;
+        });
         write_comment(out, indent, comment(setting, *key));
       }
       out << indent << setting.key << ": " << to_yaml_value(setting.value) << '\n';

@@ -375,8 +375,11 @@ int Coordinator::finish() {
   end.seconds = seconds_since(started_);
   std::int64_t furthest = 0;
   for (const BlockEnding& b : blocks_) furthest = std::max(furthest, b.step);
-  end.distinct_tokens = std::min(furthest * settings_.plan.batch, settings_.data.training_samples) *
-                        settings_.plan.blocks.front().tokens_per_sample;
+  const std::int64_t visits = furthest * settings_.plan.batch;
+  const std::optional<std::int64_t> distinct =
+      settings_.distinct_targets ? settings_.distinct_targets(visits) : std::nullopt;
+  end.distinct_tokens = distinct.value_or(std::min(visits, settings_.data.training_samples) *
+                                          settings_.plan.blocks.front().tokens_per_sample);
   ledger_->finish(end);
   // Rows that had to wait for energy that never came are written now.
   for (const Checkpoint& c : checkpoints_) {

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -39,6 +40,8 @@ struct CoordinatorSettings {
   Experiment experiment;  ///< with the identity that the run got when it was started
   DataFacts data;
   std::string data_text;  ///< what they are, for people
+  /// Samples::distinct_targets() of so many visits; may be empty.
+  std::function<std::optional<std::int64_t>(std::int64_t visits)> distinct_targets;
   comm::HostMap hosts;
   std::vector<HostFacts> host_facts;
   std::vector<RankPlace> places;  ///< by rank: whose energy is whose

@@ -22,12 +22,17 @@ BatchLoader::BatchLoader(const Samples& data, const SampleOrder& order, const Ba
   BLOCKTRAIN_EXPECTS(order.count() == data.count(Split::train));
   std::vector<blocks::Batch> ring = bind_loader_batches(arena, data.layout(), options);
   if (arena.measures_only()) return;
-  std::vector<std::int64_t> indices(static_cast<std::size_t>(options.end - options.begin));
-  const auto fill = [&data, order, options, indices](blocks::Batch& batch) mutable {
+  const auto rows = static_cast<std::size_t>(options.end - options.begin);
+  const auto fill = [&data, order, options, indices = std::vector<std::int64_t>(rows),
+                     passes = std::vector<std::uint64_t>(rows)](blocks::Batch& batch) mutable {
     const std::uint64_t first = std::uint64_t{batch.step} * static_cast<std::uint64_t>(options.batch) +
                                 static_cast<std::uint64_t>(options.begin);
-    for (std::size_t row = 0; row < indices.size(); ++row) indices[row] = order.index(first + row);
-    data.fill(batch, Split::train, indices, options.seed);
+    for (std::size_t row = 0; row < indices.size(); ++row) {
+      const SampleOrder::Visit visit = order.at(first + row);
+      indices[row] = visit.index;
+      passes[row] = visit.pass;
+    }
+    data.fill(batch, Split::train, indices, TrainingKey(options.seed, passes));
     if (!options.warn) return;
     for (const std::string& note : data.touched()) options.warn(note);
   };

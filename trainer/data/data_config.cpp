@@ -6,8 +6,9 @@ using namespace blocks;  // the words of settings
 
 void DataConfig::describe(std::vector<Setting>& out) {
   // That the data are the same is checked by their digest.
-  out.push_back(not_training({"data", "path", PathValue{&path},
-                              "Folder with the data set's files. Relative to the current directory.", true}));
+  out.push_back(
+      not_training({"data", "path", PathValue{&path},
+                    "Folder with the data set's files, or a file of text. Relative to the current directory.", true}));
   out.push_back({"data", "batch", integer(batch, 1, most_samples), "Samples per step and block."});
   out.push_back({"data", "micro_batch", integer(micro_batch, 0, most_samples),
                  "Samples per forward and backward pass; less needs less memory and more passes. 0: chosen by the "

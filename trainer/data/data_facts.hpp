@@ -2,8 +2,12 @@
 /// What a run was trained on, as RUN/data.json keeps it: enough to rebuild the network without the data, and to notice
 /// other data on resume.
 ///
-/// Format, version 1: {"format": "blocktrain-data", "version": 1, "path", "digest", "channels", "height", "width",
-/// "classes", "training_images", "heldout_images", "deviation"}.
+/// Version 1 of the format is for images with a class each: {"format": "blocktrain-data", "version": 1, "path",
+/// "digest", "channels", "height", "width", "classes", "training_images", "heldout_images", "deviation"}.
+///
+/// Version 2 is for all else: {"format": "blocktrain-data", "version": 2, "path", "digest", "fields": [{"name", "type",
+/// "shape"}, ...] of one sample, "targets" per sample, "classes", "symbols", "training_samples", "heldout_samples",
+/// "training_targets", "heldout_targets", "deviation"}.
 
 #include <cstdint>
 #include <string>
@@ -18,6 +22,9 @@ struct DataFacts {
   blocks::SampleLayout layout;
   std::int64_t training_samples = 0, heldout_samples = 0;
   double deviation = 0;  ///< per component of the training samples as the network sees them (method: section 1, sd_y)
+  /// Where the targets of a sample are of a kind of its own: all that the splits hold, those outside every sample too.
+  std::int64_t training_targets = 0, heldout_targets = 0;
+  std::string symbols;  ///< what the classes of a target stand for, in words: "bytes"; may be empty
 };
 
 std::string to_json(const DataFacts& facts);

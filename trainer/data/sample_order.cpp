@@ -41,11 +41,30 @@ std::uint64_t SampleOrder::permute(std::uint64_t epoch, std::uint64_t value) con
   return std::uint64_t{right} * a_ + left;
 }
 
-std::int64_t SampleOrder::index(std::uint64_t position) const {
-  const std::uint64_t epoch = position / count_;
+std::uint64_t SampleOrder::permute_back(std::uint64_t epoch, std::uint64_t value) const {
+  auto left = static_cast<std::uint32_t>(value % a_);
+  auto right = static_cast<std::uint32_t>(value / a_);
+  for (std::uint32_t round = rounds; round > 0; round -= 2) {
+    right = (right + b_ - round_value(seed_, epoch, round - 1, left, b_)) % b_;
+    left = (left + a_ - round_value(seed_, epoch, round - 2, right, a_)) % a_;
+  }
+  return std::uint64_t{right} * a_ + left;
+}
+
+SampleOrder::Visit SampleOrder::at(std::uint64_t position) const {
+  const std::uint64_t pass = position / count_;
   std::uint64_t value = position % count_;
   do {
-    value = permute(epoch, value);
+    value = permute(pass, value);
+  } while (value >= count_);
+  return {static_cast<std::int64_t>(value), pass};
+}
+
+std::int64_t SampleOrder::place(std::uint64_t pass, std::int64_t index) const {
+  BLOCKTRAIN_EXPECTS(index >= 0 && index < count());
+  auto value = static_cast<std::uint64_t>(index);
+  do {
+    value = permute_back(pass, value);
   } while (value >= count_);
   return static_cast<std::int64_t>(value);
 }

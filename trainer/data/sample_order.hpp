@@ -11,18 +11,27 @@ namespace blocktrain::trainer {
 /// the seed alone, so every block and every rank sees the same order, and it goes on from any position.
 class SampleOrder {
  public:
+  struct Visit {
+    std::int64_t index = 0;
+    std::uint64_t pass = 0;  ///< how often all samples were visited before: the epoch
+  };
+
   /// count in [1, 2^31).
   SampleOrder(std::uint64_t seed, std::int64_t count);
 
-  /// The sample at `position` = step * batch + place in the batch. Positions [e*count, (e+1)*count) visit each
-  /// sample exactly once.
-  std::int64_t index(std::uint64_t position) const;
+  /// What is visited at `position` = step * batch + place in the batch. Positions [e*count, (e+1)*count) are pass e and
+  /// visit each sample exactly once.
+  Visit at(std::uint64_t position) const;
+  std::int64_t index(std::uint64_t position) const { return at(position).index; }
+  /// Where in a pass a sample is visited, in [0, count): the inverse of at().
+  std::int64_t place(std::uint64_t pass, std::int64_t index) const;
 
   std::uint64_t seed() const { return seed_; }
   std::int64_t count() const { return static_cast<std::int64_t>(count_); }
 
  private:
   std::uint64_t permute(std::uint64_t epoch, std::uint64_t value) const;
+  std::uint64_t permute_back(std::uint64_t epoch, std::uint64_t value) const;
 
   std::uint64_t seed_ = 0;
   std::uint64_t count_ = 1;

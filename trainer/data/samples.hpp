@@ -11,6 +11,7 @@
 
 #include "blocks/batch.hpp"
 #include "trainer/data/data_facts.hpp"
+#include "trainer/data/sample_order.hpp"
 
 namespace blocktrain::trainer {
 
@@ -20,6 +21,15 @@ std::string_view to_string(Split split);
 
 /// Most samples that a data set may hold: sample numbers are 32-bit words of the random numbers' counter.
 inline constexpr std::int64_t most_samples = 0x7fffffff;
+
+/// What training samples follow from besides their index: numbers of `seed`, and how often all of them were visited
+/// before.
+struct TrainingKey {
+  TrainingKey(std::uint64_t of_seed, std::span<const std::uint64_t> of_rows = {}) : seed(of_seed), passes(of_rows) {}
+
+  std::uint64_t seed;
+  std::span<const std::uint64_t> passes;  ///< SampleOrder::Visit::pass of each row; empty: 0 for all
+};
 
 class Samples {
  public:
@@ -33,11 +43,16 @@ class Samples {
   virtual std::int64_t count(Split split) const = 0;
 
   /// Row r of `batch`, which lies in host memory, = sample indices[r] of `split`; `indices` has as many entries as the
-  /// batch has rows, each in [0, count(split)). With `augmented` each sample is changed as the config asks for training
-  /// samples, by numbers of that seed, of batch.step and of the sample's index in the global batch; without, it is
-  /// as it is. Allocates nothing; any thread may call. Throws RunError when a file of the data was changed meanwhile.
+  /// batch has rows, each in [0, count(split)). With `training` each sample is changed as the config asks for training
+  /// samples: by numbers of that seed, of the pass, of batch.step and of the sample's index in the global batch;
+  /// without, it is as it is. Allocates nothing; any thread may call. Throws RunError when a file of the data was
+  /// changed meanwhile.
   virtual void fill(const blocks::Batch& batch, Split split, std::span<const std::int64_t> indices,
-                    std::optional<std::uint64_t> augmented) const = 0;
+                    const std::optional<TrainingKey>& training) const = 0;
+
+  /// Different targets of the training split among those of the first `visits` samples of `order`, where other passes
+  /// have others; nothing where they do not, so that different samples have different targets.
+  virtual std::optional<std::int64_t> distinct_targets(const SampleOrder& order, std::int64_t visits) const;
 
   /// Sentences about files that were found merely touched (a new time of modification), once for each time.
   virtual std::vector<std::string> touched() const { return {}; }

@@ -39,7 +39,7 @@ bool trained_alike(Config a, Config b) {
   return std::ranges::equal(left, right, [](const Setting& l, const Setting& r) {
     const std::string name = l.name();
     if (name != r.name()) return false;
-    const bool may_differ = l.section == "eval" || l.section == "parallel" || name == "data.path";
+    const bool may_differ = l.section == "eval" || l.section == "parallel" || (l.section == "data" && !l.trains);
     return may_differ || to_yaml_value(l.value) == to_yaml_value(r.value);
   });
 }
@@ -50,8 +50,8 @@ Config load_config_of(const std::string& folder, const std::vector<std::string>&
   const Config config = load_run_config(folder, overrides);
   if (!trained_alike(config, trained)) {
     throw InputError(
-        fmt::format("--set: found {}; accepted: keys of eval.* and parallel.*, and data.path (what '{}' was "
-                    "trained with stays as it is)",
+        fmt::format("--set: found {}; accepted: keys of eval.* and parallel.*, and those of data.* that say where and "
+                    "how the same data lie, such as data.path (what '{}' was trained with stays as it is)",
                     join(overrides), folder));
   }
   return config;

@@ -30,6 +30,13 @@ struct DataOutline {
   std::vector<std::string> notes;  ///< sentences about what was skipped
 };
 
+/// What `blocktrain data` tells of data.
+struct DataReport {
+  std::string text;                ///< lines for people
+  std::string json;                ///< the same as an object
+  std::vector<std::string> notes;  ///< sentences about what was skipped
+};
+
 class Task {
  public:
   virtual ~Task() = default;
@@ -46,6 +53,12 @@ class Task {
   virtual std::unique_ptr<Samples> open(const Config& config) const = 0;
   /// "60 images of 1x8x8, 10 classes, 20 held out".
   virtual std::string description(const DataFacts& facts) const = 0;
+
+  /// Whether what lies at `path` is of a kind that this task reads, by names and sizes.
+  virtual bool recognizes(const std::string&) const { return false; }
+  /// What is in the data at `path`, read as the task's own keys say. Throws InputError when they cannot be read; a task
+  /// that does not override it has nothing to say.
+  virtual DataReport inspect(const std::string& path, const blocks::Options& options) const;
 
   /// Bytes that evaluate() and generate() take of a device besides the network, for `batch` samples at a time; `block`
   /// is one of the network's.

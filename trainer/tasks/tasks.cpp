@@ -7,6 +7,7 @@
 
 #include "trainer/tasks/images/image_task.hpp"
 #include "trainer/tasks/labels/label_task.hpp"
+#include "trainer/tasks/tokens/token_task.hpp"
 
 namespace blocktrain::trainer {
 
@@ -14,6 +15,7 @@ std::span<const Task* const> tasks() {
   static const std::array all{
       &image_task(),
       &label_task(),
+      &token_task(),
   };
   return all;
 }

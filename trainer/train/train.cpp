@@ -320,9 +320,11 @@ int train(comm::Communicator& world, const TrainRequest& request) {
   const std::string device_name = device_names(world, device->facts());
   all_or_none(world, [&] {
     if (world.rank() != 0) return;
+    const auto distinct_targets = [&data = *data, order = SampleOrder(config.seed, data->count(Split::train))](
+                                      std::int64_t visits) { return data.distinct_targets(order, visits); };
     coordinator = std::make_unique<Coordinator>(
-        world, CoordinatorSettings{config, plan, paths, experiment, facts, task.description(facts), hosts, host_facts,
-                                   boards.places, device_name, resume, request.progress});
+        world, CoordinatorSettings{config, plan, paths, experiment, facts, task.description(facts), distinct_targets,
+                                   hosts, host_facts, boards.places, device_name, resume, request.progress});
     // Behind the manifest, which has the keys of this config now: a manifest without keys is known by the config.yaml
     // of before.
     if (folder_state == RunFolderState::resumable) create_run_folder(paths, config, to_json(facts));

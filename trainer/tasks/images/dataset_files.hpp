@@ -6,16 +6,10 @@
 #include <string>
 #include <vector>
 
-#include "kernels/error.hpp"
+#include "trainer/data/data_absent.hpp"
 #include "trainer/tasks/images/data_format.hpp"
 
 namespace blocktrain::trainer {
-
-/// There is no such folder, or none of the files of a data set in it: all else that is wrong with data is a plain
-/// InputError.
-struct DataAbsent : InputError {
-  using InputError::InputError;
-};
 
 /// The names in a data folder.
 struct FolderListing {

@@ -20,16 +20,16 @@ void fill_image(const ImageDataset& data, Split split, std::int64_t index, bool 
 }
 
 void ImageSamples::fill(const blocks::Batch& batch, Split split, std::span<const std::int64_t> indices,
-                        std::optional<std::uint64_t> augmented) const {
+                        const std::optional<TrainingKey>& training) const {
   const kernels::Tensor &images = batch.fields[image_field], &labels = batch.fields[label_field];
   const std::int64_t rows = images.dim(0);
   BLOCKTRAIN_EXPECTS(static_cast<std::int64_t>(indices.size()) == rows && labels.dim(0) == rows);
   BLOCKTRAIN_EXPECTS(images.row_size() == data_.shape().size());
   float* image = images.as<float>();
   std::int32_t* label = labels.as<std::int32_t>();
-  SampleKey key{augmented.value_or(0), batch.step, batch.first_sample};
+  SampleKey key{training ? training->seed : 0, batch.step, batch.first_sample};
   for (const std::int64_t index : indices) {
-    if (augmented) {
+    if (training) {
       fill_augmented(split, index, key, image);
     } else {
       fill_image(data_, split, index, false, image);

@@ -37,7 +37,7 @@ class ImageSamples : public Samples {
   std::vector<std::int64_t> class_counts() const override { return training_class_counts(data_); }
   std::int64_t count(Split split) const override { return data_.count(split); }
   void fill(const blocks::Batch& batch, Split split, std::span<const std::int64_t> indices,
-            std::optional<std::uint64_t> augmented) const override;
+            const std::optional<TrainingKey>& training) const override;
   std::vector<std::string> touched() const override { return data_.touched(); }
   std::vector<std::string> notes() const override { return data_.notes(); }
 

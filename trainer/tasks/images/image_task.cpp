@@ -8,6 +8,7 @@
 #include "trainer/eval/eval_report.hpp"
 #include "trainer/eval/heldout_losses.hpp"
 #include "trainer/tasks/images/data_outline.hpp"
+#include "trainer/tasks/images/data_report.hpp"
 #include "trainer/tasks/images/eval_file.hpp"
 #include "trainer/tasks/images/eval_table.hpp"
 #include "trainer/tasks/images/evaluation.hpp"
@@ -49,6 +50,12 @@ class ImageTask : public Task {
   }
 
   std::string description(const DataFacts& facts) const override { return describe_images(facts); }
+
+  bool recognizes(const std::string& path) const override { return holds_images(path); }
+
+  DataReport inspect(const std::string& path, const blocks::Options& options) const override {
+    return report_images(path, options.as<ImagesOptions>());
+  }
 
   std::size_t device_bytes(const blocks::Block&, const blocks::SampleLayout& layout,
                            std::int64_t batch) const override {

@@ -4,6 +4,7 @@
 
 #include "trainer/eval/eval_report.hpp"
 #include "trainer/tasks/images/data_outline.hpp"
+#include "trainer/tasks/images/data_report.hpp"
 #include "trainer/tasks/labels/label_eval_file.hpp"
 #include "trainer/tasks/labels/label_samples.hpp"
 
@@ -25,6 +26,10 @@ class LabelTask : public Task {
   }
 
   std::string description(const DataFacts& facts) const override { return describe_images(facts); }
+
+  DataReport inspect(const std::string& path, const blocks::Options& options) const override {
+    return report_images(path, options.as<LabelsOptions>());
+  }
 
   std::size_t device_bytes(const blocks::Block& block, const blocks::SampleLayout& layout,
                            std::int64_t batch) const override {

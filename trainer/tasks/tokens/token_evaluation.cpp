@@ -8,22 +8,22 @@
 #include <numbers>
 #include <string>
 
-#include "trainer/tasks/tokens/token_options.hpp"
 #include "trainer/tasks/tokens/token_samples.hpp"
+#include "trainer/tasks/tokens/tokens_options.hpp"
 
 namespace blocktrain::trainer {
 namespace {
 
 /// Of the windows that are measured: `windows`, spread over all that are held out, as HeldoutLosses takes them.
 std::optional<TextSize> text_size(const TokenSamples& data, std::int64_t windows) {
-  const Tokenizer* tokenizer = data.tokenizer();
+  const Tokenizer* tokenizer = data.dataset().tokenizer();
   if (tokenizer == nullptr) return std::nullopt;
   TextSize size;
   const std::int64_t all = data.count(Split::heldout), n = data.layout().targets;
   std::vector<std::int32_t> tokens(static_cast<std::size_t>(n));
   std::string text;
   for (std::int64_t i = 0; i < windows; ++i) {
-    data.copy_window(Split::heldout, i * all / windows, tokens);
+    data.window(Split::heldout, i * all / windows, tokens);
     text.clear();
     tokenizer->decode(tokens, text);
     size.tokens += n;
@@ -70,7 +70,7 @@ TokenEvalResult evaluate_tokens(TrainedNetwork& run, TrainedNetwork* twin, EvalP
   };
   result.run = measure(run, twin != nullptr ? "run" : "network");
   if (twin != nullptr) result.twin.push_back(measure(*twin, "twin"));
-  if (run.ranks().leads()) result.text = text_size(text_of(*data), result.run.bound.windows);
+  if (run.ranks().leads()) result.text = text_size(token_samples_of(*data), result.run.bound.windows);
   progress.end();
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return result;

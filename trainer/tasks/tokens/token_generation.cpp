@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <span>
 #include <string>
@@ -11,13 +13,14 @@
 
 #include "kernels/error.hpp"
 #include "trainer/config/suggest.hpp"
+#include "trainer/support/file_system.hpp"
 #include "trainer/support/output.hpp"
 #include "trainer/support/text.hpp"
 #include "trainer/support/units.hpp"
 #include "trainer/support/whole_file.hpp"
 #include "trainer/tasks/tokens/masked_generator.hpp"
-#include "trainer/tasks/tokens/token_options.hpp"
 #include "trainer/tasks/tokens/tokenizer.hpp"
+#include "trainer/tasks/tokens/tokens_options.hpp"
 
 namespace blocktrain::trainer {
 namespace {
@@ -51,23 +54,44 @@ UnmaskingSettings settings_of(const GenerateArguments& a) {
   return s;
 }
 
+/// What the run's ids stand for; null where files of ids said nothing of it.
+std::unique_ptr<Tokenizer> tokenizer_of(const TokensOptions& options, const blocks::SampleLayout& layout) {
+  constexpr std::int64_t bytes = 256;
+  if (options.takes_bytes() && (is_tokenized(options.format) || layout.classes != bytes)) return nullptr;
+  return open_tokenizer(options.tokenizer);
+}
+
 /// The prompts as tokens; one that is empty where none is given.
-std::vector<TokenPrompt> prompts_of(const GenerateArguments& a, const Tokenizer& tokenizer,
+std::vector<TokenPrompt> prompts_of(const GenerateArguments& a, const Tokenizer* tokenizer,
                                     const blocks::SampleLayout& layout) {
+  if (tokenizer == nullptr && !a.prompts.empty()) {
+    throw InputError(
+        "--prompt: the run was trained on files of ids without a tokenizer, so no text can be told; accepted: no "
+        "prompt");
+  }
   std::vector<TokenPrompt> prompts;
   for (const std::string& text : a.prompts) {
     TokenPrompt& prompt = prompts.emplace_back();
-    tokenizer.encode(text, prompt);
+    tokenizer->encode(text, prompt);
     if (static_cast<std::int64_t>(prompt.size()) >= layout.targets) {
       throw InputError(
           fmt::format("--prompt: found {} tokens ('{}'); accepted: at most {}, for the network makes texts of "
                       "{} tokens (model.context), the prompt included",
-                      prompt.size(), shortened(text, 40), layout.targets - 1, layout.targets));
+                      prompt.size(), printable(text), layout.targets - 1, layout.targets));
     }
     kernels::check_indices(prompt, layout.classes);
   }
   if (prompts.empty()) prompts.emplace_back();
   return prompts;
+}
+
+/// A text for a terminal: lines stay lines; what else controls a terminal, or is no UTF-8, is replaced.
+std::string shown(std::string_view text) {
+  const std::string valid =
+      Json::parse(Json(text).dump(-1, ' ', false, Json::error_handler_t::replace)).get<std::string>();
+  std::string out;
+  for (const char c : valid) out += (c >= 0 && c < 0x20 && c != '\n' && c != '\t') || c == 0x7f ? '?' : c;
+  return out;
 }
 
 /// Bits per token of what was drawn, each by its share: how uniform the texts are, which a good likelihood alone does
@@ -98,8 +122,9 @@ void generate_text(TrainedNetwork& network, const GenerateArguments& arguments) 
     if (ranks.leads()) require_writable(out, "--out", samples_kind());
     refuse_options(picture_options(arguments), "texts");
     settings = settings_of(arguments);
-    tokenizer = open_tokenizer(network.config().task.as<TokensOptions>().tokenizer);
-    prompts = prompts_of(arguments, *tokenizer, layout);
+    tokenizer = tokenizer_of(network.config().task.as<TokensOptions>(), layout);
+    if (tokenizer) settings.drawn = std::min(layout.classes, tokenizer->vocabulary());
+    prompts = prompts_of(arguments, tokenizer.get(), layout);
     if (ranks.leads()) print_warnings(network);
   });
 
@@ -113,8 +138,8 @@ void generate_text(TrainedNetwork& network, const GenerateArguments& arguments) 
     const auto n = static_cast<std::size_t>(layout.targets);
     for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) {
       const std::span tokens = std::span(made.tokens).subspan(i * n, n);
-      std::string text;
-      tokenizer->decode(tokens, text);
+      std::string text = tokenizer ? std::string() : join(tokens, " ");
+      if (tokenizer) tokenizer->decode(tokens, text);
       Json row;
       row["sample"] = i;
       row["prompt"] = arguments.prompts.empty() ? "" : arguments.prompts[i % arguments.prompts.size()];
@@ -122,7 +147,7 @@ void generate_text(TrainedNetwork& network, const GenerateArguments& arguments) 
       row["tokens"] = tokens;
       const std::string line = row.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
       file.write(std::as_bytes(std::span(line)));
-      show("--- text {} of {}\n{}\n", i + 1, count, printable(row["text"].get<std::string>()));
+      show("--- text {} of {}\n{}\n", i + 1, count, shown(text));
     }
     file.commit();
     show("\n{}: {} texts of {} tokens by {}; the tokens' entropy is {:.2f} bits\n", out, count, layout.targets,

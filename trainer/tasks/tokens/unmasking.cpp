@@ -67,6 +67,7 @@ TokenDraw::Drawn TokenDraw::draw(std::span<const float> logits, double uniform) 
 void unmask(std::span<std::int32_t> tokens, std::span<const float> logits, std::int32_t mask, std::int64_t count,
             const UnmaskingSettings& settings, std::uint32_t sample, std::uint32_t step) {
   const std::size_t vocabulary = logits.size() / tokens.size();
+  const std::size_t drawable = settings.drawn == 0 ? vocabulary : static_cast<std::size_t>(settings.drawn);
   const kernels::RandomKey key{settings.seed, kernels::Purpose::sampling, 0};
   struct Candidate {
     std::size_t place;
@@ -76,7 +77,7 @@ void unmask(std::span<std::int32_t> tokens, std::span<const float> logits, std::
   TokenDraw draw(settings.temperature, settings.top_p);
   const auto drawn_at = [&](std::size_t place) {
     const auto words = kernels::random_words(key, step, sample, static_cast<std::uint32_t>(place));
-    return draw.draw(logits.subspan(place * vocabulary, vocabulary), uniform_of(words[0], words[1]));
+    return draw.draw(logits.subspan(place * vocabulary, drawable), uniform_of(words[0], words[1]));
   };
 
   std::vector<Candidate> candidates;

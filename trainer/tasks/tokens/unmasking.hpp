@@ -24,6 +24,7 @@ struct UnmaskingSettings {
   double top_p = 1;        ///< tokens are drawn from the likeliest that have this probability together
   UnmaskingOrder order = UnmaskingOrder::chance;
   std::uint64_t seed = 0;
+  std::int64_t drawn = 0;  ///< ids below it are drawn; 0: all that have a logit
 };
 
 /// Draws tokens at one temperature and top-p; keeps its memory from call to call.

@@ -40,8 +40,8 @@ class Told : public Samples {
   blocks::SampleLayout layout() const override { return image_layout({1, 1, 1}, classes); }
   std::int64_t count(Split) const override { return all; }
   void fill(const blocks::Batch& batch, Split split, std::span<const std::int64_t> indices,
-            std::optional<std::uint64_t> augmented) const override {
-    if (split != Split::heldout || augmented) throw std::logic_error("only held-out samples, as they are");
+            const std::optional<TrainingKey>& training) const override {
+    if (split != Split::heldout || training) throw std::logic_error("only held-out samples, as they are");
     for (std::size_t i = 0; i < indices.size(); ++i) {
       batch.fields[image_field].as<float>()[i] = static_cast<float>(shown_by(indices[i]));
       batch.fields[label_field].as<std::int32_t>()[i] = label_of(indices[i]);
