@@ -16,7 +16,7 @@ enum class UnmaskingOrder : std::uint8_t {
   confidence,  ///< those whose drawn token the network holds most probable
 };
 constexpr auto name_table(UnmaskingOrder) {
-  return kernels::names_up_to<UnmaskingOrder::confidence>("chance", "confidence");
+  return names_up_to<UnmaskingOrder::confidence>("chance", "confidence");
 }
 
 struct UnmaskingSettings {
