@@ -56,7 +56,7 @@ std::size_t size_of(GgufKind kind) {
 }
 
 const char* name_of(GgufKind kind) {
-  constexpr const char* names[] = {"uint8",   "int8", "uint16", "int16", "uint32", "int32",  "float32",
+  constexpr const char* names[] = {"uint8",   "int8", "uint16", "int16",  "uint32", "int32",  "float32",
                                    "boolean", "text", "list",   "uint64", "int64",  "float64"};
   return names[static_cast<std::size_t>(kind)];
 }
@@ -130,9 +130,10 @@ class GgufParser {
 
   void need(std::uint64_t bytes, const std::string& what) {
     if (bytes > left()) {
-      file_.fail(fmt::format("{} would need {} bytes at byte {}, and the file has {} there; it is cut short or damaged: "
-                             "fetch or copy it again",
-                             what, bytes, at_, left()));
+      file_.fail(
+          fmt::format("{} would need {} bytes at byte {}, and the file has {} there; it is cut short or damaged: "
+                      "fetch or copy it again",
+                      what, bytes, at_, left()));
     }
   }
 
@@ -188,7 +189,8 @@ class GgufParser {
     value.kind = read_kind(what);
     if (value.kind == GgufKind::list) {
       value.element = read_kind(what);
-      if (value.element == GgufKind::list) file_.fail(what + " is a list of lists; accepted: lists of numbers or texts");
+      if (value.element == GgufKind::list)
+        file_.fail(what + " is a list of lists; accepted: lists of numbers or texts");
       value.count = read<std::uint64_t>(what);
     }
     const std::size_t begin = at_;
@@ -209,8 +211,8 @@ class GgufParser {
     for (std::uint32_t d = 0; d < dimensions; ++d) {
       const auto extent = read<std::uint64_t>(what);
       if (extent == 0 || extent > most_elements / elements) {
-        file_.fail(fmt::format("{} has {} in dimension {}; accepted: at least 1, at most 2^48 elements in all", what, extent,
-                               d));
+        file_.fail(fmt::format("{} has {} in dimension {}; accepted: at least 1, at most 2^48 elements in all", what,
+                               extent, d));
       }
       elements *= extent;
       tensor.shape.insert(tensor.shape.begin(), static_cast<std::int64_t>(extent));
@@ -252,9 +254,10 @@ void GgufFile::place_tensors(std::size_t header_bytes) {
       fail(fmt::format("tensor {} begins at {}, which is no multiple of {}", shown(tensor.name), tensor.offset, unit));
     }
     if (tensor.offset > room || tensor.bytes > room - tensor.offset) {
-      fail(fmt::format("tensor {} would end at byte {} of the data, which have {}; it is cut short or damaged: fetch or "
-                       "copy it again",
-                       shown(tensor.name), static_cast<double>(tensor.offset) + static_cast<double>(tensor.bytes), room));
+      fail(fmt::format(
+          "tensor {} would end at byte {} of the data, which have {}; it is cut short or damaged: fetch or "
+          "copy it again",
+          shown(tensor.name), static_cast<double>(tensor.offset) + static_cast<double>(tensor.bytes), room));
     }
     tensor.offset += begin;
   }

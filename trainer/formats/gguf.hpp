@@ -2,12 +2,13 @@
 /// The GGUF format, versions 2 and 3, little-endian: what is in a file, by name.
 ///
 /// "GGUF", uint32 version, uint64 number of tensors, uint64 number of entries of metadata; then the entries (text KEY,
-/// uint32 type, value), then the tensors (text NAME, uint32 number of dimensions, uint64 for each of them with the fastest
-/// first, uint32 type, uint64 offset), then zeros up to a multiple of the alignment (general.alignment, 32), then the data
-/// that offsets count from. A text is uint64 bytes and UTF-8 without an end mark; a list is uint32 type of its elements,
-/// uint64 number, elements.
+/// uint32 type, value), then the tensors (text NAME, uint32 number of dimensions, uint64 for each of them with the
+/// fastest first, uint32 type, uint64 offset), then zeros up to a multiple of the alignment (general.alignment, 32),
+/// then the data that offsets count from. A text is uint64 bytes and UTF-8 without an end mark; a list is uint32 type
+/// of its elements, uint64 number, elements.
 ///
-/// Every length is checked against what the file has, before anything is taken for it. Numbers are not dequantised here.
+/// Every length is checked against what the file has, before anything is taken for it. Numbers are not dequantised
+/// here.
 
 #include <cstddef>
 #include <cstdint>
@@ -39,9 +40,9 @@ enum class GgufKind : std::uint32_t {
 /// An entry of the metadata, as it lies in the file.
 struct GgufValue {
   GgufKind kind = GgufKind::uint8;
-  GgufKind element = GgufKind::uint8;   ///< of a list
-  std::uint64_t count = 1;              ///< elements of a list
-  std::span<const std::byte> bytes;     ///< the value; of a text and a list of texts with the lengths
+  GgufKind element = GgufKind::uint8;  ///< of a list
+  std::uint64_t count = 1;             ///< elements of a list
+  std::span<const std::byte> bytes;    ///< the value; of a text and a list of texts with the lengths
 };
 
 struct GgufTensor {
@@ -55,8 +56,8 @@ struct GgufTensor {
 /// A view of a file in memory, which has to outlive it.
 class GgufFile {
  public:
-  /// `name` begins error messages ("GGUF FILE"). Throws InputError for what is no GGUF, damaged, or beyond what any file
-  /// has (more than 65,536 entries or tensors, four dimensions).
+  /// `name` begins error messages ("GGUF FILE"). Throws InputError for what is no GGUF, damaged, or beyond what any
+  /// file has (more than 65,536 entries or tensors, four dimensions).
   GgufFile(std::span<const std::byte> file, std::string name);
 
   std::uint32_t version() const { return version_; }

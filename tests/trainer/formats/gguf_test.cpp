@@ -4,6 +4,7 @@
 
 #include <boost/test/unit_test.hpp>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <string>
 #include <vector>
@@ -41,7 +42,7 @@ GgufWriter every_kind() {
 }
 
 /// Whether the file is refused by a message that holds `words`.
-void refused(const std::string& file, const std::string& words) {
+void refused_file(const std::string& file, const std::string& words) {
   BOOST_CHECK_EXCEPTION(GgufFile(bytes_of(file), "GGUF x"), InputError, [&](const InputError& error) {
     const std::string said = error.what();
     const bool right = said.starts_with("GGUF x: ") && said.find(words) != std::string::npos;
@@ -50,7 +51,7 @@ void refused(const std::string& file, const std::string& words) {
   });
 }
 
-void refused(const std::string& words, auto ask) {
+void refused(const std::string& words, const std::function<void()>& ask) {
   BOOST_CHECK_EXCEPTION(ask(), InputError, [&](const InputError& error) {
     BOOST_TEST_MESSAGE(error.what());
     return std::string(error.what()).find(words) != std::string::npos;
@@ -119,7 +120,7 @@ BOOST_AUTO_TEST_CASE(tensors_and_where_they_lie) {
   const std::string numbers(64 + 40, 'n');
   const std::string bytes = GgufWriter(2)
                                 .number("general.alignment", GgufKind::uint32, std::uint32_t{64})
-                                .tensor("a", {3, 2}, 0, 0)     // 24 bytes of F32
+                                .tensor("a", {3, 2}, 0, 0)        // 24 bytes of F32
                                 .tensor("b.weight", {64}, 3, 64)  // two blocks of Q4_1
                                 .tensor("scalar", {}, 1, 64)
                                 .tensor("later", {5}, 23, 64)  // a type that is not known
@@ -154,50 +155,50 @@ BOOST_AUTO_TEST_CASE(every_file_that_is_cut_short_is_refused) {
 }
 
 BOOST_AUTO_TEST_CASE(what_is_no_gguf) {
-  refused("", "does not begin with GGUF");
-  refused("GGU", "does not begin with GGUF");
-  refused("PK\3\4 and so on", "does not begin with GGUF");
-  refused(GgufWriter(1).file(), "has version 1; accepted: 2 and 3");
-  refused(GgufWriter(4).file(), "has version 4");
-  refused(GgufWriter(3U << 24).file(), "big-endian");
+  refused_file("", "does not begin with GGUF");
+  refused_file("GGU", "does not begin with GGUF");
+  refused_file("PK\3\4 and so on", "does not begin with GGUF");
+  refused_file(GgufWriter(1).file(), "has version 1; accepted: 2 and 3");
+  refused_file(GgufWriter(4).file(), "has version 4");
+  refused_file(GgufWriter(3U << 24).file(), "big-endian");
 }
 
 BOOST_AUTO_TEST_CASE(hostile_lengths) {
   constexpr std::uint64_t huge = std::numeric_limits<std::uint64_t>::max();
   for (const GgufKind kind : {GgufKind::uint8, GgufKind::int32, GgufKind::float64, GgufKind::text}) {
     for (const std::uint64_t count : {std::uint64_t{100}, std::uint64_t{1} << 40, std::uint64_t{1} << 61, huge}) {
-      refused(GgufWriter().begin_list("l", kind, count).file(), "the value of 'l' would need");
+      refused_file(GgufWriter().begin_list("l", kind, count).file(), "the value of 'l' would need");
     }
   }
-  refused(GgufWriter().begin_list("l", GgufKind::list, 1).file(), "a list of lists");
-  refused(GgufWriter().begin_list("l", static_cast<GgufKind>(13), 1).file(), "has type 13; accepted: 0 to 12");
-  refused(GgufWriter().number("n", static_cast<GgufKind>(99), 0).file(), "has type 99");
+  refused_file(GgufWriter().begin_list("l", GgufKind::list, 1).file(), "a list of lists");
+  refused_file(GgufWriter().begin_list("l", static_cast<GgufKind>(13), 1).file(), "has type 13; accepted: 0 to 12");
+  refused_file(GgufWriter().number("n", static_cast<GgufKind>(99), 0).file(), "has type 99");
   std::string counts = GgufWriter().file();
   counts[8] = counts[16] = '\0';
   counts[11] = '\1';  // 2^24 tensors
-  refused(counts, "has 16777216 tensors; accepted: at most 65536");
+  refused_file(counts, "has 16777216 tensors; accepted: at most 65536");
   std::swap(counts[11], counts[19]);
-  refused(counts, "has 16777216 entries of metadata");
-  refused(GgufWriter().text("k", "a").text("k", "b").file(), "has the key 'k' twice");
-  refused(GgufWriter().text(std::string("\n\x01k"), "a").text("\n\x01k", "b").file(), "'\\x0a\\x01k' twice");
+  refused_file(counts, "has 16777216 entries of metadata");
+  refused_file(GgufWriter().text("k", "a").text("k", "b").file(), "has the key 'k' twice");
+  refused_file(GgufWriter().text(std::string("\n\x01k"), "a").text("\n\x01k", "b").file(), "'\\x0a\\x01k' twice");
 }
 
 BOOST_AUTO_TEST_CASE(hostile_tensors) {
   const auto of = [](auto... tensor) { return GgufWriter().tensor(tensor...).data(std::string(64, 'n')).file(); };
   using Shape = std::vector<std::uint64_t>;
-  refused(of("t", Shape{1, 1, 1, 1, 1}, 0U, 0U), "has 5 dimensions; accepted: at most 4");
-  refused(of("t", Shape{4, 0}, 0U, 0U), "has 0 in dimension 1");
-  refused(of("t", Shape{std::uint64_t{1} << 32, std::uint64_t{1} << 32}, 0U, 0U), "in dimension 1");
-  refused(of("t", Shape{33}, 3U, 0U), "Q4_1 in blocks of 32 numbers, and its rows have 33");
-  refused(of("t", Shape{17}, 0U, 0U), "tensor 't' would end at byte 68 of the data, which have 64");
-  refused(of("t", Shape{1}, 0U, 96U), "would end");
-  refused(of("t", Shape{1}, 0U, std::numeric_limits<std::uint64_t>::max() - 31), "would end");
-  refused(of("t", Shape{1}, 0U, 8U), "begins at 8, which is no multiple of 32");
-  refused(of("t", Shape{1}, 99U, 96U), "would end");
-  refused(GgufWriter().tensor("t", {1}, 0, 0).tensor("t", {1}, 0, 0).data(std::string(64, 'n')).file(),
-          "has tensor 't' twice");
+  refused_file(of("t", Shape{1, 1, 1, 1, 1}, 0U, 0U), "has 5 dimensions; accepted: at most 4");
+  refused_file(of("t", Shape{4, 0}, 0U, 0U), "has 0 in dimension 1");
+  refused_file(of("t", Shape{std::uint64_t{1} << 32, std::uint64_t{1} << 32}, 0U, 0U), "in dimension 1");
+  refused_file(of("t", Shape{33}, 3U, 0U), "Q4_1 in blocks of 32 numbers, and its rows have 33");
+  refused_file(of("t", Shape{17}, 0U, 0U), "tensor 't' would end at byte 68 of the data, which have 64");
+  refused_file(of("t", Shape{1}, 0U, 96U), "would end");
+  refused_file(of("t", Shape{1}, 0U, std::numeric_limits<std::uint64_t>::max() - 31), "would end");
+  refused_file(of("t", Shape{1}, 0U, 8U), "begins at 8, which is no multiple of 32");
+  refused_file(of("t", Shape{1}, 99U, 96U), "would end");
+  refused_file(GgufWriter().tensor("t", {1}, 0, 0).tensor("t", {1}, 0, 0).data(std::string(64, 'n')).file(),
+               "has tensor 't' twice");
   for (const std::uint32_t alignment : {0U, 3U, 1U << 21}) {
-    refused(GgufWriter().number("general.alignment", GgufKind::uint32, alignment).file(), "general.alignment");
+    refused_file(GgufWriter().number("general.alignment", GgufKind::uint32, alignment).file(), "general.alignment");
   }
 }
 

@@ -19,7 +19,8 @@ class AddedTokens {
 
   bool empty() const { return nodes_.size() <= 1; }
 
-  /// Calls `between(piece)` for what lies between tokens, where that is not empty, and `found(id)` for tokens, in order.
+  /// Calls `between(piece)` for what lies between tokens, where that is not empty, and `found(id)` for tokens, in
+  /// order.
   template <class Between, class Found>
   void split(std::string_view text, Between&& between, Found&& found) const {
     std::size_t done = 0;

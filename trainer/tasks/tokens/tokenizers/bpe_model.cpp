@@ -84,11 +84,10 @@ void BpeModel::keep_merges(const BpeParts& parts, const std::unordered_map<std::
   std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
     return std::tuple(a.left, a.merge.right, b.merge.rank) < std::tuple(b.left, b.merge.right, a.merge.rank);
   });
-  entries.erase(std::unique(entries.begin(), entries.end(),
-                            [](const Entry& a, const Entry& b) {
-                              return a.left == b.left && a.merge.right == b.merge.right;
-                            }),
-                entries.end());
+  entries.erase(
+      std::unique(entries.begin(), entries.end(),
+                  [](const Entry& a, const Entry& b) { return a.left == b.left && a.merge.right == b.merge.right; }),
+      entries.end());
   first_merge_.assign(parts.tokens.size() + 1, 0);
   merges_.reserve(entries.size());
   for (const Entry& entry : entries) {
@@ -179,8 +178,8 @@ void BpeModel::encode(std::string_view piece, Scratch& scratch, std::vector<std:
     }
   }
   if (piece.size() > most_piece_bytes) {
-    throw InputError("a run of " + std::to_string(piece.size()) + " bytes that is not cut anywhere; accepted: at most " +
-                     std::to_string(most_piece_bytes));
+    throw InputError("a run of " + std::to_string(piece.size()) +
+                     " bytes that is not cut anywhere; accepted: at most " + std::to_string(most_piece_bytes));
   }
   Scratch::Known& known = scratch.known_[std::hash<std::string_view>()(piece) & (known_places - 1)];
   if (known.bytes == piece.size() && std::memcmp(known.text.data(), piece.data(), piece.size()) == 0) {

@@ -1,6 +1,6 @@
 #pragma once
-/// Byte pair encoding of one piece of text: its bytes are tokens first, and neighbours are merged, at each turn the pair
-/// that stands first in the list of merges, the leftmost of equal ones.
+/// Byte pair encoding of one piece of text: its bytes are tokens first, and neighbours are merged, at each turn the
+/// pair that stands first in the list of merges, the leftmost of equal ones.
 
 #include <array>
 #include <cstddef>
@@ -72,8 +72,8 @@ class BpeModel {
   std::array<std::int32_t, 256> byte_ids_;
   std::optional<std::int32_t> unknown_;
   bool fuse_unknown_;
-  std::vector<std::uint32_t> first_merge_;  ///< of each left token in merges_, and the end
-  std::vector<Merge> merges_;               ///< by left token, then by right one
+  std::vector<std::uint32_t> first_merge_;                    ///< of each left token in merges_, and the end
+  std::vector<Merge> merges_;                                 ///< by left token, then by right one
   std::unordered_map<std::string_view, std::int32_t> whole_;  ///< whole pieces that are tokens; views into bytes_
 };
 

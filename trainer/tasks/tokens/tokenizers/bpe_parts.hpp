@@ -34,8 +34,9 @@ struct BpeParts {
   bool cut_by_gpt2 = false;         ///< and then GPT-2's pattern cuts it
   bool normal_form_c = false;       ///< before all cuts
   bool whole_pieces_first = false;  ///< a piece that is a token is that token, whatever merges would make of it
-  std::optional<std::int32_t> unknown;  ///< in the place of a byte that has no token; without it such bytes are left out
-  bool fuse_unknown = false;            ///< one for several in a row
+  std::optional<std::int32_t>
+      unknown;                ///< in the place of a byte that has no token; without it such bytes are left out
+  bool fuse_unknown = false;  ///< one for several in a row
   std::optional<std::int32_t> end_of_text;
   std::string place;   ///< what errors begin with: "tokenizer FILE"
   std::string origin;  ///< the file's name, for the description

@@ -38,7 +38,8 @@ bool append_spelt_bytes(std::string_view spelt, std::string& out) {
     unsigned code = static_cast<unsigned char>(spelt[at]);
     if (code >= 0x80) {
       const unsigned second = at + 1 < spelt.size() ? static_cast<unsigned char>(spelt[at + 1]) : 0;
-      code = code >= 0xc2 && code <= 0xdf && (second & 0xc0) == 0x80 ? (code & 0x1f) << 6 | (second & 0x3f) : characters;
+      code =
+          code >= 0xc2 && code <= 0xdf && (second & 0xc0) == 0x80 ? (code & 0x1f) << 6 | (second & 0x3f) : characters;
       ++at;
     }
     if (code >= characters || alphabet.byte_of[code] < 0) {

@@ -7,8 +7,8 @@
 
 namespace blocktrain::trainer {
 
-/// Appends the bytes that `spelt` stands for to `out` and is true; or is false and leaves `out` alone, where `spelt` has a
-/// character that is none of the 256 or is not valid UTF-8.
+/// Appends the bytes that `spelt` stands for to `out` and is true; or is false and leaves `out` alone, where `spelt`
+/// has a character that is none of the 256 or is not valid UTF-8.
 bool append_spelt_bytes(std::string_view spelt, std::string& out);
 
 /// The character that stands for a byte, in UTF-8.

@@ -72,8 +72,8 @@ class Reader {
     }
     const auto types = file_.integers("tokenizer.ggml.token_type");
     if (types && types->size() != tokens->size()) {
-      fail("tokenizer.ggml.token_type: found " + std::to_string(types->size()) + " of them; accepted: one for each of " +
-           std::to_string(tokens->size()) + " tokens");
+      fail("tokenizer.ggml.token_type: found " + std::to_string(types->size()) +
+           " of them; accepted: one for each of " + std::to_string(tokens->size()) + " tokens");
     }
     parts.tokens.assign(tokens->begin(), tokens->end());
     for (std::size_t id = 0; types && id < types->size(); ++id) {

@@ -12,6 +12,7 @@
 #include "trainer/tasks/tokens/tokenizer.hpp"
 #include "trainer/tasks/tokens/tokenizers/byte_tokenizer.hpp"
 #include "trainer/tasks/tokens/tokenizers/gguf_tokenizer.hpp"
+#include "trainer/tasks/tokens/tokenizers/read_tokenizer.hpp"
 #include "trainer/tasks/tokens/tokenizers/sentencepiece_tokenizer.hpp"
 #include "trainer/tasks/tokens/tokenizers/tokenizer_json.hpp"
 
@@ -35,20 +36,20 @@ fs::path file_of(const std::string& path) {
   return file;
 }
 
-std::unique_ptr<Tokenizer> read(std::span<const std::byte> bytes, const std::string& path) {
-  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  if (text.starts_with("GGUF")) return read_gguf_tokenizer(GgufFile(bytes, "tokenizer " + path), path);
+}  // namespace
+
+std::unique_ptr<Tokenizer> read_tokenizer(std::span<const std::byte> file, const std::string& path) {
+  const std::string_view text(reinterpret_cast<const char*>(file.data()), file.size());
+  if (text.starts_with("GGUF")) return read_gguf_tokenizer(GgufFile(file, "tokenizer " + path), path);
   const std::size_t first = text.find_first_not_of(" \t\r\n");
   if (first != std::string_view::npos && text[first] == '{') return read_tokenizer_json(text, path);
-  return read_sentencepiece(bytes, path);
+  return read_sentencepiece(file, path);
 }
-
-}  // namespace
 
 std::unique_ptr<Tokenizer> open_tokenizer(const std::string& name_or_path) {
   if (name_or_path == "bytes") return std::make_unique<ByteTokenizer>();
   const MappedBytes file = MappedBytes::of_file(file_of(name_or_path));
-  auto tokenizer = read(std::as_bytes(file.bytes()), name_or_path);
+  auto tokenizer = read_tokenizer(std::as_bytes(file.bytes()), name_or_path);
   file.check_unchanged();
   return tokenizer;
 }

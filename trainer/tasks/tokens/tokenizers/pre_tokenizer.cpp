@@ -64,7 +64,8 @@ std::size_t contraction(std::string_view text, bool any_case) {
   const char first = lower(text[1]);
   if (first == 's' || first == 't' || first == 'm' || first == 'd') return 2;
   const char second = text.size() > 2 ? lower(text[2]) : '\0';
-  const bool two = (first == 'r' && second == 'e') || (first == 'v' && second == 'e') || (first == 'l' && second == 'l');
+  const bool two =
+      (first == 'r' && second == 'e') || (first == 'v' && second == 'e') || (first == 'l' && second == 'l');
   return two ? 3 : 0;
 }
 
@@ -137,7 +138,8 @@ std::size_t end_by_numbers(std::string_view text, std::size_t begin, bool runs) 
 }  // namespace
 
 std::optional<Cut> cut_of_pattern(std::string_view pattern) {
-  const auto* found = std::find_if(known.begin(), known.end(), [&](const KnownPattern& k) { return k.pattern == pattern; });
+  const auto* found =
+      std::find_if(known.begin(), known.end(), [&](const KnownPattern& k) { return k.pattern == pattern; });
   if (found == known.end()) return std::nullopt;
   return found->cut;
 }

@@ -15,11 +15,11 @@ namespace blocktrain::trainer {
 
 /// A way to cut a text into pieces that follow each other without gaps.
 enum class Cut : std::uint8_t {
-  gpt2,          ///< GPT-2's pattern: contractions, a word with the space before it, digits, others, spaces
-  llama3,        ///< Llama 3's: digits by threes, line ends apart
-  qwen2,         ///< Qwen2's: as llama3's, each digit alone
-  each_number,   ///< every character of \p{N} alone, what lies between them whole
-  number_runs,   ///< runs of \p{N}, what lies between them whole
+  gpt2,         ///< GPT-2's pattern: contractions, a word with the space before it, digits, others, spaces
+  llama3,       ///< Llama 3's: digits by threes, line ends apart
+  qwen2,        ///< Qwen2's: as llama3's, each digit alone
+  each_number,  ///< every character of \p{N} alone, what lies between them whole
+  number_runs,  ///< runs of \p{N}, what lies between them whole
 };
 
 /// The cut that this regular expression makes; none when it is not known.
@@ -31,7 +31,8 @@ std::string known_patterns();
 /// Where the piece that begins at text[at] ends; text is valid UTF-8 and `at` < its size.
 std::size_t end_of_piece(Cut cut, std::string_view text, std::size_t at);
 
-/// Calls `take(piece)` for each piece that the cuts make of `text`, each cut applied to the pieces of the one before it.
+/// Calls `take(piece)` for each piece that the cuts make of `text`, each cut applied to the pieces of the one before
+/// it.
 template <class Take>
 void cut_text(const std::vector<Cut>& cuts, std::size_t first, std::string_view text, Take&& take) {
   if (first == cuts.size()) {

@@ -3,6 +3,8 @@
 
 namespace blocktrain::trainer {
 
+bool sentencepiece_is_there() { return false; }
+
 std::unique_ptr<Tokenizer> read_sentencepiece(std::span<const std::byte> /*model*/, const std::string& path) {
   throw InputError("tokenizer " + path +
                    ": looks like a SentencePiece model, and this program was built without that library; install it "

@@ -113,8 +113,8 @@ Fault fault_of_piece(Bytes piece, std::size_t at) {
   return std::nullopt;
 }
 
-/// The table: uint32 bytes of a double array, the double array (uint32 units in blocks of 256), texts that end with a zero.
-/// From unit i, when followed, the way leads to the units (i ^ offset) ^ byte, and to the value at i ^ offset.
+/// The table: uint32 bytes of a double array, the double array (uint32 units in blocks of 256), texts that end with a
+/// zero. From unit i, when followed, the way leads to the units (i ^ offset) ^ byte, and to the value at i ^ offset.
 Fault fault_of_table(Bytes table) {
   const std::string which = "the table of the normaliser ";
   constexpr std::size_t block = 256 * sizeof(std::uint32_t);

@@ -1,7 +1,7 @@
 #pragma once
-/// What the SentencePiece library takes on trust in a model, looked at before the library gets it: the file is a protocol
-/// buffer whose lengths hold, pieces are texts with finite scores, and the table of its normaliser leads nowhere outside
-/// itself.
+/// What the SentencePiece library takes on trust in a model, looked at before the library gets it: the file is a
+/// protocol buffer whose lengths hold, pieces are texts with finite scores, and the table of its normaliser leads
+/// nowhere outside itself.
 
 #include <cstddef>
 #include <optional>

@@ -25,7 +25,8 @@ class SentencePieceTokenizer final : public Tokenizer {
       : origin_(std::filesystem::path(path).filename().string()), digest_(sha256_hex(model)) {
     const std::string_view bytes(reinterpret_cast<const char*>(model.data()), model.size());
     if (const auto status = processor_.LoadFromSerializedProto(bytes); !status.ok()) {
-      throw InputError("tokenizer " + path + ": is no SentencePiece model that the library reads: " + status.ToString());
+      throw InputError("tokenizer " + path +
+                       ": is no SentencePiece model that the library reads: " + status.ToString());
     }
     pieces_ = processor_.GetPieceSize();
   }
@@ -78,6 +79,8 @@ class SentencePieceTokenizer final : public Tokenizer {
 };
 
 }  // namespace
+
+bool sentencepiece_is_there() { return true; }
 
 std::unique_ptr<Tokenizer> read_sentencepiece(std::span<const std::byte> model, const std::string& path) {
   if (const auto fault = sentencepiece_fault(model)) throw InputError("tokenizer " + path + ": " + *fault);

@@ -20,7 +20,7 @@ using Json = nlohmann::json;
 
 /// The largest vocabularies there are make files of 35 MB, with 2 million values five levels deep.
 constexpr std::size_t most_bytes = std::size_t{256} << 20;
-constexpr std::size_t most_values = std::size_t{1} << 24;
+constexpr std::size_t most_values = std::size_t{1} << 23;
 constexpr int most_levels = 64;
 
 class Reader {
@@ -62,8 +62,7 @@ Json Reader::parse(std::string_view text) const {
   std::size_t values = 0;
   const Json::parser_callback_t watch = [&](int level, Json::parse_event_t event, Json&) {
     if (level > most_levels) fail("is nested more than " + std::to_string(most_levels) + " levels deep");
-    if (event != Json::parse_event_t::array_end && event != Json::parse_event_t::object_end &&
-        ++values > most_values) {
+    if (event != Json::parse_event_t::array_end && event != Json::parse_event_t::object_end && ++values > most_values) {
       fail("has more than " + std::to_string(most_values) + " values");
     }
     return true;
@@ -106,8 +105,9 @@ std::int32_t Reader::id(const Json& value, const std::string& where) const {
   const std::string accepted = "a whole number from 0 to " + std::to_string(most_tokens - 1);
   if (!value.is_number_integer()) wrong(where, value, accepted);
   // Unsigned numbers beyond int64 would come out negative.
-  const bool fits = value.is_number_unsigned() ? value.get<std::uint64_t>() < static_cast<std::uint64_t>(most_tokens)
-                                               : value.get<std::int64_t>() >= 0 && value.get<std::int64_t>() < most_tokens;
+  const bool fits = value.is_number_unsigned()
+                        ? value.get<std::uint64_t>() < static_cast<std::uint64_t>(most_tokens)
+                        : value.get<std::int64_t>() >= 0 && value.get<std::int64_t>() < most_tokens;
   if (!fits) wrong(where, value, accepted);
   return value.get<std::int32_t>();
 }

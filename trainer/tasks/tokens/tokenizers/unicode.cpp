@@ -57,11 +57,11 @@ void require_utf8(std::string_view text) {
     }
     utf8proc_int32_t code = 0;
     const std::string_view rest = text.substr(at, 4);
-    const utf8proc_ssize_t length =
-        utf8proc_iterate(bytes_of(rest), static_cast<utf8proc_ssize_t>(rest.size()), &code);
+    const utf8proc_ssize_t length = utf8proc_iterate(bytes_of(rest), static_cast<utf8proc_ssize_t>(rest.size()), &code);
     if (length <= 0) {
-      throw InputError(fmt::format("byte {} ({:#04x}) is not valid UTF-8; convert the text to UTF-8, or take bytes as tokens",
-                                   at, static_cast<unsigned char>(text[at])));
+      throw InputError(
+          fmt::format("byte {} ({:#04x}) is not valid UTF-8; convert the text to UTF-8, or take bytes as tokens", at,
+                      static_cast<unsigned char>(text[at])));
     }
     at += static_cast<std::size_t>(length);
   }
@@ -70,8 +70,7 @@ void require_utf8(std::string_view text) {
 Character detail::decode_character(std::string_view text, std::size_t at) {
   utf8proc_int32_t code = 0;
   const std::string_view rest = text.substr(at, 4);
-  const utf8proc_ssize_t length =
-      utf8proc_iterate(bytes_of(rest), static_cast<utf8proc_ssize_t>(rest.size()), &code);
+  const utf8proc_ssize_t length = utf8proc_iterate(bytes_of(rest), static_cast<utf8proc_ssize_t>(rest.size()), &code);
   BLOCKTRAIN_EXPECTS(length > 0);
   return {static_cast<char32_t>(code), static_cast<std::uint8_t>(length), class_of(code)};
 }
@@ -82,9 +81,8 @@ void append_normal_form_c(std::string_view text, std::string& out) {
     return;
   }
   utf8proc_uint8_t* made = nullptr;
-  const utf8proc_ssize_t length =
-      utf8proc_map(bytes_of(text), static_cast<utf8proc_ssize_t>(text.size()), &made,
-                   static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
+  const utf8proc_ssize_t length = utf8proc_map(bytes_of(text), static_cast<utf8proc_ssize_t>(text.size()), &made,
+                                               static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
   const std::unique_ptr<utf8proc_uint8_t, decltype(&std::free)> owner(made, &std::free);
   if (length < 0) throw RunError(std::string("normal form C of a text failed: ") + utf8proc_errmsg(length));
   out.append(reinterpret_cast<const char*>(made), static_cast<std::size_t>(length));

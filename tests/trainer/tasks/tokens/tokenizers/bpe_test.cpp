@@ -162,12 +162,14 @@ BOOST_AUTO_TEST_CASE(parts_that_do_not_fit) {
   refused("merge 0 names the token 'xy', which the vocabulary lacks",
           with([](BpeParts& p) { p.merges.emplace_back("xy", "z"); }));
   refused("merge 0 names the token 'ab'", with([](BpeParts& p) { p.merges.emplace_back("a", "b"); }));
-  refused("the added token '<x>' has the id 256; accepted: 0 to 255",
-          with([](BpeParts& p) { p.added = {{256, "<x>"}}; }));
+  refused("the added token '<x>' has the id 256; accepted: 0 to 255", with([](BpeParts& p) {
+            p.added = {{256, "<x>"}};
+          }));
   refused("'<x>' has the id -1", with([](BpeParts& p) { p.added = {{-1, "<x>"}}; }));
   refused("'<x>' is there twice", with([](BpeParts& p) { p.added = {{1, "<x>"}, {2, "<x>"}}; }));
-  refused("has the id 1, which another added token has, too",
-          with([](BpeParts& p) { p.added = {{1, "<x>"}, {1, "<y>"}}; }));
+  refused("has the id 1, which another added token has, too", with([](BpeParts& p) {
+            p.added = {{1, "<x>"}, {1, "<y>"}};
+          }));
   refused("the added token of id 1 is empty", with([](BpeParts& p) { p.added = {{1, ""}}; }));
   refused("not valid UTF-8", with([](BpeParts& p) { p.added = {{1, "\xff"}}; }));
   refused("the unknown token has the id 256", with([](BpeParts& p) { p.unknown = 256; }));
@@ -175,7 +177,8 @@ BOOST_AUTO_TEST_CASE(parts_that_do_not_fit) {
 }
 
 BOOST_AUTO_TEST_CASE(added_tokens_from_the_left_the_longest) {
-  const AddedTokens tokens({{0, "ab"}, {1, "abcd"}, {2, "bc"}, {3, "d"}, {4, "<l>", false, true}, {5, "<r>", false, false, true}});
+  const AddedTokens tokens(
+      {{0, "ab"}, {1, "abcd"}, {2, "bc"}, {3, "d"}, {4, "<l>", false, true}, {5, "<r>", false, false, true}});
   const auto split = [&](std::string_view text) {
     std::string out;
     tokens.split(
@@ -201,7 +204,8 @@ BOOST_AUTO_TEST_CASE(spelling_of_bytes) {
   for (int byte = 0; byte < 256; ++byte) every += spelling_of_byte(static_cast<unsigned char>(byte));
   BOOST_REQUIRE(append_spelt_bytes(every, back));
   BOOST_REQUIRE(back.size() == 256U);
-  for (int byte = 0; byte < 256; ++byte) BOOST_TEST(static_cast<unsigned char>(back[static_cast<std::size_t>(byte)]) == byte);
+  for (int byte = 0; byte < 256; ++byte)
+    BOOST_TEST(static_cast<unsigned char>(back[static_cast<std::size_t>(byte)]) == byte);
   BOOST_TEST(spelling_of_byte(' ') == "\xc4\xa0");   // U+0120
   BOOST_TEST(spelling_of_byte('\n') == "\xc4\x8a");  // U+010A
   BOOST_TEST(spelling_of_byte(0xad) == "\xc5\x83");  // U+0143, the last

@@ -64,7 +64,7 @@ BOOST_AUTO_TEST_CASE(bytes) {
   BOOST_TEST(tokenizer->vocabulary() == 256);
   BOOST_TEST(tokenizer->description() == "bytes");
   BOOST_TEST(!tokenizer->end_of_text());
-  BOOST_TEST(tokenizer->digest() == "1fc3565f2d2aa25b1a2abe4aee3ee9a2a2c4d1a9ab1c4ac5c8d5a0e1ed3b9a35");
+  BOOST_TEST(tokenizer->digest() == "277089d91c0bdf4f2e6862ba7e4a07605119431f5d13f726dd352b06f1b206a9");
   std::string every;
   for (int byte = 0; byte < 256; ++byte) every.push_back(static_cast<char>(byte));
   const Ids ids = encoded(*tokenizer, every);
