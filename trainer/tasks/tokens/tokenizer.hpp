@@ -38,8 +38,8 @@ class Tokenizer {
   virtual const std::string& digest() const = 0;
 };
 
-/// "bytes" (256 ids), or the path of a file: Hugging Face's tokenizer.json, a GGUF, a SentencePiece model (.model). Which
-/// of them it is, its contents say. Throws InputError naming the file and what is wrong with it or not supported.
+/// "bytes" (256 ids), or the path of a file: Hugging Face's tokenizer.json, a GGUF, a SentencePiece model (.model).
+/// Which of them it is, its contents say. Throws InputError naming the file and what is wrong with it or not supported.
 std::unique_ptr<Tokenizer> open_tokenizer(const std::string& name_or_path);
 
 }  // namespace blocktrain::trainer
