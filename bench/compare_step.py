@@ -40,6 +40,8 @@ SHAPES = {
                       blocks=3),
     "vit cifar-100": dict(architecture="vit", layers=12, width=128, heads=4, patch=4, batch=128, channels=3, size=32,
                           classes=100, blocks=3),
+    "masked small": dict(architecture="masked", layers=8, width=64, heads=2, context=256, batch=16, classes=256, blocks=4),
+    "masked text8": dict(architecture="masked", layers=12, width=768, heads=12, context=256, batch=256, classes=27, blocks=3),
     "width 384": dict(layers=12, width=384, heads=6, patch=2, batch=32, channels=3, size=32, classes=100, blocks=4),
 }
 for shape in SHAPES.values():
@@ -47,7 +49,7 @@ for shape in SHAPES.values():
 MODES = ("end to end", "one block")
 OURS = ("no-deterministic", "no-graph")
 THEIRS = ("eager", "compiled", "reduce-overhead", "whole-graph", "max-autotune")
-COMMON = ("architecture", "layers", "width", "heads", "patch", "batch", "channels", "size", "classes")
+COMMON = ("architecture", "layers", "width", "heads", "patch", "context", "batch", "channels", "size", "classes")
 
 
 class Race:
@@ -63,7 +65,7 @@ class Race:
         theirs = variant in THEIRS
         if theirs and self.mode == "one block":
             values["layers"] //= values["blocks"]
-        numbers = [text for name in COMMON for text in ("--" + name, str(values[name]))] + ["--threads", str(self.threads)]
+        numbers = [text for name in COMMON if name in values for text in ("--" + name, str(values[name]))] + ["--threads", str(self.threads)]
         numbers += ["--end-to-end"] if self.mode == "end to end" else []
         gpu = ["--cuda"] if self.a.cuda else []
         if theirs:

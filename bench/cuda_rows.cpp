@@ -41,6 +41,20 @@ std::vector<Row> memory_rows(const Network& n) {
          const Tensor h = o.in_out({b, t, c}), dgate = o.part(b, c), dout = o.in({b, t, c}), gate = o.part(b, c);
          return op([=](Ops& ops) { ops.gated_residual_backward(h, dgate, dout, h, gate); });
        }},
+      {"rotary",  // q and k in place, beside v
+       [=](Operands& o) {
+         const Tensor qk = o.in_out({b, t, 2 * c}), angles = o.precise_in({t, c / n.heads});
+         return op([=](Ops& ops) { ops.rotary(qk, qk, angles, false); });
+       }},
+      {"mask_tokens",
+       [=](Operands& o) {
+         const Tensor noisy = o.index(b * t).reshaped({b, t}), tokens = o.index(b * t).reshaped({b, t});
+         const Tensor level = o.precise_in({b});
+         const StepState* const state = o.state();
+         return op([=](Ops& ops) {
+           ops.mask_tokens(noisy, tokens, level, 256, {1, kernels::Purpose::noise, 0}, state, 0);
+         });
+       }},
       {"add_rows",
        [=](Operands& o) {
          const Tensor x = o.in_out({b, t, c}), row = o.in({t, c});

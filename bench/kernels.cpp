@@ -61,7 +61,8 @@ class Layer {
     }
   }
   Tensor x, h, d, wide, dwide, qkv, dqkv, mean, rstd, log_sum_exp, condition, dcondition, weight, bias, dweight, dbias,
-      p, m, v, g;
+      p, m, v, g, angles, level;
+  Tensor tokens, noisy, places, rows, labels;  // int32
 
  private:
   static std::size_t bytes(const Network& n) {
@@ -82,6 +83,10 @@ class Layer {
     for (Tensor* t : {&bias, &dbias}) *t = take({4 * n.width});
     for (Tensor* t : {&p, &m, &v, &g}) *t = take({n.parameters});
     log_sum_exp = take({n.batch, n.heads, n.tokens});
+    angles = take({n.tokens, n.width / n.heads});
+    level = take({n.batch});
+    for (Tensor* t : {&tokens, &noisy, &places}) *t = arena.allocate(DType::int32, {n.batch, n.tokens});
+    for (Tensor* t : {&rows, &labels}) *t = arena.allocate(DType::int32, {n.batch * n.tokens});
   }
 
   Arena arena_;
@@ -90,6 +95,23 @@ class Layer {
 kernels::AttentionForm among_themselves(const Network& n, const kernels::AttentionMask& mask = {}) {
   const int heads = static_cast<int>(n.heads);
   return {heads, heads, mask, false};
+}
+
+/// Half of the tokens are masked.
+void ops_of_masks(std::vector<Row>& out, Layer& l, kernels::StepState& state, double rows) {
+  constexpr std::int32_t mask = 256;
+  const std::int64_t count = l.rows.size();
+  out.push_back({"mask_tokens", 0, 8 * rows, [&l, &state](Ops& ops) {
+                   ops.fill(l.level, 0.5);
+                   ops.mask_tokens(l.noisy, l.tokens, l.level, mask, {1, kernels::Purpose::noise}, &state, 0);
+                 }});
+  out.push_back({"list_masked", 0, 18 * rows, [&l, count](Ops& ops) {
+                   ops.list_masked(l.rows, l.labels, l.mean.reshaped({count}), l.places, l.noisy, l.tokens, l.level,
+                                   mask);
+                 }});
+  out.push_back({"sum_listed", 0, 8 * rows, [&l, count](Ops& ops) {
+                   ops.sum_listed(l.level, l.rstd.reshaped({count}), l.mean.reshaped({count}), l.places);
+                 }});
 }
 
 std::vector<Row> rows_of(const Network& n, Layer& l, kernels::StepState& state) {
@@ -141,6 +163,10 @@ std::vector<Row> rows_of(const Network& n, Layer& l, kernels::StepState& state) 
                                                packed_part(l.qkv, 2), causal, replace, replace);
                       }});
   const double pass = 4 * numbers;  // bytes of one reading or writing of [R,C]
+  rows_out.push_back({"rotary", 0, 4 * pass, [&l, qkv, c](Ops& ops) {
+                        const Tensor qk = qkv.columns(0, 2 * c);
+                        ops.rotary(qk, qk, l.angles, false);
+                      }});
   rows_out.push_back({"norm_modulate forward", 0, 2 * pass, [&l, part](Ops& ops) {
                         ops.norm_modulate_forward(l.h, l.mean, l.rstd, l.x, part(l.condition, 0), part(l.condition, 1),
                                                   1e-6);
@@ -167,6 +193,7 @@ std::vector<Row> rows_of(const Network& n, Layer& l, kernels::StepState& state) 
   rows_out.push_back({"dropout", 0, 2 * pass, [&l, &state](Ops& ops) {
                         ops.dropout(l.h, l.x, 0.1, {1, kernels::Purpose::dropout}, &state, 0);
                       }});
+  ops_of_masks(rows_out, l, state, rows);
   rows_out.push_back({"add", 0, 3 * pass, [&l](Ops& ops) { ops.add(l.d, l.x); }});
   rows_out.push_back({"adamw", 0, 28 * static_cast<double>(n.parameters),
                       [&l, &state](Ops& ops) { ops.adamw(l.p, l.m, l.v, {}, l.g, &state, {}); }});

@@ -169,13 +169,15 @@ std::string named_architecture(int argc, char** argv) {
 /// Gives a key of that architecture its value.
 void set_key(Config& config, std::string_view name, const std::string& value) {
   const std::vector<blocks::Setting> all = describe(config);
-  set_from_text(*blocks::find_setting(all, name), value);
+  const blocks::Setting* found = blocks::find_setting(all, name);
+  if (found == nullptr) throw InputError(config.model.architecture + " has no " + std::string(name));
+  set_from_text(*found, value);
 }
 
 int run(int argc, char** argv) {
   Options o;
   Config& config = o.timed.config;
-  std::string architecture = named_architecture(argc, argv), patch;
+  std::string architecture = named_architecture(argc, argv), patch, context;
   const blocks::Architecture* chosen = blocks::find_architecture(architecture);
   if (chosen == nullptr) throw InputError("--architecture: '" + architecture + "' is none");
   config = Config(*chosen);
@@ -189,6 +191,7 @@ int run(int argc, char** argv) {
   app.add_option("--width", config.model.width);
   app.add_option("--heads", config.model.heads);
   app.add_option("--patch", patch);
+  app.add_option("--context", context, "Tokens of a sample, for networks that read text");
   app.add_option("--blocks", config.blocks.count);
   app.add_option("--batch", config.data.batch);
   app.add_option("--micro-batch", config.data.micro_batch);
@@ -214,7 +217,12 @@ int run(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
   image.width = image.height;
   if (!patch.empty()) set_key(config, "model.patch", patch);
-  o.timed.data = image_layout(image, classes);
+  if (!context.empty()) set_key(config, "model.context", context);
+  const std::vector<blocks::Setting> keys = describe(config);
+  const auto* const tokens = blocks::value_of<std::int64_t>(keys, "model.context");
+  o.timed.data = tokens == nullptr
+                     ? image_layout(image, classes)
+                     : blocks::SampleLayout{{{"tokens", kernels::DType::int32, {*tokens}}}, *tokens, classes};
   config.budget.steps = 1000000;
   config.optimizer.decay_steps = 0;
   config.blocks.training = end_to_end ? TrainingMode::end_to_end : TrainingMode::block_local;

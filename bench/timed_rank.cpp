@@ -80,12 +80,17 @@ TimedRank::TimedRank(const TimedSettings& s, const Plan& plan) : device_(device_
 }
 
 void TimedRank::fill(const blocks::Batch& batch, const TimedSettings& s) const {
-  const std::int64_t samples = batch.samples();
-  const kernels::Tensor &images = batch.fields[image_field], &labels = batch.fields[label_field];
-  kernels::make_cpu_ops(1)->random_normal(images.reshaped({samples, images.row_size()}), {7, kernels::Purpose::test, 0},
-                                          0, 0);
-  for (std::int64_t n = 0; n < samples; ++n)
-    labels.as<std::int32_t>()[n] = static_cast<std::int32_t>(n % s.data.classes);
+  for (std::size_t i = 0; i < s.data.fields.size(); ++i) {
+    const kernels::Tensor& field = batch.fields[i];
+    if (field.dtype == kernels::DType::int32) {
+      for (std::int64_t n = 0; n < field.size(); ++n) {
+        field.as<std::int32_t>()[n] = static_cast<std::int32_t>(n % s.data.classes);
+      }
+    } else {
+      kernels::make_cpu_ops(1)->random_normal(field.reshaped({field.dim(0), field.row_size()}),
+                                              {7, kernels::Purpose::test, 0}, 0, 0);
+    }
+  }
 }
 
 std::vector<double> TimedRank::row(OwnedBlock& block, int steps) {

@@ -21,6 +21,7 @@ from torch import nn
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "scripts", "export"))
 import blocktrain_dit  # noqa: E402
+import blocktrain_masked  # noqa: E402
 import blocktrain_vit  # noqa: E402
 
 
@@ -84,7 +85,37 @@ class VitTraining(nn.Module):
         return self.block.losses(self.block(image, z, sigma), label).mean()
 
 
-TRAININGS = {"dit": DitTraining, "vit": VitTraining}
+class MaskedTraining(nn.Module):
+    """The same of masked: one block as the last of two would draw, or all layers for all levels. Each sample has its own
+    number of masked tokens, drawn apart from the others'. Logits are made of the masked ones alone where nothing is compiled
+    or captured; else shapes have to stay, and they are made of all tokens.
+    """
+
+    def __init__(self, a):
+        super().__init__()
+        sizes = dict(context=a.context, classes=a.classes, width=a.width, heads=a.heads, mlp_ratio=4, noise_features=256,
+                     layers_per_block=str(a.layers))
+        self.block = blocktrain_masked.Block(blocktrain_masked.MaskedSettings(sizes), a.layers)
+        self.block.noise_embedding.angle_dtype = torch.float32
+        self.most = a.context if a.end_to_end else a.context // 2
+        self.shapes_stay = a.variant != "eager" or a.cuda
+
+    def draw_levels(self, count, device):
+        return torch.randint(1, self.most + 1, (count,), device=device) / self.block.settings.context
+
+    def loss(self, tokens, level):
+        order = torch.rand(tokens.shape, device=tokens.device).argsort(dim=1).argsort(dim=1)
+        m = (level * tokens.shape[1]).round()
+        masked = order < m[:, None]
+        noisy = torch.where(masked, self.block.settings.mask, tokens)
+        if not self.shapes_stay:
+            return self.block.losses(noisy, level, tokens).mean()
+        logits = self.block(noisy, level)
+        each = F.cross_entropy(logits.flatten(0, 1).float(), tokens.flatten(), reduction="none").view(tokens.shape)
+        return ((each * masked).sum(dim=1) / m).mean()
+
+
+TRAININGS = {"dit": DitTraining, "vit": VitTraining, "masked": MaskedTraining}
 VARIANTS = {  # name: mode of torch.compile, None without
     "eager": None,
     "compiled": "default",
@@ -167,13 +198,16 @@ class Input:
     """The batch where a step reads it; on a GPU each step has it brought from pinned memory, beside the step before."""
 
     def __init__(self, a, device):
-        self.host = [torch.randn(a.batch, a.channels, a.size, a.size), torch.arange(a.batch) % a.classes]
+        if a.architecture == "masked":
+            self.host = [torch.arange(a.batch * a.context).view(a.batch, a.context) % a.classes]
+        else:
+            self.host = [torch.randn(a.batch, a.channels, a.size, a.size), torch.arange(a.batch) % a.classes]
         self.cuda = device.type == "cuda"
         if self.cuda:
             self.host = [t.pin_memory() for t in self.host]
             self.arriving = [t.to(device) for t in self.host]
             self.side = torch.cuda.Stream()
-        self.y, self.label = (t.to(device) for t in self.host)
+        self.fields = [t.to(device) for t in self.host]
 
     def bring(self):
         if not self.cuda:
@@ -183,7 +217,7 @@ class Input:
             for to, source in zip(self.arriving, self.host):
                 to.copy_(source, non_blocking=True)
         ops.wait_stream(self.side)
-        for to, source in zip((self.y, self.label), self.arriving):
+        for to, source in zip(self.fields, self.arriving):
             to.copy_(source)
         self.side.wait_stream(ops)
 
@@ -204,7 +238,7 @@ def make_step(a, device):
         sigma = model.draw_levels(a.batch, device)
         optimizer.zero_grad(set_to_none=True)
         with torch.autocast(device.type, torch.bfloat16, enabled=cuda):
-            loss = loss_of(inputs.y, inputs.label, sigma)
+            loss = loss_of(*inputs.fields, sigma)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
@@ -256,7 +290,8 @@ def say(**values):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, default in dict(layers=8, width=64, heads=4, patch=2, batch=128, channels=1, size=8, classes=10, threads=1).items():
+    for name, default in dict(layers=8, width=64, heads=4, patch=2, batch=128, channels=1, size=8, classes=10, context=256,
+                               threads=1).items():
         parser.add_argument("--" + name, type=int, default=default)
     parser.add_argument("--architecture", choices=list(TRAININGS), default="dit")
     parser.add_argument("--end-to-end", action="store_true", help="all layers are one network, trained end to end")
@@ -282,7 +317,7 @@ def main():
     idle = resident_bytes("VmRSS")
     attention = "default"
     if a.cuda and a.attention != "default":
-        tokens = (a.size // a.patch) ** 2 + (a.architecture == "vit")
+        tokens = a.context if a.architecture == "masked" else (a.size // a.patch) ** 2 + (a.architecture == "vit")
         attention = choose_attention(a.attention, a.batch, tokens, a.heads, a.width)
     say(idle=idle, torch=torch.__version__, variant=a.variant, attention=attention, batch=a.batch)
 

@@ -102,6 +102,7 @@ SampleLosses Block::accumulate_gradient(Ops& ops, const Batch& batch, const Step
   input.batch = batch;
   input.noisy = rows_of(training_.noisy, all);
   input.level = rows_of(training_.level, all);
+  input.of_samples = settings.global_batch;
   input.pass = Pass::training;
   input.key = key({});
   input.state = settings.state;

@@ -45,6 +45,8 @@ struct NetworkInput {
   Batch batch;            ///< of which it reads what it is conditioned on
   kernels::Tensor noisy;  ///< z [N, ...], as the objective makes it; empty without noise
   kernels::Tensor level;  ///< [N], or [N,K] for K chunks of a sample; empty without noise
+  /// Samples of the global batch over which the levels were drawn; 0: they are any.
+  std::int64_t of_samples = 0;
   Pass pass = Pass::inference;
   Condition condition = Condition::given;
   /// Keys all that is random in the network itself (dropout), together with the step; it sets the purpose.
@@ -66,6 +68,12 @@ struct Flops {
   double forward = 0;
   double training = 0;  ///< forward and backward
 };
+
+/// Of those of a forward pass: products whose input has a gradient (`inner`) cost two more in the backward pass, those
+/// at the edge of the network one more, and attention two and a half.
+inline Flops flops_of(double inner, double edge, double attention) {
+  return {inner + edge + attention, 3 * inner + 2 * edge + 3.5 * attention};
+}
 
 /// Registers its parameters in a ParameterLayout while it is made (parameters.hpp), and reads them wherever its block
 /// binds them.

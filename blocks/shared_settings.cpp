@@ -22,4 +22,13 @@ Setting mlp_ratio_setting(std::int64_t& ratio) {
   return {"model", "mlp_ratio", integer(ratio, 1, 64), "Hidden width of a layer's MLP, as a multiple of model.width."};
 }
 
+Setting dropout_setting(double& dropout) {
+  return {"model", "dropout", below(dropout, 0, 1),
+          "Share of numbers that are dropped in training, of the embeddings and of what every attention and MLP adds."};
+}
+
+Setting context_setting(std::int64_t& context) {
+  return {"model", "context", integer(context, 1, std::int64_t{1} << 20), "Tokens that the network sees at a time."};
+}
+
 }  // namespace blocktrain::blocks

@@ -18,4 +18,10 @@ void check_patch(int patch, std::span<const Setting> all, std::vector<Conflict>&
 /// model.mlp_ratio.
 Setting mlp_ratio_setting(std::int64_t& ratio);
 
+/// model.dropout.
+Setting dropout_setting(double& dropout);
+
+/// model.context: tokens of a text that a network sees at a time.
+Setting context_setting(std::int64_t& context);
+
 }  // namespace blocktrain::blocks

@@ -59,6 +59,7 @@ class Backend {
                                   GradientWrite write_dkv) = 0;
   virtual void attention_merge(const Tensor& out, const Tensor& log_sum_exp, const Tensor& out_a, const Tensor& sums_a,
                                const Tensor& out_b, const Tensor& sums_b) = 0;
+  virtual void rotary(const Tensor& out, const Tensor& x, const Tensor& angles, bool inverse) = 0;
   virtual void embedding_forward(const Tensor& out, const Tensor& table, const Tensor& index, const Tensor& rows,
                                  std::int32_t ignored) = 0;
   virtual void embedding_backward(const Tensor& dtable, const Tensor& dout, const Tensor& index, const Tensor& rows,
@@ -82,7 +83,7 @@ class Backend {
                             double loss_scale) = 0;
   virtual void add_losses(StepState* state, const Tensor& loss, const Tensor& mse) = 0;
   virtual void cross_entropy(const Tensor& loss, const Tensor& dlogits, const Tensor& logits, const Tensor& label,
-                             double loss_scale, const Tensor& rows, std::int32_t ignored) = 0;
+                             double loss_scale, const Tensor& rows, std::int32_t ignored, const Tensor& weights) = 0;
   virtual void normalise_rows(const Tensor& out, const Tensor& norm, const Tensor& table) = 0;
   virtual void normalise_rows_backward(const Tensor& dtable, const Tensor& dout, const Tensor& out,
                                        const Tensor& norm) = 0;
@@ -91,6 +92,14 @@ class Backend {
   virtual void softmax(const Tensor& p, const Tensor& logits) = 0;
   virtual void dropout(const Tensor& out, const Tensor& x, double p, const RandomKey& key, const StepState* state,
                        std::uint32_t first_sample) = 0;
+  virtual void draw_mask_levels(const Tensor& level, const SigmaInterval* interval, std::int64_t tokens,
+                                const RandomKey& key, const StepState* state, std::uint32_t first_sample,
+                                std::int64_t of_samples) = 0;
+  virtual void mask_tokens(const Tensor& noisy, const Tensor& tokens, const Tensor& level, std::int32_t mask,
+                           const RandomKey& key, const StepState* state, std::uint32_t first_sample) = 0;
+  virtual void list_masked(const Tensor& rows, const Tensor& labels, const Tensor& weights, const Tensor& places,
+                           const Tensor& noisy, const Tensor& tokens, const Tensor& level, std::int32_t mask) = 0;
+  virtual void sum_listed(const Tensor& out, const Tensor& x, const Tensor& weights, const Tensor& places) = 0;
   virtual void sum_squares(StepState* state, const Tensor& x) = 0;
   virtual void clip_gradient(StepState* state) = 0;
   virtual void adamw(const Tensor& p, const Tensor& m, const Tensor& v, const Tensor& working, const Tensor& g,

@@ -117,6 +117,13 @@ class Ops {
   void attention_merge(const Tensor& out, const Tensor& log_sum_exp, const Tensor& out_a, const Tensor& sums_a,
                        const Tensor& out_b, const Tensor& sums_b);
 
+  /// Rotary positions (Su et al. 2021): in every head of D numbers the pair x[i], x[i+D/2], i < D/2, of token t turns
+  /// by the angle whose cosine and sine angles[T,D] has at [t,i] and [t,D/2+i]:
+  ///   out[i] = x[i] cos - x[i+D/2] sin, out[i+D/2] = x[i+D/2] cos + x[i] sin,
+  /// or back with `inverse`, which is the gradient. x and out are operands as those of attention are, of any number of
+  /// heads; angles, of precise(dtype()), begin at the position of the first token. out may be x.
+  void rotary(const Tensor& out, const Tensor& x, const Tensor& angles, bool inverse);
+
   // ---- embeddings ---------------------------------------------------------------------------------------
   /// out[n] = table[index[n]] for every n of out[N,C], or for those that `rows` lists, each once; the others stay. An
   /// index[N], int32, that is `ignored` gives 0. One outside [0, table rows), or a row of `rows` that is not there, is
@@ -175,9 +182,11 @@ class Ops {
   /// loss[n] = -log softmax(logits[n])[label[n]]; dlogits[N,V] = loss_scale * (softmax - onehot), skipped when
   /// empty; dlogits may alias logits. label[N] int32. With `rows`, each at most once, for the rows that it lists alone:
   /// of the others nothing is read or written. Where the label is `ignored`, loss and gradient are 0. Other labels
-  /// outside [0, V) are treated as indices of embedding_forward: refused, or NaN.
+  /// outside [0, V) are treated as indices of embedding_forward: refused, or NaN. With `weights` [N] the gradient is
+  /// that of loss_scale * weights[n] * loss[n], and loss as it is without.
   void cross_entropy(const Tensor& loss, const Tensor& dlogits, const Tensor& logits, const Tensor& label,
-                     double loss_scale, const Tensor& rows = {}, std::int32_t ignored = ignored_index);
+                     double loss_scale, const Tensor& rows = {}, std::int32_t ignored = ignored_index,
+                     const Tensor& weights = {});
 
   // ---- classes as targets (method: section 1, discrete targets) -------------------------------------------
   /// out[r] = table[r] / |table[r]|, norm[r] = |table[r]| (Euclidean); out, table [R,C] and norm [R] of
@@ -196,6 +205,30 @@ class Ops {
   /// the same key. out may alias x; 0 <= p < 1.
   void dropout(const Tensor& out, const Tensor& x, double p, const RandomKey& key, const StepState* state,
                std::uint32_t first_sample);
+
+  // ---- masked tokens (method: section 6, exact masked objective) ------------------------------------------
+  // Levels are [N], or [N,K] for K chunks of a sample, each a level for its own tokens; of a level m/n exactly m of n
+  // tokens are masked. Tokens are int32 [N,T], and `mask`, none of them, stands for a masked one.
+  /// level = m/tokens, m = lo + 1 + floor((hi - lo) frac(u + i/I)), rounded once: for level i of the I of the global
+  /// batch of `of_samples` samples, where the interval, which lies where the tensors do, is [lo, hi]/tokens, and u is
+  /// uniform_open(w0) of random_words(key, state->step, 0, 0). So the levels of a batch lie apart by equal steps.
+  /// Sample 0 is sample first_sample of the global batch.
+  void draw_mask_levels(const Tensor& level, const SigmaInterval* interval, std::int64_t tokens, const RandomKey& key,
+                        const StepState* state, std::uint32_t first_sample, std::int64_t of_samples);
+  /// noisy = tokens, but for the m positions t of each chunk whose random words, word t % 4 of group t / 4 for sample
+  /// first_sample + n at state->step, are its smallest, of equal ones the first: those become `mask`.
+  void mask_tokens(const Tensor& noisy, const Tensor& tokens, const Tensor& level, std::int32_t mask,
+                   const RandomKey& key, const StepState* state, std::uint32_t first_sample);
+  /// Lists the masked rows of the N*T: rows[M] has their numbers, in order, labels[M] their tokens, weights[M], of
+  /// precise(dtype()), 1/(K m), by which the losses of a sample's rows make its own: a mean over chunks of means over
+  /// masked tokens. Behind the last come `ignored_index` and weights of 0. places[N,T] has for each row where it is
+  /// listed, for others ignored_index. M has room for what there is; a row that finds none has the place where it would
+  /// be, outside the list.
+  void list_masked(const Tensor& rows, const Tensor& labels, const Tensor& weights, const Tensor& places,
+                   const Tensor& noisy, const Tensor& tokens, const Tensor& level, std::int32_t mask);
+  /// out[n] = sum of weights[m] x[m] over the places m that places[N,T] lists for n; out [N], x and weights [M] of
+  /// precise(dtype()). A place outside is refused where the host can look; a GPU makes out[n] NaN.
+  void sum_listed(const Tensor& out, const Tensor& x, const Tensor& weights, const Tensor& places);
 
   // ---- optimizer ----------------------------------------------------------------------------------------
   /// state->gradient_square_sum += sum of x^2, added up in double in a fixed order.

@@ -90,14 +90,15 @@ void Ops::add_losses(StepState* state, const Tensor& loss, const Tensor& mse) {
 }
 
 void Ops::cross_entropy(const Tensor& loss, const Tensor& dlogits, const Tensor& logits, const Tensor& label,
-                        double loss_scale, const Tensor& rows, std::int32_t ignored) {
+                        double loss_scale, const Tensor& rows, std::int32_t ignored, const Tensor& weights) {
   const std::int64_t samples = logits.dim(0), classes = logits.row_size();
   BLOCKTRAIN_EXPECTS(classes >= 1 && logits.contiguous() && flat(loss, samples) && label.size() == samples);
   BLOCKTRAIN_EXPECTS(dlogits.empty() || packed(dlogits, samples, classes));
   BLOCKTRAIN_EXPECTS(typed(precise(dtype()), loss, logits) && (dlogits.empty() || typed(logits.dtype, dlogits)));
   expect_indices(label, classes, ignored);
   if (!rows.empty()) expect_indices(rows, samples, 0);
-  backend_->cross_entropy(loss, dlogits, logits, label, loss_scale, rows, ignored);
+  BLOCKTRAIN_EXPECTS(weights.empty() || (flat(weights, samples) && typed(logits.dtype, weights)));
+  backend_->cross_entropy(loss, dlogits, logits, label, loss_scale, rows, ignored, weights);
 }
 
 void Ops::normalise_rows(const Tensor& out, const Tensor& norm, const Tensor& table) {

@@ -154,29 +154,41 @@ int main(int argc, char** argv) {
   eval_app->callback([&] { exit_code = more_than_print([&] { return eval_command(eval); }); });
 
   GenerateArguments generate;
-  auto* generate_app =
-      app.add_subcommand("generate", "Generate images from the assembled network; mpirun -np N shares the work");
+  auto* generate_app = app.add_subcommand(
+      "generate", "Generate images or texts from the assembled network; mpirun -np N shares the work");
   generate_app->add_option("RUN", generate.run, "Folder of a run")->required();
-  generate_app->add_option("-o,--out", generate.out, "PNG file to write (default: RUN/samples.png)");
+  generate_app->add_option("-o,--out", generate.out,
+                           "File to write (default: RUN/samples.png, of texts RUN/samples.jsonl)");
   add_value(generate_app, "--labels", blocks::IntListValue{&generate.labels, {0, most_classes - 1}, {1, 65536}},
             "Classes to ask for, e.g. 3,1,4 (default: all in turn)", "L,L,...");
-  add_value(generate_app, "-n,--count", blocks::IntValue{&generate.count, {1, 65536}}, "Number of images (default: 64)",
-            "N");
+  add_value(generate_app, "-n,--count", blocks::IntValue{&generate.count, {1, 65536}},
+            "How many to make (default: 64 images, 4 texts)", "N");
   add_value(generate_app, "--steps", blocks::IntValue{&generate.steps, {1, 100000}},
-            "Sampling steps (default: the last of eval.steps)", "N");
+            "Sampling steps (default: the last of eval.steps; of texts one for each token)", "N");
   double guidance = 0;
   add_value(generate_app, "--guidance", blocks::NumberValue{&guidance, {0, 100}},
             "Classifier-free guidance: 1 for none, 0 for no class at all (default: eval.guidance)", "G");
   generate_app->add_option("--sampler", generate.sampler, "euler, heun or ancestral (default: eval.sampler)");
-  add_value(generate_app, "--seed", blocks::SeedValue{&generate.seed}, "Seed of the initial noise (default: 0)", "N");
+  add_value(generate_app, "--seed", blocks::SeedValue{&generate.seed}, "Seed of all that is drawn (default: 0)", "N");
   generate_app->add_flag("--beside-real", generate.beside_real,
                          "Show real images of the same classes beside the generated ones");
   add_value(generate_app, "--scale", blocks::IntValue{&generate.scale, {1, 64}},
             "Screen pixels per image pixel (default: what is easy to see)", "N");
+  generate_app->add_option("--prompt", generate.prompts, "How texts begin; repeat for several in turn")
+      ->allow_extra_args(false);
+  double temperature = 0, top_p = 0;
+  add_value(generate_app, "--temperature", blocks::NumberValue{&temperature, {0, 100}},
+            "Temperature of the softmax that tokens are drawn from; 0: the likeliest (default: 1)", "T");
+  add_value(generate_app, "--top-p", blocks::NumberValue{&top_p, {1e-6, 1}},
+            "Draw from the likeliest tokens that have this probability together (default: 1)", "P");
+  generate_app->add_option("--order", generate.order,
+                           "Which masked tokens are found first: chance or confidence (default: chance)");
   generate_app->add_option("--set", generate.overrides, "Override a key of parallel.* or data.path; repeat for more")
       ->allow_extra_args(false);
   generate_app->callback([&] {
     if (generate_app->count("--guidance") > 0) generate.guidance = guidance;
+    if (generate_app->count("--temperature") > 0) generate.temperature = temperature;
+    if (generate_app->count("--top-p") > 0) generate.top_p = top_p;
     exit_code = more_than_print([&] { return generate_command(generate); });
   });
 

@@ -130,13 +130,11 @@ void Dit::backward(Ops& ops, const Tensor& df, const Tensor& dz, Range r, Gradie
 
 Flops Dit::flops() const {
   const auto tokens = static_cast<double>(config_.tokens());
-  // Products whose input has a gradient cost two more in the backward pass, those at the edge of the network one more.
   const double inner = tokens * head_.flops_per_token() + head_.flops_per_sample() +
                        condition_.differentiated_flops_per_sample() + layers_.product_flops();
   const double edge = tokens * embedding_.flops_per_token() + condition_.flops_per_sample() -
                       condition_.differentiated_flops_per_sample();
-  const double attention = layers_.attention_flops();
-  return {inner + edge + attention, 3 * inner + 2 * edge + 3.5 * attention};
+  return flops_of(inner, edge, layers_.attention_flops());
 }
 
 void require(bool fits, const std::string& message) {

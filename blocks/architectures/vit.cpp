@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "blocks/architectures/transformer_sizes.hpp"
 #include "blocks/image_patches.hpp"
 #include "blocks/layers/dropout.hpp"
 #include "blocks/layers/layer_stack.hpp"
@@ -11,7 +12,6 @@
 #include "blocks/layers/patch_embedding.hpp"
 #include "blocks/layers/token_head.hpp"
 #include "blocks/noise/preconditioning.hpp"
-#include "kernels/error.hpp"
 
 namespace blocktrain::blocks {
 namespace {
@@ -195,20 +195,14 @@ void Vit::backward(Ops& ops, const Tensor& df, const Tensor& dz, Range r, Gradie
 }
 
 Flops Vit::flops() const {
-  // Products whose input has a gradient cost two more in the backward pass, those at the edge of the network one more;
-  // that of the noisy label counts as one of these, also where its table is trained.
+  // The product of the noisy label counts as one at the edge, also where its table is trained.
   double inner = head_.flops_per_sample() + layers_.product_flops();
   double edge = static_cast<double>(config_.patches()) * patches_.flops_per_token();
   if (condition_) {
     inner += condition_->differentiated_flops_per_sample();
     edge += condition_->flops_per_sample() - condition_->differentiated_flops_per_sample() + label_->flops_per_row();
   }
-  const double attention = layers_.attention_flops();
-  return {inner + edge + attention, 3 * inner + 2 * edge + 3.5 * attention};
-}
-
-void require(bool fits, const std::string& message) {
-  if (!fits) throw InputError("vit: " + message);
+  return flops_of(inner, edge, layers_.attention_flops());
 }
 
 }  // namespace
@@ -221,13 +215,7 @@ std::unique_ptr<Network> make_vit(const VitConfig& config, const SampleLayout& l
   c.height = image.height;
   c.width_px = image.width;
   if (c.samples_at_once > 0) c.rows_at_once = c.samples_at_once * c.tokens();
-  require(c.width >= 4 && c.heads >= 1 && c.width % 4 == 0 && c.width % c.heads == 0,
-          "width has to be a multiple of 4 and of heads; found width " + std::to_string(c.width) + ", heads " +
-              std::to_string(c.heads));
-  require(c.mlp_ratio >= 1, "mlp_ratio has to be 1 or more; found " + std::to_string(c.mlp_ratio));
-  require(c.noise_features >= 2 && c.noise_features % 2 == 0,
-          "noise_features has to be even; found " + std::to_string(c.noise_features));
-  require(c.dropout >= 0 && c.dropout < 1, "dropout has to be from 0 to below 1; found " + std::to_string(c.dropout));
+  check_sizes("vit", c, 4, 1);
   return std::make_unique<Vit>(c, layout, place, parameters);
 }
 

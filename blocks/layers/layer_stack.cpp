@@ -19,7 +19,7 @@ std::int64_t LayerStack::samples_at_once(std::int64_t samples) const {
 }
 
 void LayerStack::bind(kernels::Arena& arena, kernels::DType dtype, std::int64_t columns, std::int64_t samples,
-                      Pass pass) {
+                      Pass pass, const Tensor& angles) {
   const std::int64_t chunk = samples_at_once(samples);
   const auto tokens_of = [&](std::int64_t n) { return arena.allocate(dtype, {n, shape_.tokens, shape_.width}); };
   Memory m;
@@ -35,6 +35,7 @@ void LayerStack::bind(kernels::Arena& arena, kernels::DType dtype, std::int64_t 
     m.log_sum_exp = arena.allocate(kernels::precise(dtype), {chunk, shape_.heads, shape_.tokens});
   }
   m.scratch = LayerScratch::allocate(arena, dtype, shape_, columns, chunk);
+  m.angles = angles;
   (pass == Pass::training ? training_ : inference_) = std::move(m);
 }
 
@@ -59,19 +60,20 @@ LayerActivations LayerStack::activations(std::size_t i, Range r) const {
 }
 
 void LayerStack::forward(Ops& ops, const Tensor& conditioning, Range r) const {
+  const LayerContext at = context(conditioning, r);
   for (std::size_t i = 0; i < layers_.size(); ++i) {
-    layers_[i].forward(ops, stream(i + 1, r), activations(i, r), conditioning, scratch(r), dropout_.from(r.begin));
+    layers_[i].forward(ops, stream(i + 1, r), activations(i, r), at, scratch(r));
   }
 }
 
 void LayerStack::backward(Ops& ops, const Tensor& dconditioning, const Tensor& conditioning, Range r,
                           kernels::GradientWrite write) const {
   const std::size_t run_again = layers_run_again(samples_);
-  const Dropout dropout = dropout_.from(r.begin);
+  const LayerContext at = context(conditioning, r);
   for (std::size_t i = layers_.size(); i-- > 0;) {
     const LayerActivations kept = activations(i, r);
-    if (i < run_again) layers_[i].forward_again(ops, kept, conditioning, scratch(r), dropout);
-    layers_[i].backward(ops, dconditioning, kept, conditioning, scratch(r), dropout, write);
+    if (i < run_again) layers_[i].forward_again(ops, kept, at, scratch(r));
+    layers_[i].backward(ops, dconditioning, kept, at, scratch(r), write);
   }
 }
 

@@ -24,8 +24,9 @@ class LayerStack {
   /// As Network::samples_at_once().
   std::int64_t samples_at_once(std::int64_t samples) const;
   /// Takes what micro-batches of up to `samples` samples need, and scratch for embedding and head, which take and give
-  /// `columns` numbers per token.
-  void bind(kernels::Arena& arena, kernels::DType dtype, std::int64_t columns, std::int64_t samples, Pass pass);
+  /// `columns` numbers per token. angles: of rotary positions, as LayerContext has them; they stay.
+  void bind(kernels::Arena& arena, kernels::DType dtype, std::int64_t columns, std::int64_t samples, Pass pass,
+            const kernels::Tensor& angles = {});
 
   /// Begins a micro-batch.
   void begin(std::int64_t samples, Pass pass, const Dropout& dropout = {});
@@ -55,6 +56,7 @@ class LayerStack {
     std::vector<LayerActivations> layers;
     kernels::Tensor attention, log_sum_exp;  // in inference, of a chunk
     LayerScratch scratch;                    // of a chunk
+    kernels::Tensor angles;
   };
 
   bool checkpoints() const { return checkpointing_ == ActivationCheckpointing::layer; }
@@ -64,6 +66,9 @@ class LayerStack {
   const Memory& memory() const { return pass_ == Pass::training ? training_ : inference_; }
   kernels::Tensor stream(std::size_t i, Range r) const;
   LayerActivations activations(std::size_t i, Range r) const;
+  LayerContext context(const kernels::Tensor& conditioning, Range r) const {
+    return {conditioning, dropout_.from(r.begin), memory().angles};
+  }
 
   LayerShape shape_;
   ActivationCheckpointing checkpointing_;

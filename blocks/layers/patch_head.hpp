@@ -7,7 +7,7 @@
 
 #include "blocks/layers/layer_scratch.hpp"
 #include "blocks/layers/linear.hpp"
-#include "blocks/layers/modulation.hpp"
+#include "blocks/layers/output_norm.hpp"
 #include "blocks/layers/patch_embedding.hpp"
 
 namespace blocktrain::blocks {
@@ -28,12 +28,12 @@ class PatchHead {
                 const LayerScratch& scratch, kernels::GradientWrite write) const;
 
   double flops_per_token() const { return linear_.flops_per_row(); }
-  double flops_per_sample() const { return modulation_.flops_per_sample(); }
+  double flops_per_sample() const { return norm_.flops_per_sample(); }
 
  private:
   PatchGrid grid_;
   std::int64_t width_;
-  Modulation modulation_;
+  OutputNorm norm_;
   Linear linear_;
 };
 

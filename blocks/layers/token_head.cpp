@@ -1,7 +1,5 @@
 #include "blocks/layers/token_head.hpp"
 
-#include "blocks/layers/transformer_layer.hpp"
-
 namespace blocktrain::blocks {
 
 using kernels::Ops;
@@ -21,13 +19,12 @@ Tensor first_tokens(const Tensor& x) { return x.reshaped({x.dim(0), x.row_size()
 Tensor other_tokens(const Tensor& x) { return x.reshaped({x.dim(0), x.row_size()}).columns(x.dim(2), x.row_size()); }
 
 TokenHead::TokenHead(ParameterLayout& layout, std::int64_t width, bool conditioned, const std::string& prefix)
-    : width_(width),
-      modulation_(layout, prefix + ".output.modulation", prefix + ".output.norm", width, 2, {}, conditioned) {
+    : width_(width), norm_(layout, width, conditioned, prefix) {
   if (conditioned) linear_.emplace(layout, prefix + ".output.linear", width, width, Linear::Start::xavier);
 }
 
-TokenHead::Normed TokenHead::norm(Ops& ops, const Tensor& modulation, const Tensor& x,
-                                  const LayerScratch& scratch) const {
+TokenHead::Normed TokenHead::normed(Ops& ops, const Tensor& modulation, const Tensor& x,
+                                    const LayerScratch& scratch) const {
   const std::int64_t n = x.dim(0);
   BLOCKTRAIN_EXPECTS(x.dim(1) >= 2);
   Normed at;
@@ -35,17 +32,15 @@ TokenHead::Normed TokenHead::norm(Ops& ops, const Tensor& modulation, const Tens
   at.out = piece(scratch.narrow, n * width_, n, width_);
   at.mean = piece(scratch.mean, 0, n, 1).reshaped({n, 1});
   at.rstd = piece(scratch.rstd, 0, n, 1).reshaped({n, 1});
-  at.shift = modulation.columns(0, width_);
-  at.scale = modulation.columns(width_, 2 * width_);
   ops.copy(at.token.reshaped({n, width_}), first_tokens(x));
-  ops.norm_modulate_forward(at.out, at.mean, at.rstd, at.token, at.shift, at.scale, norm_epsilon);
+  norm_.forward(ops, at.out, at.mean, at.rstd, at.token, modulation);
   return at;
 }
 
 void TokenHead::forward(Ops& ops, const Tensor& f, const Tensor& modulation, const Tensor& x,
                         const Tensor& conditioning, const LayerScratch& scratch) const {
-  modulation_.forward(ops, modulation, conditioning);
-  Tensor out = norm(ops, modulation, x, scratch).out;
+  norm_.modulate(ops, modulation, conditioning);
+  Tensor out = normed(ops, modulation, x, scratch).out;
   if (linear_) {
     const Tensor rows = piece(scratch.wide, 0, x.dim(0), width_);
     linear_->forward(ops, rows, out);
@@ -58,7 +53,7 @@ void TokenHead::backward(Ops& ops, const Tensor& dconditioning, const Tensor& df
                          const Tensor& x, const Tensor& conditioning, const LayerScratch& scratch,
                          kernels::GradientWrite write) const {
   const std::int64_t n = x.dim(0);
-  const Normed at = norm(ops, modulation, x, scratch);
+  const Normed at = normed(ops, modulation, x, scratch);
   const Tensor dout = piece(scratch.wide, 0, n, width_), dtoken = piece(scratch.wide, n * width_, n, width_);
   ops.convert(dout, df);
   Tensor dnormed = dout;
@@ -67,13 +62,11 @@ void TokenHead::backward(Ops& ops, const Tensor& dconditioning, const Tensor& df
     dnormed = at.out;
     linear_->backward_input(ops, dnormed, dout);
   }
-  const Tensor dmodulation = scratch.modulation.columns(0, 2 * width_);
   ops.fill(dtoken, 0);
-  ops.norm_modulate_backward(dtoken, dmodulation.columns(0, width_), dmodulation.columns(width_, 2 * width_), dnormed,
-                             at.token, at.mean, at.rstd, at.scale);
+  norm_.backward(ops, dconditioning, dtoken, scratch.modulation.columns(0, 2 * width_), dnormed, at.token, at.mean,
+                 at.rstd, modulation, conditioning, write);
   ops.fill(scratch.flow, 0);
   ops.copy(first_tokens(scratch.flow), dtoken.reshaped({n, width_}));
-  modulation_.backward(ops, dconditioning, dmodulation, conditioning, write);
 }
 
 }  // namespace blocktrain::blocks

@@ -8,7 +8,7 @@
 
 #include "blocks/layers/layer_scratch.hpp"
 #include "blocks/layers/linear.hpp"
-#include "blocks/layers/modulation.hpp"
+#include "blocks/layers/output_norm.hpp"
 
 namespace blocktrain::blocks {
 
@@ -29,20 +29,19 @@ class TokenHead {
                 const kernels::Tensor& modulation, const kernels::Tensor& x, const kernels::Tensor& conditioning,
                 const LayerScratch& scratch, kernels::GradientWrite write) const;
 
-  double flops_per_sample() const { return modulation_.flops_per_sample() + (linear_ ? linear_->flops_per_row() : 0); }
+  double flops_per_sample() const { return norm_.flops_per_sample() + (linear_ ? linear_->flops_per_row() : 0); }
 
  private:
   /// What the norm reads and gives, of n samples.
   struct Normed {
-    kernels::Tensor token, out;    // [n,1,C]
-    kernels::Tensor mean, rstd;    // [n,1]
-    kernels::Tensor shift, scale;  // [n,C]
+    kernels::Tensor token, out;  // [n,1,C]
+    kernels::Tensor mean, rstd;  // [n,1]
   };
-  Normed norm(kernels::Ops& ops, const kernels::Tensor& modulation, const kernels::Tensor& x,
-              const LayerScratch& scratch) const;
+  Normed normed(kernels::Ops& ops, const kernels::Tensor& modulation, const kernels::Tensor& x,
+                const LayerScratch& scratch) const;
 
   std::int64_t width_;
-  Modulation modulation_;
+  OutputNorm norm_;
   std::optional<Linear> linear_;
 };
 

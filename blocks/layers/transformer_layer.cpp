@@ -72,6 +72,15 @@ NormActivations kept_or_scratch(const NormActivations& kept, const LayerScratch&
   return kept.out.empty() ? NormActivations{scratch.narrow, scratch.mean, scratch.rstd} : kept;
 }
 
+/// Turns q and k in packed[n,T,3C] to the positions of their tokens, or their gradients back. They lie beside each
+/// other, so all their heads turn at once.
+void turn(Ops& ops, const Tensor& packed, const Tensor& angles, bool inverse) {
+  if (angles.empty()) return;
+  const std::int64_t rows = packed.dim(0) * packed.dim(1), columns = packed.dim(2);
+  const Tensor qk = packed.reshaped({rows, columns}).columns(0, columns / 3 * 2);
+  ops.rotary(qk, qk, angles, inverse);
+}
+
 }  // namespace
 
 TransformerLayer::TransformerLayer(ParameterLayout& layout, const LayerShape& shape, int index)
@@ -95,32 +104,33 @@ Tensor TransformerLayer::gelu_of(const LayerActivations& kept, const LayerScratc
   return kept.gelu.empty() ? scratch.wide_as(kept.input.dim(0), kept.input.dim(1), hidden_) : kept.gelu;
 }
 
-void TransformerLayer::forward(Ops& ops, const Tensor& next, const LayerActivations& kept, const Tensor& conditioning,
-                               const LayerScratch& scratch, const Dropout& dropout) const {
+void TransformerLayer::forward(Ops& ops, const Tensor& next, const LayerActivations& kept, const LayerContext& context,
+                               const LayerScratch& scratch) const {
   const Tensor& x1 = kept.x1.empty() ? scratch.flow : kept.x1;
-  branches(ops, kept, x1, conditioning, scratch, dropout);
+  branches(ops, kept, x1, context, scratch);
   ops.gated_residual_forward(next, x1, kept.output, part(kept.modulation, 5));
 }
 
-void TransformerLayer::forward_again(Ops& ops, const LayerActivations& kept, const Tensor& conditioning,
-                                     const LayerScratch& scratch, const Dropout& dropout) const {
+void TransformerLayer::forward_again(Ops& ops, const LayerActivations& kept, const LayerContext& context,
+                                     const LayerScratch& scratch) const {
   BLOCKTRAIN_EXPECTS(kept.x1.empty());
   // The gradient lies in scratch.flow now. x1 is read no more once the MLP's output takes its place.
-  branches(ops, kept, kept.output, conditioning, scratch, dropout);
+  branches(ops, kept, kept.output, context, scratch);
 }
 
-void TransformerLayer::branches(Ops& ops, const LayerActivations& kept, const Tensor& x1, const Tensor& conditioning,
-                                const LayerScratch& scratch, const Dropout& dropout) const {
+void TransformerLayer::branches(Ops& ops, const LayerActivations& kept, const Tensor& x1, const LayerContext& context,
+                                const LayerScratch& scratch) const {
   const Tensor& m = kept.modulation;
-  modulation_.forward(ops, m, conditioning);
+  modulation_.forward(ops, m, context.conditioning);
 
   const NormActivations first = kept_or_scratch(kept.attention_norm, scratch);
   ops.norm_modulate_forward(first.out, first.mean, first.rstd, kept.input, part(m, 0), part(m, 1), norm_epsilon);
   qkv_.forward(ops, kept.qkv, first.out);
+  turn(ops, kept.qkv, context.angles, false);
   ops.attention_forward(kept.attention, kept.log_sum_exp, packed_part(kept.qkv, 0), packed_part(kept.qkv, 1),
                         packed_part(kept.qkv, 2), {heads_, heads_, {}, false});
   projection_.forward(ops, kept.projection, kept.attention);
-  dropout.apply(ops, kept.projection, index_, Dropout::Place::attention);
+  context.dropout.apply(ops, kept.projection, index_, Dropout::Place::attention);
   ops.gated_residual_forward(x1, kept.input, kept.projection, part(m, 2));
 
   const NormActivations second = kept_or_scratch(kept.mlp_norm, scratch);
@@ -128,24 +138,23 @@ void TransformerLayer::branches(Ops& ops, const LayerActivations& kept, const Te
   ops.norm_modulate_forward(second.out, second.mean, second.rstd, x1, part(m, 3), part(m, 4), norm_epsilon);
   mlp_input_.forward_gelu(ops, gelu, kept.hidden, second.out);
   mlp_output_.forward(ops, kept.output, gelu);
-  dropout.apply(ops, kept.output, index_, Dropout::Place::mlp);
+  context.dropout.apply(ops, kept.output, index_, Dropout::Place::mlp);
 }
 
 void TransformerLayer::backward(Ops& ops, const Tensor& dconditioning, const LayerActivations& kept,
-                                const Tensor& conditioning, const LayerScratch& scratch, const Dropout& dropout,
-                                GradientWrite write) const {
-  backward_mlp(ops, kept, scratch, dropout, write);
-  backward_attention(ops, kept, scratch, dropout, write);
-  modulation_.backward(ops, dconditioning, scratch.modulation, conditioning, write);
+                                const LayerContext& context, const LayerScratch& scratch, GradientWrite write) const {
+  backward_mlp(ops, kept, context, scratch, write);
+  backward_attention(ops, kept, context, scratch, write);
+  modulation_.backward(ops, dconditioning, scratch.modulation, context.conditioning, write);
 }
 
-void TransformerLayer::backward_mlp(Ops& ops, const LayerActivations& kept, const LayerScratch& scratch,
-                                    const Dropout& dropout, GradientWrite write) const {
+void TransformerLayer::backward_mlp(Ops& ops, const LayerActivations& kept, const LayerContext& context,
+                                    const LayerScratch& scratch, GradientWrite write) const {
   const Tensor &m = kept.modulation, &dm = scratch.modulation, &flow = scratch.flow;
 
   const Tensor& doutput = kept.output;
   ops.gated_residual_backward(doutput, part(dm, 5), flow, kept.output, part(m, 5));
-  dropout.apply(ops, doutput, index_, Dropout::Place::mlp);
+  context.dropout.apply(ops, doutput, index_, Dropout::Place::mlp);
   const Tensor dhidden = gelu_of(kept, scratch);
   mlp_output_.backward_gelu(ops, mlp_input_, dhidden, doutput, kept.hidden, keeps_cheap_, write);
 
@@ -164,20 +173,21 @@ void TransformerLayer::backward_mlp(Ops& ops, const LayerActivations& kept, cons
   ops.norm_modulate_backward(flow, part(dm, 3), part(dm, 4), norm.out, x1, norm.mean, norm.rstd, part(m, 4));
 }
 
-void TransformerLayer::backward_attention(Ops& ops, const LayerActivations& kept, const LayerScratch& scratch,
-                                          const Dropout& dropout, GradientWrite write) const {
+void TransformerLayer::backward_attention(Ops& ops, const LayerActivations& kept, const LayerContext& context,
+                                          const LayerScratch& scratch, GradientWrite write) const {
   const Tensor &m = kept.modulation, &dm = scratch.modulation, &flow = scratch.flow;
   const std::int64_t samples = flow.dim(0), tokens = flow.dim(1);
 
   const Tensor &dprojection = kept.projection, &dattention = scratch.narrow;
   ops.gated_residual_backward(dprojection, part(dm, 2), flow, kept.projection, part(m, 2));
-  dropout.apply(ops, dprojection, index_, Dropout::Place::attention);
+  context.dropout.apply(ops, dprojection, index_, Dropout::Place::attention);
   projection_.backward_parameters(ops, dprojection, kept.attention, write);
   projection_.backward_input(ops, dattention, dprojection);
   const Tensor dqkv = scratch.wide_as(samples, tokens, 3 * width_);
   ops.attention_backward(packed_part(dqkv, 0), packed_part(dqkv, 1), packed_part(dqkv, 2), dattention, kept.attention,
                          kept.log_sum_exp, packed_part(kept.qkv, 0), packed_part(kept.qkv, 1), packed_part(kept.qkv, 2),
                          {heads_, heads_, {}, false}, GradientWrite::replace, GradientWrite::replace);
+  turn(ops, dqkv, context.angles, true);
 
   NormActivations norm = kept.attention_norm;
   if (norm.out.empty()) {

@@ -4,7 +4,8 @@
 ///   x1 = x  + gate1 * projection(attention(qkv(modulate(norm(x), shift1, scale1))))
 ///   y  = x1 + gate2 * output(GELU(input(modulate(norm(x1), shift2, scale2))))
 /// Without a conditioning the modulations are learnt constants and the gates 1 (modulation.hpp): a plain transformer
-/// layer. The outputs of projection and MLP go through dropout. Of a forward pass only what is dear to compute again is
+/// layer. q and k may be turned to their tokens' positions. The outputs of projection and MLP go through dropout. Of a
+/// forward pass only what is dear to compute again is
 /// kept: 11 C numbers per token; modulated norms, x1 and the GELU are computed again in the backward pass, unless
 /// LayerShape::keeps_cheap keeps them too, 18 C numbers. With activation checkpointing it is the input alone, C numbers
 /// per token.
@@ -53,29 +54,35 @@ struct LayerActivations {
   LayerActivations rows(std::int64_t begin, std::int64_t end, const kernels::Tensor& in) const;
 };
 
+/// What a layer reads of the samples at hand beside their stream.
+struct LayerContext {
+  kernels::Tensor conditioning;  ///< as Modulation::forward
+  Dropout dropout;
+  kernels::Tensor angles;  ///< of rotary positions (Ops::rotary) [T,D]; empty: positions are not the layer's
+};
+
 class TransformerLayer {
  public:
   /// Registers the parameters of layer `index` of the whole network, "layers.INDEX...".
   TransformerLayer(ParameterLayout& layout, const LayerShape& shape, int index);
 
-  /// next[n,T,C] from kept.input, filling the rest of `kept`. conditioning: as Modulation::forward. `next` may be
-  /// kept.input; kept.gelu may be kept.hidden when no backward follows. What is not kept lies in scratch.flow,
-  /// scratch.narrow and, of the GELU, scratch.wide: there it is when backward() comes next.
+  /// next[n,T,C] from kept.input, filling the rest of `kept`. `next` may be kept.input; kept.gelu may be kept.hidden
+  /// when no backward follows. What is not kept lies in scratch.flow, scratch.narrow and, of the GELU, scratch.wide:
+  /// there it is when backward() comes next.
   void forward(kernels::Ops& ops, const kernels::Tensor& next, const LayerActivations& kept,
-               const kernels::Tensor& conditioning, const LayerScratch& scratch, const Dropout& dropout) const;
+               const LayerContext& context, const LayerScratch& scratch) const;
 
   /// Fills `kept`, in which nothing cheap is, from kept.input with the bits that forward() gave it, and scratch.wide
   /// with the GELU. Leaves scratch.flow alone; uses scratch.narrow.
-  void forward_again(kernels::Ops& ops, const LayerActivations& kept, const kernels::Tensor& conditioning,
-                     const LayerScratch& scratch, const Dropout& dropout) const;
+  void forward_again(kernels::Ops& ops, const LayerActivations& kept, const LayerContext& context,
+                     const LayerScratch& scratch) const;
 
   /// Takes scratch.flow from the gradient of `next` to that of kept.input, adds the gradient of SiLU(c) into
   /// dconditioning [n,C] and writes those of the parameters to the bound gradient. With LayerShape::keeps_cheap it
   /// reads the GELU, in scratch.wide where it is not kept. Uses all of scratch and destroys `kept`, but for its input
   /// and q, k, v.
   void backward(kernels::Ops& ops, const kernels::Tensor& dconditioning, const LayerActivations& kept,
-                const kernels::Tensor& conditioning, const LayerScratch& scratch, const Dropout& dropout,
-                kernels::GradientWrite write) const;
+                const LayerContext& context, const LayerScratch& scratch, kernels::GradientWrite write) const;
 
   /// Forward, matrix products: per token and per sample; and attention, per sample.
   double flops_per_token() const;
@@ -89,12 +96,12 @@ class TransformerLayer {
   /// The GELU of n samples, or its gradient.
   kernels::Tensor gelu_of(const LayerActivations& kept, const LayerScratch& scratch) const;
   /// Forward up to what is added to x1 [n,T,C] in the end. `x1` may be kept.output, and is then gone.
-  void branches(kernels::Ops& ops, const LayerActivations& kept, const kernels::Tensor& x1,
-                const kernels::Tensor& conditioning, const LayerScratch& scratch, const Dropout& dropout) const;
-  void backward_mlp(kernels::Ops& ops, const LayerActivations& kept, const LayerScratch& scratch,
-                    const Dropout& dropout, kernels::GradientWrite write) const;
-  void backward_attention(kernels::Ops& ops, const LayerActivations& kept, const LayerScratch& scratch,
-                          const Dropout& dropout, kernels::GradientWrite write) const;
+  void branches(kernels::Ops& ops, const LayerActivations& kept, const kernels::Tensor& x1, const LayerContext& context,
+                const LayerScratch& scratch) const;
+  void backward_mlp(kernels::Ops& ops, const LayerActivations& kept, const LayerContext& context,
+                    const LayerScratch& scratch, kernels::GradientWrite write) const;
+  void backward_attention(kernels::Ops& ops, const LayerActivations& kept, const LayerContext& context,
+                          const LayerScratch& scratch, kernels::GradientWrite write) const;
 
   int index_;  // of the layer in the whole network
   std::int64_t width_, hidden_;

@@ -8,13 +8,14 @@
 namespace blocktrain::kernels {
 
 void CpuBackend::cross_entropy(const Tensor& loss, const Tensor& dlogits, const Tensor& logits, const Tensor& label,
-                               double loss_scale, const Tensor& rows, std::int32_t ignored) {
+                               double loss_scale, const Tensor& rows, std::int32_t ignored, const Tensor& weights) {
   const std::int64_t samples = logits.shape[0], classes = logits.row_size();
   const std::int32_t* const correct = label.as<std::int32_t>();
   float* const losses = loss.as<float>();
   float* const gradients = dlogits.empty() ? nullptr : dlogits.as<float>();
   const float* const all = logits.as<float>();
-  const float scale = static_cast<float>(loss_scale);
+  const float all_scale = static_cast<float>(loss_scale);
+  const float* const weight = weights.empty() ? nullptr : weights.as<float>();
   const std::int64_t samples_of_a_piece = std::max<std::int64_t>(1, elementwise_piece / classes);
   const std::int32_t* const listed = rows.empty() ? nullptr : rows.as<std::int32_t>();
   const std::int64_t count = rows.empty() ? samples : rows.size();
@@ -36,6 +37,7 @@ void CpuBackend::cross_entropy(const Tensor& loss, const Tensor& dlogits, const 
       losses[n] = (largest - row[correct[n]]) + std::log(sum);
       if (gradients == nullptr) continue;
       float* const gradient = gradients + n * classes;
+      const float scale = weight == nullptr ? all_scale : all_scale * weight[n];
       const float factor = scale / sum;
 #pragma omp simd
       for (std::int64_t v = 0; v < classes; ++v) gradient[v] = factor * fast_exp(row[v] - largest);

@@ -8,7 +8,8 @@ namespace blocktrain::kernels {
 using namespace reference;
 
 void ReferenceBackend::cross_entropy(const Tensor& loss, const Tensor& dlogits, const Tensor& logits,
-                                     const Tensor& label, double loss_scale, const Tensor& rows, std::int32_t ignored) {
+                                     const Tensor& label, double loss_scale, const Tensor& rows, std::int32_t ignored,
+                                     const Tensor& weights) {
   const Index samples = logits.shape[0], classes = logits.shape[1];
   for (Index m = 0; m < (rows.empty() ? samples : rows.size()); ++m) {
     const Index n = rows.empty() ? m : rows.as<std::int32_t>()[m];
@@ -25,8 +26,9 @@ void ReferenceBackend::cross_entropy(const Tensor& loss, const Tensor& dlogits, 
     const double log_sum = largest + std::log(sum);
     at(loss, n) = log_sum - at(logits, n, correct);
     if (dlogits.empty()) continue;
+    const double scale = weights.empty() ? loss_scale : loss_scale * at(weights, n);
     for (Index v = 0; v < classes; ++v) {
-      at(dlogits, n, v) = loss_scale * (std::exp(at(logits, n, v) - log_sum) - (v == correct ? 1.0 : 0.0));
+      at(dlogits, n, v) = scale * (std::exp(at(logits, n, v) - log_sum) - (v == correct ? 1.0 : 0.0));
     }
   }
 }

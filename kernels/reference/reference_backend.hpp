@@ -48,6 +48,7 @@ class ReferenceBackend final : public Backend {
                           const AttentionForm& form, GradientWrite write_dq, GradientWrite write_dkv) override;
   void attention_merge(const Tensor& out, const Tensor& log_sum_exp, const Tensor& out_a, const Tensor& sums_a,
                        const Tensor& out_b, const Tensor& sums_b) override;
+  void rotary(const Tensor& out, const Tensor& x, const Tensor& angles, bool inverse) override;
   void embedding_forward(const Tensor& out, const Tensor& table, const Tensor& index, const Tensor& rows,
                          std::int32_t ignored) override;
   void embedding_backward(const Tensor& dtable, const Tensor& dout, const Tensor& index, const Tensor& rows,
@@ -69,7 +70,7 @@ class ReferenceBackend final : public Backend {
                     double loss_scale) override;
   void add_losses(StepState* state, const Tensor& loss, const Tensor& mse) override;
   void cross_entropy(const Tensor& loss, const Tensor& dlogits, const Tensor& logits, const Tensor& label,
-                     double loss_scale, const Tensor& rows, std::int32_t ignored) override;
+                     double loss_scale, const Tensor& rows, std::int32_t ignored, const Tensor& weights) override;
   void normalise_rows(const Tensor& out, const Tensor& norm, const Tensor& table) override;
   void normalise_rows_backward(const Tensor& dtable, const Tensor& dout, const Tensor& out,
                                const Tensor& norm) override;
@@ -78,6 +79,13 @@ class ReferenceBackend final : public Backend {
   void softmax(const Tensor& p, const Tensor& logits) override;
   void dropout(const Tensor& out, const Tensor& x, double p, const RandomKey& key, const StepState* state,
                std::uint32_t first_sample) override;
+  void draw_mask_levels(const Tensor& level, const SigmaInterval* interval, std::int64_t tokens, const RandomKey& key,
+                        const StepState* state, std::uint32_t first_sample, std::int64_t of_samples) override;
+  void mask_tokens(const Tensor& noisy, const Tensor& tokens, const Tensor& level, std::int32_t mask,
+                   const RandomKey& key, const StepState* state, std::uint32_t first_sample) override;
+  void list_masked(const Tensor& rows, const Tensor& labels, const Tensor& weights, const Tensor& places,
+                   const Tensor& noisy, const Tensor& tokens, const Tensor& level, std::int32_t mask) override;
+  void sum_listed(const Tensor& out, const Tensor& x, const Tensor& weights, const Tensor& places) override;
   void sum_squares(StepState* state, const Tensor& x) override;
   void clip_gradient(StepState* state) override;
   void adamw(const Tensor& p, const Tensor& m, const Tensor& v, const Tensor& working, const Tensor& g,

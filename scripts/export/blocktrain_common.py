@@ -61,10 +61,7 @@ class Settings:
     """What the metadata of model.safetensors say of the network."""
 
     def __init__(self, metadata):
-        self.channels, self.height, self.width_px = (
-            int(metadata[key]) for key in ("image_channels", "image_height", "image_width")
-        )
-        self.classes, self.patch = int(metadata["classes"]), int(metadata["patch"])
+        self.classes = int(metadata["classes"])
         self.width, self.heads = int(metadata["width"]), int(metadata["heads"])
         self.mlp_ratio = int(metadata["mlp_ratio"])
         self.dropout = float(metadata.get("dropout", 0))
@@ -80,6 +77,17 @@ class Settings:
         self.information = [float(nats) for nats in metadata.get("information", "").split(",") if nats]
         if self.partition == "equal_information" and len(self.information) < 2:
             raise ValueError("no information")
+
+
+class ImageSettings(Settings):
+    """Of a network that cuts images into patches."""
+
+    def __init__(self, metadata):
+        super().__init__(metadata)
+        self.channels, self.height, self.width_px = (
+            int(metadata[key]) for key in ("image_channels", "image_height", "image_width")
+        )
+        self.patch = int(metadata["patch"])
 
     @property
     def image_shape(self):
@@ -105,6 +113,23 @@ def cut(images, p):
     count, channels, height, width = images.shape
     parts = images.reshape(count, channels, height // p, p, width // p, p)
     return parts.permute(0, 2, 4, 1, 3, 5).reshape(count, -1, channels * p * p)
+
+
+def rotary_angles(tokens, head_width):
+    """[tokens, head_width] in double: cosines and sines by which token t turns the pair i of a head of D numbers, of the
+    angle t * 10000^(-2i/D).
+    """
+    half = head_width // 2
+    turns = torch.tensor([10000.0 ** (-i / half) for i in range(half)], dtype=torch.float64)
+    angle = torch.arange(tokens, dtype=torch.float64).outer(turns)
+    return torch.cat([angle.cos(), angle.sin()], dim=1)
+
+
+def turned(x, angles):
+    """x [N, heads, T, D] at the positions of its tokens: pairs (i, i + D/2) turn by angles [T, D]."""
+    cosine, sine = angles.chunk(2, dim=1)
+    first, second = x.chunk(2, dim=-1)
+    return torch.cat([first * cosine - second * sine, second * cosine + first * sine], dim=-1).to(x.dtype)
 
 
 def noise_features(sigma, count, dtype=torch.float64):
@@ -134,10 +159,13 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.projection = nn.Linear(width, width)
 
-    def forward(self, x):
+    def forward(self, x, angles=None):
+        """angles: of rotary positions; without, positions are not known here."""
         samples, tokens, width = x.shape
         # [3, N, heads, T, D]
         q, k, v = self.qkv(x).view(samples, tokens, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        if angles is not None:
+            q, k = turned(q, angles), turned(k, angles)
         return self.projection(attention(q, k, v).transpose(1, 2).reshape(samples, tokens, width))
 
 
@@ -161,9 +189,9 @@ class Layer(nn.Module):
         self.mlp = Mlp(settings.width, settings.mlp_ratio * settings.width)
         self.dropout = settings.dropout
 
-    def forward(self, x, condition):
+    def forward(self, x, condition, angles=None):
         shift1, scale1, gate1, shift2, scale2, gate2 = self.modulation(condition).chunk(6, dim=1)
-        change = self.attention(modulated_norm(x, shift1, scale1))
+        change = self.attention(modulated_norm(x, shift1, scale1), angles)
         x = x + gate1[:, None] * functional.dropout(change, self.dropout, self.training)
         change = self.mlp(modulated_norm(x, shift2, scale2))
         return x + gate2[:, None] * functional.dropout(change, self.dropout, self.training)
@@ -183,16 +211,25 @@ class NoiseEmbedding(nn.Module):
         return self.output(functional.silu(self.input(features)))
 
 
-class Output(nn.Module):
-    def __init__(self, width, numbers):
+class OutputNorm(nn.Module):
+    """The norm behind the last layer."""
+
+    def __init__(self, width):
         super().__init__()
         self.modulation = nn.Linear(width, 2 * width)
+
+    def forward(self, x, condition):
+        return modulated_norm(x, *self.modulation(condition).chunk(2, dim=1))
+
+
+class Output(OutputNorm):
+    def __init__(self, width, numbers):
+        super().__init__(width)
         self.linear = nn.Linear(width, numbers)
 
     def forward(self, x, condition):
         """[N, T, numbers] from x [N, T, width]."""
-        shift, scale = self.modulation(condition).chunk(2, dim=1)
-        return self.linear(modulated_norm(x, shift, scale))
+        return self.linear(super().forward(x, condition))
 
 
 class BlocksInARow(nn.Module):

@@ -23,10 +23,10 @@ from torch.nn import functional
 
 from blocktrain_common import (
     BlocksInARow,
+    ImageSettings,
     Layer,
     NoiseEmbedding,
     Output,
-    Settings,
     column,
     cut,
     grid_positions,
@@ -34,7 +34,7 @@ from blocktrain_common import (
 )
 
 
-class DitSettings(Settings):
+class DitSettings(ImageSettings):
     def __init__(self, metadata):
         super().__init__(metadata)
         self.read_noise(metadata)

@@ -25,11 +25,11 @@ from blocktrain_common import (
     NORM_EPSILON,
     Attention,
     BlocksInARow,
+    ImageSettings,
     Layer,
     Mlp,
     NoiseEmbedding,
     Output,
-    Settings,
     column,
     cut,
     grid_positions,
@@ -37,7 +37,7 @@ from blocktrain_common import (
 )
 
 
-class VitSettings(Settings):
+class VitSettings(ImageSettings):
     def __init__(self, metadata):
         super().__init__(metadata)
         self.denoises = metadata["training"] != "end_to_end"

@@ -10,11 +10,12 @@
 
 namespace blocktrain::blocks::test {
 
-ParityCase::ParityCase(const Fixture& fixture, std::string name, std::unique_ptr<Block> block, kernels::Ops& ops)
+ParityCase::ParityCase(const Fixture& fixture, std::string name, std::unique_ptr<Block> block, kernels::Ops& ops,
+                       const std::string& levels)
     : fixture_(fixture),
       name_(std::move(name)),
       ops_(ops),
-      samples_(static_cast<std::int64_t>(fixture.at("input/sigma").size())),
+      samples_(static_cast<std::int64_t>(fixture.at(levels).size())),
       block_(std::move(block), ops.dtype(), samples_) {
   for (const Parameter& p : block_->parameters()) {
     const auto& values = fixture_.at("parameters/" + p.name);

@@ -22,8 +22,9 @@ inline constexpr Tolerance cpu_tolerance{2e-6, 1e-5, 5e-6};
 
 class ParityCase {
  public:
-  /// `block` for all samples of the fixture; `name` of the case in it.
-  ParityCase(const Fixture& fixture, std::string name, std::unique_ptr<Block> block, kernels::Ops& ops);
+  /// `block` for all samples of the fixture; `name` of the case in it, `levels` of the samples' noise levels.
+  ParityCase(const Fixture& fixture, std::string name, std::unique_ptr<Block> block, kernels::Ops& ops,
+             const std::string& levels = "input/sigma");
 
   std::int64_t samples() const { return samples_; }
   const BoundBlock& block() const { return block_; }

@@ -75,6 +75,20 @@ BOOST_AUTO_TEST_CASE(listed_rows_alone_are_computed_and_ignored_labels_are_zero)
   });
 }
 
+BOOST_AUTO_TEST_CASE(weights_scale_the_gradient_of_their_row_alone) {
+  check_parity("cross_entropy, weights", tolerance, [](Ops& ops, Operands& o) {
+    ops.cross_entropy(o.precise_output("loss", {5}), o.precise_output("dlogits", {5, 17}),
+                      o.precise_input("logits", {5, 17}), o.labels("label", {3, 16, -1, 0, 2}), 0.3, {}, ignored_index,
+                      o.precise_input("weights", {5}));
+  });
+  for_each_implementation([](Ops& ops, Operands& o) {
+    ops.cross_entropy(o.output("loss", {2}), o.output("dlogits", {2, 2}), o.input("logits", {2, 2}, constant(0)),
+                      o.labels("label", {0, 1}), 2, {}, ignored_index, o.input("weights", {2}, list({3, 0.5})));
+    check_values(ops, o, "loss", {std::log(2.0), std::log(2.0)});
+    check_values(ops, o, "dlogits", {-3, 3, 0.5, -0.5});
+  });
+}
+
 BOOST_AUTO_TEST_CASE(a_label_outside_the_classes_is_refused_or_shows) {
   for_each_implementation([](Ops& ops, Operands& o) {
     if (ops.name() == std::string("cuda")) return;  // its labels are not looked at before

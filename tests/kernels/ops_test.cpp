@@ -166,6 +166,12 @@ const std::vector<Call> calls{
        ops.attention_merge(out, sums, a, sa, b, sb);
      },
      {{0, Wrong::gap}, {2, Wrong::gap}, {4, Wrong::gap}}},
+    {"rotary",
+     [](Ops& ops, Wrong& w) {
+       const Tensor out = w({6, 8}), x = w({6, 8}), angles = w({3, 4});
+       ops.rotary(out, x, angles, false);
+     },
+     {{0, Wrong::gap}, {1, Wrong::gap}}},
     {"embedding_forward",
      [](Ops& ops, Wrong& w) {
        const Tensor out = w({5, 4}), table = w({3, 4}), index = w.index(5), rows = w.index(2);
@@ -227,8 +233,9 @@ const std::vector<Call> calls{
      }},
     {"cross_entropy",
      [](Ops& ops, Wrong& w) {
-       const Tensor loss = w({3}), dlogits = w({3, 5}), logits = w({3, 5}), label = w.index(3), rows = w.index(2);
-       ops.cross_entropy(loss, dlogits, logits, label, 1, rows);
+       const Tensor loss = w({3}), dlogits = w({3, 5}), logits = w({3, 5}), label = w.index(3), rows = w.index(2),
+                    weights = w({3});
+       ops.cross_entropy(loss, dlogits, logits, label, 1, rows, ignored_index, weights);
      },
      {{4, Wrong::more_rows}, {4, Wrong::wider}}},
     {"normalise_rows",
@@ -256,6 +263,23 @@ const std::vector<Call> calls{
        const Tensor out = w({2, 3}), x = w({2, 3});
        ops.dropout(out, x, 0.5, {}, &state, 0);
      }},
+    {"mask_tokens",
+     [](Ops& ops, Wrong& w) {
+       const Tensor noisy = w({2, 6}, DType::int32), tokens = w({2, 6}, DType::int32), level = w({2, 3});
+       ops.mask_tokens(noisy, tokens, level, 5, {}, &state, 0);
+     }},
+    {"list_masked",
+     [](Ops& ops, Wrong& w) {
+       const Tensor rows = w.index(4), labels = w.index(4), weights = w({4}), places = w({2, 6}, DType::int32),
+                    noisy = w({2, 6}, DType::int32), tokens = w({2, 6}, DType::int32), level = w({2});
+       ops.list_masked(rows, labels, weights, places, noisy, tokens, level, 0);
+     }},
+    {"sum_listed",
+     [](Ops& ops, Wrong& w) {
+       const Tensor out = w({2}), x = w({4}), weights = w({4}), places = w({2, 3}, DType::int32);
+       ops.sum_listed(out, x, weights, places);
+     },
+     {{3, Wrong::wider}}},
     {"adamw",
      [](Ops& ops, Wrong& w) {
        const Tensor p = w({4}), m = w({4}), v = w({4}), g = w({4});
@@ -344,6 +368,17 @@ BOOST_AUTO_TEST_CASE(numbers_that_make_no_sense_are_refused) {
   BOOST_CHECK_THROW(ops->draw_sigma(sigma, &backwards, {}, &state, 0), std::logic_error);
   BOOST_CHECK_THROW(ops->draw_sigma(sigma, &none, {}, &state, 0), std::logic_error);
   BOOST_CHECK_THROW(ops->draw_sigma(sigma, nullptr, {}, &state, 0), std::logic_error);
+  const auto draw = [&](const SigmaInterval* interval, std::int64_t of_tokens, std::int64_t samples) {
+    ops->draw_mask_levels(sigma, interval, of_tokens, {}, &state, 0, samples);
+  };
+  const SigmaInterval masks{.lo = 0, .hi = 1}, no_masks{.lo = 1, .hi = 1};
+  BOOST_CHECK_NO_THROW(draw(&masks, 2, 4));
+  BOOST_CHECK_THROW(draw(&no_masks, 2, 4), std::logic_error);
+  BOOST_CHECK_THROW(draw(nullptr, 2, 4), std::logic_error);
+  BOOST_CHECK_THROW(draw(&masks, 0, 4), std::logic_error);
+  BOOST_CHECK_THROW(draw(&masks, 2, 0), std::logic_error);
+  const Tensor odd(others, DType::float32, {4, 3});
+  BOOST_CHECK_THROW(ops->rotary(q, k, odd, false), std::logic_error);
   const Tensor p(numbers, DType::float32, {4}), m(others, DType::float32, {4}), v(more, DType::float32, {4});
   const Tensor g(rest, DType::float32, {4});
   for (const std::vector<ElementRange>& ranges : {std::vector<ElementRange>{{2, 2}}, {{0, 5}}, {{2, 3}, {1, 2}}}) {

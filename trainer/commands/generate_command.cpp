@@ -17,11 +17,17 @@ namespace blocktrain::trainer {
 namespace {
 
 void check(const GenerateArguments& a) {
-  if (a.count < 1) throw InputError(fmt::format("--count: found {}; accepted: 1 or more", a.count));
+  if (a.count < 0) throw InputError(fmt::format("--count: found {}; accepted: 1 or more", a.count));
   if (a.steps < 0) throw InputError(fmt::format("--steps: found {}; accepted: 1 or more", a.steps));
   if (a.scale < 0) throw InputError(fmt::format("--scale: found {}; accepted: 1 or more", a.scale));
   if (a.guidance && (!(*a.guidance >= 0) || std::isinf(*a.guidance))) {
     throw InputError(fmt::format("--guidance: found {}; accepted: a number from 0", *a.guidance));
+  }
+  if (a.temperature && (!(*a.temperature >= 0) || std::isinf(*a.temperature))) {
+    throw InputError(fmt::format("--temperature: found {}; accepted: a number from 0", *a.temperature));
+  }
+  if (a.top_p && !(*a.top_p > 0 && *a.top_p <= 1)) {
+    throw InputError(fmt::format("--top-p: found {}; accepted: above 0, up to 1", *a.top_p));
   }
 }
 

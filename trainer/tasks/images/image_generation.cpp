@@ -56,7 +56,7 @@ void check_guidance(const GenerateArguments& a, const Config& config) {
       *a.guidance));
 }
 
-std::vector<std::int32_t> labels_of(const GenerateArguments& a, std::int64_t classes) {
+std::vector<std::int32_t> labels_of(const GenerateArguments& a, int count, std::int64_t classes) {
   for (const int label : a.labels) {
     if (label < 0 || label >= classes) {
       throw InputError(fmt::format("--labels: found {}; accepted: 0 to {}, for the run was trained on {} classes",
@@ -64,7 +64,7 @@ std::vector<std::int32_t> labels_of(const GenerateArguments& a, std::int64_t cla
     }
   }
   std::vector<std::int32_t> labels;
-  for (std::int64_t i = 0; i < a.count; ++i) {
+  for (std::int64_t i = 0; i < count; ++i) {
     labels.push_back(a.labels.empty() ? static_cast<std::int32_t>(i % classes)
                                       : a.labels[static_cast<std::size_t>(i) % a.labels.size()]);
   }
@@ -98,6 +98,7 @@ std::vector<float> real_images(const ImageDataset& data, const std::vector<std::
 
 void generate_images(TrainedNetwork& network, const GenerateArguments& arguments) {
   const std::string out = arguments.out.empty() ? arguments.run + "/samples.png" : arguments.out;
+  const int pictures = arguments.count > 0 ? arguments.count : 64;
   EvaluationRanks& ranks = network.ranks();
   const ImageShape shape = image_shape_of(network.data().layout);
   GenerationSettings settings;
@@ -106,13 +107,14 @@ void generate_images(TrainedNetwork& network, const GenerateArguments& arguments
   Picture picture;
   ranks.together([&] {
     if (ranks.leads()) require_writable(out, "--out", picture_kind());
+    refuse_options(text_options(arguments), "pictures");
     check_guidance(arguments, network.config());
     settings = settings_of(arguments, network.config());
-    labels = labels_of(arguments, network.data().layout.classes);
+    labels = labels_of(arguments, pictures, network.data().layout.classes);
     if (!ranks.leads()) return;
     const std::int64_t period =
         arguments.labels.empty() ? network.data().layout.classes : static_cast<std::int64_t>(arguments.labels.size());
-    grid = choose_grid(shape, arguments.count, period, arguments.beside_real ? 2 : 1);
+    grid = choose_grid(shape, pictures, period, arguments.beside_real ? 2 : 1);
     if (arguments.scale > 0) grid.scale = arguments.scale;
     // Drawn first, so that a picture that cannot be is refused before the work.
     const std::vector<float> blank(labels.size() * static_cast<std::size_t>(shape.size()), 0.0F);
@@ -138,7 +140,7 @@ void generate_images(TrainedNetwork& network, const GenerateArguments& arguments
     file.write(std::as_bytes(std::span(png)));
     file.commit();
 
-    show("{}: {} images by {}{}\n", out, arguments.count, network.summary(),
+    show("{}: {} images by {}{}\n", out, pictures, network.summary(),
          arguments.beside_real ? "; left: real training images, right: generated" : "");
     show("{}; {} FLOPs and {:.3g} s per image on {}{}\n", how, count(made.flops_per_image), made.seconds_per_image,
          network.computed_on() + (network.threads_text().empty() ? "" : ", " + network.threads_text()),

@@ -1,11 +1,16 @@
 #include "trainer/tasks/tokens/token_task.hpp"
 
+#include <algorithm>
 #include <memory>
 #include <stdexcept>
 
 #include "kernels/error.hpp"
 #include "trainer/config/describe.hpp"
 #include "trainer/eval/eval_report.hpp"
+#include "trainer/eval/heldout_losses.hpp"
+#include "trainer/tasks/tokens/masked_generator.hpp"
+#include "trainer/tasks/tokens/token_eval_file.hpp"
+#include "trainer/tasks/tokens/token_generation.hpp"
 #include "trainer/tasks/tokens/token_outline.hpp"
 #include "trainer/tasks/tokens/token_report.hpp"
 #include "trainer/tasks/tokens/token_samples.hpp"
@@ -51,12 +56,21 @@ class TokenTask : public Task {
     return report_tokens(path, options.as<TokensOptions>());
   }
 
-  std::size_t device_bytes(const blocks::Block&, const blocks::SampleLayout&, std::int64_t) const override { return 0; }
+  std::size_t device_bytes(const blocks::Block& block, const blocks::SampleLayout& layout,
+                           std::int64_t batch) const override {
+    return std::max(MaskedGenerator::device_bytes(block, layout, batch), HeldoutLosses::device_bytes(layout, batch));
+  }
 
-  EvalReport evaluate(TrainedNetwork&, TrainedNetwork*, EvalProgress&) const override {
-    throw InputError(
-        "eval: the quality of networks of tokens is not measured yet; eval.every_steps gives held-out losses "
-        "while they train");
+  EvalReport evaluate(TrainedNetwork& run, TrainedNetwork* twin, EvalProgress& progress) const override {
+    const TokenEvalResult result = evaluate_tokens(run, twin, progress);
+    if (!run.ranks().leads()) return {};
+    return {to_json(result), to_table(result), ledger_row(result)};
+  }
+
+  bool generates() const override { return true; }
+
+  void generate(TrainedNetwork& network, const GenerateArguments& arguments) const override {
+    generate_text(network, arguments);
   }
 };
 

@@ -1,0 +1,163 @@
+#include "trainer/tasks/tokens/token_generation.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kernels/error.hpp"
+#include "trainer/config/suggest.hpp"
+#include "trainer/support/file_system.hpp"
+#include "trainer/support/output.hpp"
+#include "trainer/support/text.hpp"
+#include "trainer/support/units.hpp"
+#include "trainer/support/whole_file.hpp"
+#include "trainer/tasks/tokens/masked_generator.hpp"
+#include "trainer/tasks/tokens/tokenizer.hpp"
+#include "trainer/tasks/tokens/tokens_options.hpp"
+
+namespace blocktrain::trainer {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr int default_count = 4;
+
+/// Files of samples: lines of JSON that begin with one.
+const FileKind& samples_kind() {
+  static constexpr FileKind kind{"texts that blocktrain generated", [](const std::string& path) {
+                                   return beginning_of(path, 12).starts_with("{\"sample\":");
+                                 }};
+  return kind;
+}
+
+UnmaskingSettings settings_of(const GenerateArguments& a) {
+  UnmaskingSettings s;
+  s.temperature = a.temperature.value_or(1);
+  s.top_p = a.top_p.value_or(1);
+  s.seed = a.seed;
+  if (!a.order.empty()) {
+    const auto order = value_named<UnmaskingOrder>(a.order);
+    if (!order) {
+      const std::string_view near = nearest(a.order, names_of<UnmaskingOrder>);
+      throw InputError(fmt::format("--order: found '{}'; accepted: {}{}", a.order, join(names_of<UnmaskingOrder>),
+                                   near.empty() ? std::string() : fmt::format(" (did you mean {}?)", near)));
+    }
+    s.order = *order;
+  }
+  return s;
+}
+
+/// What the run's ids stand for; null where files of ids said nothing of it.
+std::unique_ptr<Tokenizer> tokenizer_of(const TokensOptions& options, const blocks::SampleLayout& layout) {
+  constexpr std::int64_t bytes = 256;
+  if (options.takes_bytes() && (is_tokenized(options.format) || layout.classes != bytes)) return nullptr;
+  return open_tokenizer(options.tokenizer);
+}
+
+/// The prompts as tokens; one that is empty where none is given.
+std::vector<TokenPrompt> prompts_of(const GenerateArguments& a, const Tokenizer* tokenizer,
+                                    const blocks::SampleLayout& layout) {
+  if (tokenizer == nullptr && !a.prompts.empty()) {
+    throw InputError(
+        "--prompt: the run was trained on files of ids without a tokenizer, so no text can be told; accepted: no "
+        "prompt");
+  }
+  std::vector<TokenPrompt> prompts;
+  for (const std::string& text : a.prompts) {
+    TokenPrompt& prompt = prompts.emplace_back();
+    tokenizer->encode(text, prompt);
+    if (static_cast<std::int64_t>(prompt.size()) >= layout.targets) {
+      throw InputError(
+          fmt::format("--prompt: found {} tokens ('{}'); accepted: at most {}, for the network makes texts of "
+                      "{} tokens (model.context), the prompt included",
+                      prompt.size(), printable(text), layout.targets - 1, layout.targets));
+    }
+    kernels::check_indices(prompt, layout.classes);
+  }
+  if (prompts.empty()) prompts.emplace_back();
+  return prompts;
+}
+
+/// A text for a terminal: lines stay lines; what else controls a terminal, or is no UTF-8, is replaced.
+std::string shown(std::string_view text) {
+  const std::string valid =
+      Json::parse(Json(text).dump(-1, ' ', false, Json::error_handler_t::replace)).get<std::string>();
+  std::string out;
+  for (const char c : valid) out += (c >= 0 && c < 0x20 && c != '\n' && c != '\t') || c == 0x7f ? '?' : c;
+  return out;
+}
+
+/// Bits per token of what was drawn, each by its share: how uniform the texts are, which a good likelihood alone does
+/// not tell.
+double entropy(std::span<const std::int32_t> tokens, std::int64_t vocabulary) {
+  std::vector<double> counts(static_cast<std::size_t>(vocabulary));
+  for (const std::int32_t token : tokens) ++counts[static_cast<std::size_t>(token)];
+  double bits = 0;
+  for (const double n : counts) {
+    const double share = n / static_cast<double>(tokens.size());
+    if (share > 0) bits -= share * std::log2(share);
+  }
+  return bits;
+}
+
+}  // namespace
+
+void generate_text(TrainedNetwork& network, const GenerateArguments& arguments) {
+  const std::string out = arguments.out.empty() ? arguments.run + "/samples.jsonl" : arguments.out;
+  EvaluationRanks& ranks = network.ranks();
+  const blocks::SampleLayout& layout = network.data().layout;
+  const int count = arguments.count > 0 ? arguments.count : default_count;
+  const int steps = arguments.steps > 0 ? arguments.steps : static_cast<int>(layout.targets);
+  std::unique_ptr<Tokenizer> tokenizer;
+  UnmaskingSettings settings;
+  std::vector<TokenPrompt> prompts;
+  ranks.together([&] {
+    if (ranks.leads()) require_writable(out, "--out", samples_kind());
+    refuse_options(picture_options(arguments), "texts");
+    settings = settings_of(arguments);
+    tokenizer = tokenizer_of(network.config().task.as<TokensOptions>(), layout);
+    if (tokenizer) settings.drawn = std::min(layout.classes, tokenizer->vocabulary());
+    prompts = prompts_of(arguments, tokenizer.get(), layout);
+    if (ranks.leads()) print_warnings(network);
+  });
+
+  MaskedGenerator generator(network);
+  const GeneratedWindows made = generator.generate(prompts, count, steps, settings);
+  ranks.finish();
+
+  ranks.together([&] {
+    if (!ranks.leads()) return;
+    WholeFile file(out, "--out", samples_kind());
+    const auto n = static_cast<std::size_t>(layout.targets);
+    for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) {
+      const std::span tokens = std::span(made.tokens).subspan(i * n, n);
+      std::string text = tokenizer ? std::string() : join(tokens, " ");
+      if (tokenizer) tokenizer->decode(tokens, text);
+      Json row;
+      row["sample"] = i;
+      row["prompt"] = arguments.prompts.empty() ? "" : arguments.prompts[i % arguments.prompts.size()];
+      row["text"] = text;
+      row["tokens"] = tokens;
+      const std::string line = row.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+      file.write(std::as_bytes(std::span(line)));
+      show("--- text {} of {}\n{}\n", i + 1, count, shown(text));
+    }
+    file.commit();
+    show("\n{}: {} texts of {} tokens by {}; the tokens' entropy is {:.2f} bits\n", out, count, layout.targets,
+         network.summary(), entropy(made.tokens, layout.classes));
+    show("{} steps, order by {}, temperature {}, top-p {}, seed {}; {} FLOPs and {:.3g} s per text on {}{}\n", steps,
+         name_of(settings.order), settings.temperature, settings.top_p, settings.seed,
+         ::blocktrain::trainer::count(made.flops_per_window), made.seconds_per_window,
+         network.computed_on() + (network.threads_text().empty() ? "" : ", " + network.threads_text()),
+         ranks.size() > 1 ? fmt::format(", {} ranks", ranks.size()) : std::string());
+  });
+}
+
+}  // namespace blocktrain::trainer
