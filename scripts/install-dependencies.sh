@@ -23,7 +23,7 @@ TEXT
 # The first column: one of the words, divided by blanks, has to hold. command:NAME, python:MODULE, libfuzzer:, and
 # link:PART,PART,... when a C++ program links with these: a header, pkg=NAME for the flags that pkg-config has for NAME,
 # with=COMPILER for a wrapper, call=FUNCTION of C, -lNAME.
-# needed: yes; faster: a convenience; tests: to build the tests; more: a test that lacks it says so and is skipped;
+# needed: yes; optional: without it the program can do less, and says so; faster: a convenience; tests: to build the tests; more: a test that lacks it says so and is skipped;
 # checks: for CI alone. Debian: alternatives, best first, are divided by /.
 table='
 command:c++           | yes    | g++                | gcc@11:        | gcc/12
@@ -46,6 +46,8 @@ link:png.h,pkg=libpng | yes    | libpng-dev         | libpng         | libpng
 link:zlib.h,pkg=zlib  | yes    | zlib1g-dev         | zlib           | zlib
 link:lzma.h,pkg=liblzma | yes  | liblzma-dev        | xz             | xz
 link:openssl/sha.h,pkg=libcrypto | yes | libssl-dev | openssl        | openssl
+link:utf8proc.h,pkg=libutf8proc | yes | libutf8proc-dev | utf8proc     | utf8proc
+link:sentencepiece_processor.h,-lsentencepiece | optional | libsentencepiece-dev | sentencepiece | (Spack)
 link:call=dsyev_,call=dsyrk_,pkg=openblas | yes | libopenblas-dev | openblas | openblas
 link:boost/test/unit_test.hpp,-lboost_unit_test_framework | tests | libboost-test-dev | boost+test | boost
 link:boost/context/fiber.hpp,-lboost_context | more | libboost-context-dev | boost+context | boost
@@ -112,12 +114,12 @@ is_there() {
   return 1
 }
 
-kinds=" yes faster "
+kinds=" yes optional faster "
 dry=0
 while [ $# -gt 0 ]; do
   case $1 in
-    --tests) kinds=" yes faster tests more " ;;
-    --all) kinds=" yes faster tests more checks " ;;
+    --tests) kinds=" yes optional faster tests more " ;;
+    --all) kinds=" yes optional faster tests more checks " ;;
     --dry-run) dry=1 ;;
     -h | --help) usage; exit 0 ;;
     *) echo "install-dependencies.sh: unknown argument '$1'; see --help" >&2; exit 2 ;;

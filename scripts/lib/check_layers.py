@@ -28,6 +28,7 @@ NOT_SEEN = {
 # one or more units that do not see each other; a unit is a folder, or files that belong together.
 LAYERS = [
     [["support"]],
+    [["formats"]],
     # The keys of a part, declared in its folder and joined by config: they know nothing of the part.
     [["checkpoint/checkpoint_config", "coordinator/budget_config", "data/data_config", "eval/eval_config",
       "ledger/energy/energy_config", "plan/parallel_config", "worker/optimizer_config", "tasks/task_entries",

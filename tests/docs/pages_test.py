@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 
-COMMANDS = ("plan", "train", "eval", "generate", "export", "doctor")
+COMMANDS = ("plan", "data", "train", "eval", "generate", "export", "doctor")
 
 
 def anchors(page):

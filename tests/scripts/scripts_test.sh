@@ -47,7 +47,7 @@ stand_in() {
 
 help_and_refusals() {
   local script
-  for script in install-dependencies quickstart run test fresh-machine-test lint check-layers gpu-check compare-builds mutate data/fetch_digits; do
+  for script in install-dependencies quickstart run test fresh-machine-test lint check-layers gpu-check compare-builds mutate data/fetch_digits data/fetch_smollm2; do
     expect 0 "$scripts/$script.sh" --help
     says "usage: scripts/$script.sh"
     expect 2 "$scripts/$script.sh" --no-such-option

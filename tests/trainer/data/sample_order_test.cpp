@@ -50,6 +50,23 @@ double order_excess(const std::function<std::int64_t(std::uint64_t)>& index, std
 
 BOOST_AUTO_TEST_SUITE(sample_order)
 
+BOOST_AUTO_TEST_CASE(a_position_has_a_pass_and_a_sample_its_place_in_it) {
+  for (const std::int64_t count : {1, 2, 3, 5, 16, 97, 1797, 60000}) {
+    const SampleOrder order(42, count);
+    const auto n = static_cast<std::uint64_t>(count);
+    for (const std::uint64_t pass : {std::uint64_t{0}, std::uint64_t{3}, (std::uint64_t{1} << 33) + 1}) {
+      for (std::uint64_t i = 0; i < n; i += 1 + n / 50) {
+        const SampleOrder::Visit visit = order.at(pass * n + i);
+        BOOST_TEST(visit.pass == pass);
+        BOOST_TEST(visit.index == order.index(pass * n + i));
+        BOOST_TEST(order.place(pass, visit.index) == static_cast<std::int64_t>(i));
+      }
+    }
+  }
+  BOOST_CHECK_THROW(SampleOrder(42, 5).place(0, 5), std::logic_error);
+  BOOST_CHECK_THROW(SampleOrder(42, 5).place(0, -1), std::logic_error);
+}
+
 BOOST_AUTO_TEST_CASE(every_epoch_visits_each_sample_once) {
   for (const std::int64_t count : {1, 2, 3, 4, 5, 10, 16, 97, 100, 101, 1797, 60000}) {
     const SampleOrder order(42, count);

@@ -1,0 +1,14 @@
+#include "kernels/error.hpp"
+#include "trainer/tasks/tokens/tokenizers/sentencepiece_tokenizer.hpp"
+
+namespace blocktrain::trainer {
+
+bool sentencepiece_is_there() { return false; }
+
+std::unique_ptr<Tokenizer> read_sentencepiece(std::span<const std::byte> /*model*/, const std::string& path) {
+  throw InputError("tokenizer " + path +
+                   ": looks like a SentencePiece model, and this program was built without that library; install it "
+                   "(Debian: libsentencepiece-dev) and build again, or take a tokenizer.json, a GGUF or bytes");
+}
+
+}  // namespace blocktrain::trainer
