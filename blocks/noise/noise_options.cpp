@@ -25,6 +25,11 @@ void NoiseOptions::describe(std::vector<Setting>& out) {
                  "Share of block 0's draws that are exactly sigma_max."});
 }
 
+void NoiseOptions::describe_of_masks(std::vector<Setting>& out) {
+  out.push_back({"noise", "overlap", number(overlap, 0, 0),
+                 "Has to be 0: a block has the numbers of masked tokens that are its own, and no others."});
+}
+
 void NoiseOptions::check(std::span<const Setting> all, std::vector<Conflict>& out) const {
   if (partition == Partition::equal_information && find_setting(all, "objective.evidence") == nullptr) {
     out.push_back({{"noise.partition", "model.architecture"},

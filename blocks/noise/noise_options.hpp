@@ -16,6 +16,8 @@ struct NoiseOptions : NoiseSettings {
   double sigma_max_fraction = 0;  ///< share of block 0's draws that are exactly sigma_max
 
   void describe(std::vector<Setting>& out);
+  /// The keys that are left where levels are shares of masked tokens.
+  void describe_of_masks(std::vector<Setting>& out);
   void check(std::span<const Setting> all, std::vector<Conflict>& out) const;
   bool operator==(const NoiseOptions&) const = default;
 };

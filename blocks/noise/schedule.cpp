@@ -58,6 +58,13 @@ double level_at(const NoiseSettings& s, double fraction) {
 
 std::vector<double> levels(const NoiseSettings& s, int steps) {
   std::vector<double> out(static_cast<std::size_t>(steps) + 1);
+  if (s.masked_tokens > 0) {
+    const auto n = static_cast<double>(s.masked_tokens);
+    for (int i = 0; i <= steps; ++i) {
+      out[static_cast<std::size_t>(i)] = static_cast<double>(s.masked_tokens * (steps - i) / steps) / n;
+    }
+    return out;
+  }
   out.front() = s.sigma_max;
   out.back() = s.sigma_min;
   // The fraction is rounded once, so k/n and (k*m)/(n*m) are the same level, bit for bit.
@@ -68,7 +75,11 @@ std::vector<double> levels(const NoiseSettings& s, int steps) {
 void check(const NoiseSettings& s, int count) {
   std::ostringstream what;
   what.precision(17);
-  if (!(s.sigma_min > 0 && s.sigma_min < s.sigma_max && std::isfinite(s.sigma_max))) {
+  if (s.masked_tokens > 0) {
+    if (count >= 1 && count <= s.masked_tokens) return;
+    what << "masks of " << s.masked_tokens << " tokens cannot be shared out among " << count
+         << " blocks: each needs a number of masked tokens of its own; accepted: 1 to " << s.masked_tokens << " blocks";
+  } else if (!(s.sigma_min > 0 && s.sigma_min < s.sigma_max && std::isfinite(s.sigma_max))) {
     what << "noise levels need 0 < sigma_min < sigma_max; found sigma_min " << s.sigma_min << ", sigma_max "
          << s.sigma_max;
   } else if (!(s.p_std > 0 && std::isfinite(s.p_std) && std::isfinite(s.p_mean))) {
@@ -124,6 +135,16 @@ NoiseSchedule::NoiseSchedule(const NoiseSettings& settings, int count) : setting
   }
 }
 
+NoiseSchedule NoiseSchedule::of_masks(std::int64_t tokens, int count) {
+  BLOCKTRAIN_EXPECTS(tokens >= 1);
+  NoiseSettings settings;
+  settings.sigma_min = 0;
+  settings.sigma_max = 1;
+  settings.overlap = 0;
+  settings.masked_tokens = tokens;
+  return {settings, count};
+}
+
 int NoiseSchedule::block_of(double sigma) const {
   BLOCKTRAIN_EXPECTS(sigma >= settings_.sigma_min && sigma <= settings_.sigma_max);
   // The inner edges at or above sigma: block b starts at sigma^(b) inclusive.
@@ -138,6 +159,7 @@ NoiseRange NoiseSchedule::owned(int b) const {
 
 NoiseRange NoiseSchedule::trained(int b) const {
   const NoiseRange own = owned(b);
+  if (settings_.masked_tokens > 0) return own;
   const double reach = std::pow(own.hi / own.lo, settings_.overlap);
   return {std::max(own.lo / reach, settings_.sigma_min), std::min(own.hi * reach, settings_.sigma_max)};
 }
@@ -146,6 +168,12 @@ kernels::SigmaInterval NoiseSchedule::training_interval(int b, NoiseSampling sam
                                                         double sigma_max_fraction) const {
   BLOCKTRAIN_EXPECTS(sigma_max_fraction >= 0 && sigma_max_fraction <= 1);
   const NoiseRange range = trained(b);
+  if (settings_.masked_tokens > 0) {
+    kernels::SigmaInterval out;
+    out.lo = range.lo;
+    out.hi = range.hi;
+    return out;
+  }
   const Probability lo = normal_cdf(standardised(settings_, range.lo));
   const Probability hi = normal_cdf(standardised(settings_, range.hi));
   kernels::SigmaInterval out;

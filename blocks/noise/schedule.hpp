@@ -40,6 +40,8 @@ struct NoiseSettings {
   double overlap = 0.05;              ///< gamma: how far a training interval reaches into its neighbours
   /// Of partition equal_information: InformationCurve::entropy between sigma_min and sigma_max.
   std::vector<double> information;
+  /// n above 0: levels are no sigma but the share of n tokens that are masked, from 1 down to 0; see of_masks().
+  std::int64_t masked_tokens = 0;
 
   bool operator==(const NoiseSettings&) const = default;
 };
@@ -56,6 +58,11 @@ class NoiseSchedule {
   /// the edges of so many blocks cannot be told apart in double. Precondition: with partition equal_information there
   /// is a curve.
   NoiseSchedule(const NoiseSettings& settings, int count);
+  /// The schedule of masks (method: section 6, exact masked objective): block b owns m masked tokens of `tokens`, lo <
+  /// m
+  /// <= lo + K_b, lo = floor(n (B-b-1) / B), K_b = floor(n (B-b) / B) - lo, as levels m/n. Nothing overlaps. Throws
+  /// InputError when a block would own no level.
+  static NoiseSchedule of_masks(std::int64_t tokens, int count);
 
   const NoiseSettings& settings() const { return settings_; }
   int count() const { return static_cast<int>(edges_.size()) - 1; }

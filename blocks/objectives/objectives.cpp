@@ -8,11 +8,11 @@ namespace blocktrain::blocks {
 namespace {
 
 constexpr ObjectiveEntry all[] = {
-    {"gaussian", "the squared error of numbers found again in Gaussian noise", true, gaussian_from,
+    {"gaussian", "the squared error of numbers found again in Gaussian noise", Levels::sigma, gaussian_from,
      options_of<GaussianOptions>},
-    {"categorical", "the cross-entropy of classes whose embeddings lie under Gaussian noise", true, categorical_from,
-     options_of<CategoricalOptions>, categorical_defaults},
-    {"classification", "the cross-entropy of classes, without noise", false, classification_from, no_options},
+    {"categorical", "the cross-entropy of classes whose embeddings lie under Gaussian noise", Levels::sigma,
+     categorical_from, options_of<CategoricalOptions>, categorical_defaults},
+    {"classification", "the cross-entropy of classes, without noise", Levels::none, classification_from, no_options},
 };
 
 }  // namespace

@@ -1,6 +1,7 @@
 #pragma once
 /// The objectives that architectures are trained by: a list of one line each, as that of the architectures.
 
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -14,10 +15,17 @@
 
 namespace blocktrain::blocks {
 
+/// What the noise levels of an objective are.
+enum class Levels : std::uint8_t {
+  none,    ///< there is no noise
+  sigma,   ///< the noise's deviation, so the keys of noise.* (noise/noise_options.hpp) are the run's
+  masked,  ///< the share of a sample's tokens that are masked: m of n, 0 < m <= n
+};
+
 struct ObjectiveEntry {
   std::string_view name;
   std::string_view meaning;  ///< for people, behind the name
-  bool draws_sigma;          ///< has noise levels sigma, so the keys of noise.* (noise/noise_options.hpp)
+  Levels levels;
   /// The objective of one block, from its own keys, which registers its parameters behind those of the network. Throws
   /// InputError when settings and data do not fit. An end-to-end twin is given the keys of the blocks' objective.
   std::unique_ptr<Objective> (*make)(const Options& own, const NetworkSettings& settings, const SampleLayout& layout,

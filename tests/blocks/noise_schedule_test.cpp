@@ -183,6 +183,37 @@ BOOST_AUTO_TEST_CASE(impossible_schedules_are_refused) {
   refused([](NoiseSettings& s) { s.p_mean = 400; });
 }
 
+BOOST_AUTO_TEST_CASE(blocks_own_whole_numbers_of_masked_tokens) {
+  // Method: section 6: lo = floor(n (B-b-1) / B), K_b = floor(n (B-b) / B) - lo.
+  const NoiseSchedule schedule = NoiseSchedule::of_masks(10, 3);
+  const std::vector<double> edges{1, 0.6, 0.3, 0};
+  BOOST_TEST(schedule.edges() == edges, boost::test_tools::per_element());
+  for (std::int64_t n : {1, 2, 7, 64, 1000}) {
+    for (int count = 1; count <= std::min<std::int64_t>(n, 9); ++count) {
+      const NoiseSchedule all = NoiseSchedule::of_masks(n, count);
+      std::int64_t below = n;
+      for (int b = 0; b < count; ++b) {
+        const std::int64_t lo = n * (count - b - 1) / count, hi = n * (count - b) / count;
+        BOOST_TEST_REQUIRE(hi == below);
+        BOOST_TEST_REQUIRE(lo < hi);
+        const kernels::SigmaInterval interval = all.training_interval(b, NoiseSampling::partition);
+        BOOST_TEST_REQUIRE(std::lround(interval.lo * static_cast<double>(n)) == lo);
+        BOOST_TEST_REQUIRE(std::lround(interval.hi * static_cast<double>(n)) == hi);
+        for (std::int64_t m = lo + 1; m <= hi; ++m) {
+          BOOST_TEST_REQUIRE(all.block_of(static_cast<double>(m) / static_cast<double>(n)) == b);
+        }
+        below = lo;
+      }
+      BOOST_TEST(below == 0);
+    }
+  }
+  const std::vector<double> steps{1, 0.7, 0.5, 0.2, 0};
+  BOOST_TEST(schedule.sampling_edges(4) == steps, boost::test_tools::per_element());
+  BOOST_CHECK_EXCEPTION(NoiseSchedule::of_masks(3, 4), InputError, [](const InputError& e) {
+    return std::string(e.what()).find("accepted: 1 to 3 blocks") != std::string::npos;
+  });
+}
+
 BOOST_AUTO_TEST_CASE(preconditioning_has_the_properties_it_is_chosen_for) {
   const double sd = 0.5;
   for (const double s : {0.002, 0.3, 1.0, 80.0}) {

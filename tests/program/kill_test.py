@@ -129,7 +129,7 @@ class KillTest(ProgramTest):
                 self.fail(f"rank {rank} was killed, and the job hangs: {error}")
             if rank in living:
                 self.assertNotEqual(result.code, 0, f"rank {rank} was killed\n{result}")
-            self.assertTrue(process.wait_gone(GIVE_UP), "ranks outlive their job")
+            self.assertTrue(process.wait_gone(GIVE_UP), f"ranks outlive their job: {process.left()}")
 
         self.kill_and_resume(max(1, KILLS // 2), kill, ranks=program.BLOCKS)
 
@@ -137,7 +137,7 @@ class KillTest(ProgramTest):
     def test_the_launcher_alone_takes_its_ranks_with_it(self):
         def kill(process):
             os.kill(process.pid, signal.SIGKILL)
-            self.assertTrue(process.wait_gone(GIVE_UP), "ranks outlive their launcher")
+            self.assertTrue(process.wait_gone(GIVE_UP), f"ranks outlive their launcher: {process.left()}")
 
         self.kill_and_resume(1, kill, ranks=program.BLOCKS)
 
@@ -145,8 +145,8 @@ class KillTest(ProgramTest):
     def test_terminating_the_launcher_loses_nothing(self):
         """mpirun kills its ranks about a second after SIGTERM: they may have saved by then or not."""
         def kill(process):
-            os.kill(process.pid, signal.SIGTERM)
-            self.assertTrue(process.wait_gone(GIVE_UP), "the job hangs after SIGTERM")
+            process.terminate()
+            self.assertTrue(process.wait_gone(GIVE_UP), f"the job hangs after SIGTERM: {process.left()}")
 
         self.kill_and_resume(1, kill, ranks=program.BLOCKS)
 

@@ -102,6 +102,7 @@ class Process:
             environment["ASAN_OPTIONS"] = environment.get("ASAN_OPTIONS", "") + ":detect_leaks=0"
         # Files, not pipes: nobody has to read them while the process runs.
         self.ranked = bool(ranks)
+        self.terminated = False
         self.out, self.err = tempfile.TemporaryFile(), tempfile.TemporaryFile()
         self.began = time.monotonic()
         self.process = subprocess.Popen(command, stdout=self.out, stderr=self.err, stdin=subprocess.DEVNULL,
@@ -167,11 +168,21 @@ class Process:
             time.sleep(0.02)
         return True
 
+    def terminate(self):
+        """SIGTERM to the program, or to mpirun, which then ends its ranks."""
+        self.terminated = True
+        os.kill(self.pid, signal.SIGTERM)
+
     def launcher_hangs(self):
-        """mpirun has said how its job ended, and is all that is left of it: Open MPI 4.1 now and then waits for ever for
-        a lock of its own, in PMIx_server_finalize, when a rank is killed while it starts on a busy machine."""
+        """mpirun was told to end, or has said how its job ended, and is all that is left of it: Open MPI 4.1 now and then
+        waits for ever for a lock of its own, in PMIx_server_finalize, when ranks end while they start on a busy machine."""
+        said = self.result(None).err
         return (self.members() == {self.pid: None} and self.ranked
-                and ("exited on signal" in self.result(None).err or "the job has been aborted" in self.result(None).err))
+                and (self.terminated or "exited on signal" in said or "the job has been aborted" in said))
+
+    def left(self):
+        """What lives of it, and what it has said, for a message."""
+        return f"pids and ranks {self.members()} of launcher {self.pid}\n{self.result(None)}"
 
     def wait(self, seconds=PATIENCE):
         """The Result; AssertionError when it does not end in time."""

@@ -79,18 +79,20 @@ ordered_json to_json(const DataOutline& data, const Plan& plan, const Choice& ch
   j["shared_parameters"] = plan.shared_parameters;
   j["inter_block_bytes_per_step"] = plan.inter_block_bytes_per_step;
   j["cuda_runtime"] = to_json(cuda);
+  const bool of_masks = plan.levels == blocks::Levels::masked;
   for (const BlockPlan& b : plan.blocks) {
     j["blocks"].push_back({{"block", b.place.index},
                            {"first_layer", b.place.first_layer},
                            {"layers", b.place.layers},
                            {"ranks", plan.placement.ranks_of_block[static_cast<std::size_t>(b.place.index)]},
-                           {"sigma", pair_or_null(b.owned)},
-                           {"sigma_trained", pair_or_null(b.trained)},
+                           {"sigma", pair_or_null(of_masks ? blocks::NoiseRange{} : b.owned)},
+                           {"sigma_trained", pair_or_null(of_masks ? blocks::NoiseRange{} : b.trained)},
                            {"parameters", b.parameters},
                            {"flops_per_sample_forward", b.flops.forward},
                            {"flops_per_sample_training", b.flops.training},
                            {"recomputed_flops_per_step", b.recomputed_flops_per_step},
                            {"tokens_per_sample", b.tokens_per_sample}});
+    if (of_masks) j["blocks"].back()["masked"] = pair_or_null(b.owned);
   }
   for (std::size_t r = 0; r < plan.ranks.size(); ++r) {
     const RankPlan& p = plan.ranks[r];
@@ -184,7 +186,9 @@ void print_table(const Config& config, const DataOutline& data, const Plan& plan
              patch ? fmt::format(", patch {}", *patch) : "", count(static_cast<double>(plan.parameters())), plan.batch,
              plan.micro_batch, config.budget.steps);
 
-  fmt::print("block  layers   ranks        sigma owned          sigma trained        parameters  FLOPs/step\n");
+  const bool of_masks = plan.levels == blocks::Levels::masked;
+  fmt::print("block  layers   ranks        {:<20} {:<20} parameters  FLOPs/step\n",
+             of_masks ? "masked owned" : "sigma owned", of_masks ? "masked trained" : "sigma trained");
   for (const BlockPlan& b : plan.blocks) {
     fmt::print("{:>5}  {:<7}  {:<11}  {} {} {:>10}  {:>10}\n", b.place.index,
                fmt::format("{}..{}", b.place.first_layer, b.place.first_layer + b.place.layers - 1),

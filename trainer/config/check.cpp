@@ -20,6 +20,17 @@ void check_work(const Config& c, std::vector<blocks::Conflict>& out) {
                      text(kLargestWork)});
 }
 
+/// A block without a level of its own would have nothing to train on.
+void check_masks(const Config& c, std::vector<blocks::Conflict>& out) {
+  const std::int64_t tokens = masked_tokens(c);
+  if (c.blocks.count <= tokens) return;
+  out.push_back({{"blocks.count", "model.context"},
+                 "found blocks.count " + std::to_string(c.blocks.count) + " with model.context " +
+                     std::to_string(tokens) +
+                     "; accepted: at most as many blocks as tokens, for each block owns "
+                     "numbers of masked tokens"});
+}
+
 }  // namespace
 
 std::vector<blocks::Conflict> find_conflicts(const Config& config) {
@@ -31,7 +42,9 @@ std::vector<blocks::Conflict> find_conflicts(const Config& config) {
   config.architecture.check(all, conflicts);
   config.data.check(conflicts);
   check_work(config, conflicts);
-  if (objective_entry_of(architecture_of(config)).draws_sigma) config.noise.check(all, conflicts);
+  const blocks::Levels levels = objective_entry_of(architecture_of(config)).levels;
+  if (levels == blocks::Levels::sigma) config.noise.check(all, conflicts);
+  if (levels == blocks::Levels::masked) check_masks(config, conflicts);
   config.objective.check(all, conflicts);
   config.optimizer.check(conflicts);
   config.parallel.check(conflicts);

@@ -1,6 +1,7 @@
 #include "trainer/config/describe.hpp"
 
 #include <algorithm>
+#include <stdexcept>
 
 namespace blocktrain::trainer {
 namespace {
@@ -42,7 +43,16 @@ std::vector<Setting> describe(Config& config) {
   config.architecture.describe(all);
   config.model.describe_last(all);
   config.blocks.describe(all);
-  if (objective_entry_of(architecture).draws_sigma) config.noise.describe(all);
+  switch (objective_entry_of(architecture).levels) {
+    case blocks::Levels::sigma:
+      config.noise.describe(all);
+      break;
+    case blocks::Levels::masked:
+      config.noise.describe_of_masks(all);
+      break;
+    case blocks::Levels::none:
+      break;
+  }
   config.objective.describe(all);
   config.optimizer.describe(all);
   config.budget.describe(all);
@@ -55,6 +65,12 @@ std::vector<Setting> describe(Config& config) {
   std::stable_sort(all.begin(), all.end(),
                    [](const Setting& a, const Setting& b) { return place_of(a.section) < place_of(b.section); });
   return all;
+}
+
+std::int64_t masked_tokens(const Config& config) {
+  const auto context = value_of<std::int64_t>(config, "model.context");
+  if (!context) throw std::logic_error("masks without model.context");
+  return *context;
 }
 
 std::span<const Section> sections() { return kSections; }

@@ -2,6 +2,7 @@
 /// Every key of a config, joined from the lists of those who declare them. The loader, to_yaml, docs/config.md and the
 /// suggestions in errors all come from it, so they cannot disagree.
 
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
@@ -37,6 +38,9 @@ std::optional<T> value_of(const Config& config, std::string_view name) {
   const T* value = blocks::value_of<T>(all, name);
   return value == nullptr ? std::nullopt : std::optional<T>(*value);
 }
+
+/// n, of whose tokens m are masked, where noise levels are shares m/n (blocks::Levels::masked): model.context.
+std::int64_t masked_tokens(const Config& config);
 
 /// Whether another value of the key trains other weights, so that it makes another experiment (experiment.hpp).
 bool part_of_identity(const Setting& setting);

@@ -233,9 +233,7 @@ void Coordinator::take_packet(const Report& report) {
   }
   if (progress_) {
     for (const StepRecord& r : packet.steps) {
-      if (r.replica != 0) continue;
-      progress_->step(r.block, r.step + 1, settings_.config.budget.steps, r.loss, r.tokens * r.replicas, r.sigma_lo,
-                      r.sigma_hi, Clock::now());
+      if (r.replica == 0) progress_->step(r, settings_.config.budget.steps, Clock::now());
     }
   }
   if (rebalancer_) {

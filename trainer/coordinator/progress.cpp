@@ -25,22 +25,22 @@ Progress::Progress(std::FILE* out, AskTerminalSize terminal, int blocks)
       rates_(static_cast<std::size_t>(blocks)),
       started_(Clock::now()) {}
 
-void Progress::step(int block, std::int64_t step, std::int64_t steps, double loss, std::int64_t tokens, double sigma_lo,
-                    double sigma_hi, Clock::time_point now) {
-  BlockProgress& b = blocks_[static_cast<std::size_t>(block)];
-  Rate& r = rates_[static_cast<std::size_t>(block)];
-  b.loss = r.first_step < 0 ? loss : 0.95 * b.loss + 0.05 * loss;
-  b.step = step;
+void Progress::step(const StepRecord& record, std::int64_t steps, Clock::time_point now) {
+  BlockProgress& b = blocks_[static_cast<std::size_t>(record.block)];
+  Rate& r = rates_[static_cast<std::size_t>(record.block)];
+  b.loss = r.first_step < 0 ? record.loss : 0.95 * b.loss + 0.05 * record.loss;
+  b.step = record.step + 1;
   b.steps = steps;
-  b.sigma_lo = sigma_lo;
-  b.sigma_hi = sigma_hi;
+  b.level_lo = record.level_lo;
+  b.level_hi = record.level_hi;
+  b.masks = record.masks != 0;
   b.state.clear();
   if (r.first_step < 0) {
-    r.first_step = step;
+    r.first_step = b.step;
     r.first_time = r.since = now;
     return;  // the first step's time is unknown: it began before we looked
   }
-  r.tokens += tokens;
+  r.tokens += record.tokens * record.replicas;
   const double window = seconds(now - r.since);
   if (window >= 2.0) {
     b.tokens_per_second = static_cast<double>(r.tokens) / window;
@@ -69,7 +69,7 @@ std::string Progress::line(int block, const Layout& layout) const {
   if (layout.share) text += fmt::format(" {:>3.0f}%", 100 * share);
   if (layout.loss) text += fmt::format("  loss {:<8.4f}", b.loss);
   if (layout.rate) text += fmt::format(" {:>7} tokens/s", count(b.tokens_per_second));
-  if (layout.sigma) text += fmt::format("  sigma {:.3g}..{:.3g}", b.sigma_lo, b.sigma_hi);
+  if (layout.level) text += fmt::format("  {} {:.3g}..{:.3g}", b.masks ? "masked" : "sigma", b.level_lo, b.level_hi);
   return text + (b.state.empty() ? "" : "  " + b.state);
 }
 

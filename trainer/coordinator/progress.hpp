@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "trainer/ledger/records.hpp"
 #include "trainer/support/terminal.hpp"
 
 namespace blocktrain::trainer {
@@ -19,8 +20,9 @@ struct BlockProgress {
   std::int64_t step = 0, steps = 0;  ///< updates made, updates asked for
   double loss = 0;                   ///< smoothed over recent steps
   double tokens_per_second = 0;      ///< over the last seconds
-  double sigma_lo = 0, sigma_hi = 0;
-  std::string state;  ///< "", "waiting", "done", "stopped", "failed"
+  double level_lo = 0, level_hi = 0;
+  bool masks = false;  ///< levels are shares of masked tokens, not sigma
+  std::string state;   ///< "", "waiting", "done", "stopped", "failed"
 };
 
 class Progress {
@@ -29,9 +31,8 @@ class Progress {
   /// frame. A frame is never wider or higher than the terminal: what there is no room for is left out.
   Progress(std::FILE* out, AskTerminalSize terminal, int blocks);
 
-  /// A step of `block` was finished at `now`.
-  void step(int block, std::int64_t step, std::int64_t steps, double loss, std::int64_t tokens, double sigma_lo,
-            double sigma_hi, std::chrono::steady_clock::time_point now);
+  /// A step of its block was finished at `now`, of `steps`.
+  void step(const StepRecord& record, std::int64_t steps, std::chrono::steady_clock::time_point now);
   void set_state(int block, const std::string& state);
   /// Says how many joules were measured so far, or why none are ("joules: none (...)").
   void set_energy(const std::string& text) { energy_ = text; }
@@ -51,7 +52,7 @@ class Progress {
   };
   struct Layout {
     int bar;
-    bool sigma, rate, loss, share;
+    bool level, rate, loss, share;
   };
   std::string line(int block, const Layout& layout) const;
   std::string last_line(std::chrono::steady_clock::time_point now) const;

@@ -2,7 +2,6 @@
 /// How well a network denoises held-out samples, noise level by noise level. Samples, levels and noise are the same for
 /// every network that is measured with the same seed, so two networks compare number by number.
 
-#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -44,10 +43,6 @@ struct DenoisingLosses {
 /// The partition of a run into blocks.count blocks, without overlap; for an end-to-end run that of the block-local run
 /// it is compared with.
 blocks::NoiseSchedule compared_partition(const Config& config);
-
-/// What measure_denoising takes of a device with memory of its own, besides the network: one batch. The samples stay on
-/// the host.
-std::size_t held_out_device_bytes(const blocks::SampleLayout& layout, std::int64_t batch);
 
 /// Measures `network`, of one block or as many as `partition`, on `samples` held-out samples (all, when there are
 /// fewer). The network's ranks share the levels and draws, and all call together; rank 0 gets the losses, for the

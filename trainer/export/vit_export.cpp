@@ -16,7 +16,7 @@ Metadata vit_metadata(const TrainedNetwork& network) {
                 {"mlp_ratio", fmt::format("{}", options.mlp_ratio)},
                 {"dropout", fmt::format("{}", options.dropout)}};
   m.merge(image_metadata(network));
-  if (!trained_objective(config).draws_sigma) return m;
+  if (trained_objective(config).levels == blocks::Levels::none) return m;
   const auto& objective = config.objective.as<blocks::CategoricalOptions>();
   m["evidence"] = name_of(objective.evidence);
   m["target_embedding"] = name_of(objective.target_embedding);

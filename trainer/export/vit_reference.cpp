@@ -35,7 +35,8 @@ blocks::Batch batch_of(const TrainedNetwork& network, const Tensor& image) {
 VitReference::VitReference(TrainedNetwork& network) {
   BLOCKTRAIN_EXPECTS(network.device().shares_host_memory());
   std::vector<double> sigmas;
-  if (trained_objective(network.config()).draws_sigma) sigmas = reference_levels(network.network().schedule());
+  if (trained_objective(network.config()).levels != blocks::Levels::none)
+    sigmas = reference_levels(network.network().schedule());
   Arena sizing = Arena::measuring("reference batch");
   allocate(sizing, network, static_cast<std::int64_t>(sigmas.size()));
   arena_.emplace(Arena::host("reference batch", sizing.peak()));

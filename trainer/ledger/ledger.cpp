@@ -36,9 +36,9 @@ constexpr int step_row_digits = 7;
 /// What stands in a change row.
 auto change_of(const StepRow& step) {
   static_assert(control_traffic == 2 && traffic_names.size() == 3);
-  return std::tie(step.tokens, step.samples, step.sigma_lo, step.sigma_hi, step.joules_reason, step.bytes_sent[0],
-                  step.bytes_sent[1], step.memory_planned, step.memory_measured, step.memory_runtime,
-                  step.memory_device_runtime, step.memory_scope, step.ranks);
+  return std::tie(step.tokens, step.samples, step.level_lo, step.level_hi, step.masks, step.joules_reason,
+                  step.bytes_sent[0], step.bytes_sent[1], step.memory_planned, step.memory_measured,
+                  step.memory_runtime, step.memory_device_runtime, step.memory_scope, step.ranks);
 }
 
 /// The measured joules of all sources in dollars; says so when that is not everything.
@@ -222,13 +222,17 @@ void LedgerWriter::change(const StepRow& step) {
   row_.integer("step", step.step);
   row_.integer("tokens", step.tokens);
   row_.integer("samples", step.samples);
-  if (step.sigma_lo == 0 && step.sigma_hi == 0) {
-    row_.null("sigma");
-  } else {
-    row_.open_array("sigma");
-    row_.element("sigma", step.sigma_lo);
-    row_.element("sigma", step.sigma_hi);
+  const auto pair = [&](std::string_view name) {
+    row_.open_array(name);
+    row_.element(name, step.level_lo);
+    row_.element(name, step.level_hi);
     row_.close_array();
+  };
+  if (step.masks || (step.level_lo == 0 && step.level_hi == 0)) {
+    row_.null("sigma");
+    if (step.masks) pair("masked");
+  } else {
+    pair("sigma");
   }
   bool shares = false;
   for (const std::string& reason : step.joules_reason) shares = shares || reason.empty();

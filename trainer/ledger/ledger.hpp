@@ -26,7 +26,8 @@
 ///             measured at the start; null: not known), update_reason (why it is not known, else null). One per source
 ///             and host at the start, for GPUs one per board, and again when one stops.
 /// change      What the step rows of a block have in common, each value as of one step: block, step (the first that it
-///             holds for), time, tokens, samples, sigma: [lo, hi] (null: no noise), joules_estimated (true: the joules
+///             holds for), time, tokens, samples, sigma: [lo, hi] (null: no noise, or masks), masked: [lo,
+///             hi] (shares of masked tokens; where noise is masks alone), joules_estimated (true: the joules
 ///             of the step rows are shares by busy time, energy/apportioner.hpp; false: there are none), joules_reason
 ///             (by source: why joules are null in the step rows; null: they are not), bytes_sent: {inter_block,
 ///             replica}, memory: {planned, measured, runtime, device_runtime} (bytes of the replica with the most,
@@ -122,13 +123,14 @@ struct StepRow {
   std::int64_t step = 0;
   double time = 0;
   std::int64_t tokens = 0, samples = 0;
-  double loss = 0, unweighted = 0, sigma_lo = 0, sigma_hi = 0, learning_rate = 0, gradient_norm = 0, seconds = 0;
+  double loss = 0, unweighted = 0, level_lo = 0, level_hi = 0, learning_rate = 0, gradient_norm = 0, seconds = 0;
   BySource joules{};
   std::array<std::string, energy_sources> joules_reason;
   ByPurpose bytes_sent{};
   std::int64_t memory_planned = -1, memory_measured = -1, memory_runtime = -1;  ///< -1: null
   std::int64_t memory_device_runtime = -1;                                      ///< -1: null
   DeviceMemoryScope memory_scope = DeviceMemoryScope::unknown;                  ///< of memory_device_runtime
+  bool masks = false;                                                           ///< the levels are no sigma
   std::vector<int> ranks;
 };
 

@@ -114,12 +114,14 @@ void take_change(const json& row, StepRow& step) {
   step.step = static_cast<std::int64_t>(count(row, "step"));
   step.tokens = static_cast<std::int64_t>(count(row, "tokens"));
   step.samples = static_cast<std::int64_t>(count(row, "samples"));
-  const json& sigma = field(row, "sigma");
-  step.sigma_lo = step.sigma_hi = 0;
-  if (!sigma.is_null()) {
-    if (!sigma.is_array() || sigma.size() != 2) throw Damage("\"sigma\" is not a pair");
-    step.sigma_lo = sigma[0].is_number() ? sigma[0].get<double>() : nan;
-    step.sigma_hi = sigma[1].is_number() ? sigma[1].get<double>() : nan;
+  step.masks = row.contains("masked");
+  const char* const levels = step.masks ? "masked" : "sigma";
+  const json& level = field(row, levels);
+  step.level_lo = step.level_hi = 0;
+  if (!level.is_null()) {
+    if (!level.is_array() || level.size() != 2) throw Damage(std::string("\"") + levels + "\" is not a pair");
+    step.level_lo = level[0].is_number() ? level[0].get<double>() : nan;
+    step.level_hi = level[1].is_number() ? level[1].get<double>() : nan;
   }
   const json& reasons = object(row, "joules_reason");
   for (std::size_t i = 0; i < energy_sources; ++i) {

@@ -100,8 +100,9 @@ void RunLedger::take(const StepRecord& record, const StepEnergy& energy) {
     assembly.replicas = record.replicas;
     row.block = record.block;
     row.step = record.step;
-    row.sigma_lo = record.sigma_lo;
-    row.sigma_hi = record.sigma_hi;
+    row.level_lo = record.level_lo;
+    row.level_hi = record.level_hi;
+    row.masks = record.masks != 0;
     row.learning_rate = record.learning_rate;
     row.gradient_norm = record.gradient_norm;
     row.ranks.assign(static_cast<std::size_t>(record.replicas), -1);

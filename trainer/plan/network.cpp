@@ -20,7 +20,7 @@ blocks::NetworkSettings network_settings(const Config& config) {
   s.width = config.model.width;
   s.heads = config.model.heads;
   s.sigma_data = config.noise.sigma_data;
-  s.denoises = trained_objective(config).draws_sigma;
+  s.denoises = trained_objective(config).levels != blocks::Levels::none;
   s.checkpointing = config.parallel.activation_checkpointing;
   if (on_gpu(config)) {
     s.keeps_cheap = true;
@@ -53,7 +53,8 @@ const blocks::ObjectiveEntry& trained_objective(const Config& config) {
 }
 
 bool needs_information(const Config& config) {
-  return trained_objective(config).draws_sigma && config.noise.partition == blocks::Partition::equal_information;
+  return trained_objective(config).levels == blocks::Levels::sigma &&
+         config.noise.partition == blocks::Partition::equal_information;
 }
 
 std::vector<double> class_information(const Config& config, const blocks::SampleLayout& data,
@@ -101,9 +102,13 @@ std::vector<blocks::BlockPlace> block_places(const Config& config) {
 }
 
 blocks::NoiseSchedule noise_schedule(const Config& config) {
+  const blocks::Levels levels = trained_objective(config).levels;
+  if (levels == blocks::Levels::masked) {
+    return blocks::NoiseSchedule::of_masks(masked_tokens(config), trained_blocks(config));
+  }
   blocks::NoiseSettings settings = config.noise;
   // Nobody draws from it, but it has a beginning and an end.
-  if (!trained_objective(config).draws_sigma) settings.partition = blocks::Partition::uniform_log;
+  if (levels == blocks::Levels::none) settings.partition = blocks::Partition::uniform_log;
   return {settings, trained_blocks(config)};
 }
 

@@ -86,13 +86,14 @@ Plan make_plan(const Config& config, const blocks::SampleLayout& data, int world
   plan.on_gpu = on_gpu(config);
   plan.checkpointing = config.parallel.activation_checkpointing;
   plan.batch = config.data.batch;
+  plan.levels = trained_objective(config).levels;
   const blocks::NoiseSchedule schedule = noise_schedule(config);
   std::vector<std::unique_ptr<blocks::Block>> networks;
   blocks::ParameterNames names;
   for (const blocks::BlockPlace& place : block_places(config)) {
     BlockPlan b;
     b.place = place;
-    if (trained_objective(config).draws_sigma) {
+    if (plan.levels != blocks::Levels::none) {
       b.owned = schedule.owned(place.index);
       b.trained = schedule.trained(place.index);
     }

@@ -7,6 +7,7 @@
 
 #include "blocks/block.hpp"
 #include "blocks/noise/schedule.hpp"
+#include "blocks/objectives/objectives.hpp"
 #include "comm/placement.hpp"
 #include "trainer/config/config.hpp"
 #include "trainer/plan/coupling.hpp"
@@ -17,7 +18,7 @@ namespace blocktrain::trainer {
 
 struct BlockPlan {
   blocks::BlockPlace place;
-  blocks::NoiseRange owned, trained;  ///< sigma at inference, sigma in training; zeros where there is no noise
+  blocks::NoiseRange owned, trained;  ///< levels at inference, and in training; zeros where there is no noise
   std::int64_t parameters = 0;        ///< without padding; its copy of what blocks share among them
   blocks::Flops flops;                ///< per sample
   std::int64_t tokens_per_sample = 0;
@@ -36,7 +37,8 @@ struct RankPlan {
 
 struct Plan {
   TrainingMode training = TrainingMode::block_local;
-  bool on_gpu = false;  ///< what the bytes are planned for
+  blocks::Levels levels = blocks::Levels::none;  ///< what the blocks' noise levels are
+  bool on_gpu = false;                           ///< what the bytes are planned for
   ActivationCheckpointing checkpointing = ActivationCheckpointing::none;
   int world = 1;
   bool rebalances = false;  ///< blocks may move between ranks while the run goes on

@@ -92,6 +92,18 @@ class Screen {
 };
 
 /// A display whose output is read back after every frame.
+/// Of the update that makes `steps` of them.
+StepRecord record(int block, std::int64_t steps, std::int64_t tokens) {
+  StepRecord r;
+  r.block = block;
+  r.step = steps - 1;
+  r.tokens = tokens;
+  r.loss = 0.5;
+  r.level_lo = 0.123456;
+  r.level_hi = 80;
+  return r;
+}
+
 class Display {
  public:
   Display(TerminalSize first, int block_count)
@@ -105,7 +117,7 @@ class Display {
   }
   ~Display() { std::fclose(file_); }
   void step(std::int64_t step) {
-    for (int b = 0; b < blocks; ++b) progress.step(b, step, 100000, 0.5, 4096, 0.123456, 80, now_);
+    for (int b = 0; b < blocks; ++b) progress.step(record(b, step, 4096), 100000, now_);
   }
   std::string draw(bool force = false) {
     now_ += std::chrono::seconds(1);
@@ -229,7 +241,7 @@ BOOST_AUTO_TEST_CASE(without_a_terminal_lines_follow_each_other) {
   std::FILE* file = std::tmpfile();
   Progress progress(file, {}, 2);
   const Clock::time_point now = Clock::now() + std::chrono::seconds(60);
-  progress.step(0, 5, 10, 0.5, 10, 0.1, 1, now);
+  progress.step(record(0, 5, 10), 10, now);
   progress.draw(now);
   progress.draw(now + std::chrono::seconds(1));  // not yet
   progress.draw(now + std::chrono::seconds(11));
@@ -241,6 +253,23 @@ BOOST_AUTO_TEST_CASE(without_a_terminal_lines_follow_each_other) {
   BOOST_TEST(text.find('\r') == std::string::npos);
   BOOST_TEST(std::count(text.begin(), text.end(), '\n') == 6);
   BOOST_TEST(text.find("block 0  step      5/10") != std::string::npos, text);
+}
+
+BOOST_AUTO_TEST_CASE(levels_are_called_what_they_are) {
+  for (const bool masks : {false, true}) {
+    std::FILE* file = std::tmpfile();
+    Progress progress(file, {}, 1);
+    const Clock::time_point now = Clock::now() + std::chrono::seconds(60);
+    StepRecord r = record(0, 5, 10);
+    r.masks = masks ? 1 : 0;
+    progress.step(r, 10, now);
+    progress.draw(now);
+    std::rewind(file);
+    std::string text;
+    for (int c = std::fgetc(file); c != EOF; c = std::fgetc(file)) text += static_cast<char>(c);
+    std::fclose(file);
+    BOOST_TEST(text.find(masks ? "  masked 0.123..80" : "  sigma 0.123..80") != std::string::npos, text);
+  }
 }
 
 BOOST_AUTO_TEST_CASE(lines_are_cut_between_characters) {

@@ -10,6 +10,7 @@
 #include "tests/trainer/eval/support.hpp"
 #include "trainer/commands/commands.hpp"
 #include "trainer/eval/evaluation_device.hpp"
+#include "trainer/eval/heldout_losses.hpp"
 #include "trainer/tasks/images/eval_file.hpp"
 #include "trainer/tasks/images/evaluation.hpp"
 #include "trainer/tasks/images/image_generator.hpp"
@@ -108,7 +109,7 @@ BOOST_AUTO_TEST_CASE(what_does_not_fit_is_refused_with_what_would) {
   TrainedNetwork network(task_of, small_run(), {"eval.batch=64"}, std::move(owned));
   const std::size_t without_images = gpu.device_bytes;
   const std::size_t sampler = ImageGenerator::device_bytes(image_shape_of(network.data().layout), 64);
-  const std::size_t held_out = held_out_device_bytes(network.data().layout, 64);
+  const std::size_t held_out = HeldoutLosses::device_bytes(network.data().layout, 64);
   const std::size_t planned = without_images + std::max(sampler, held_out);
   images(network, 3, {});
   BOOST_TEST(gpu.device_bytes == without_images + sampler);

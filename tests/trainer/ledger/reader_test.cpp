@@ -230,8 +230,8 @@ BOOST_AUTO_TEST_CASE(a_step_row_has_what_its_change_row_says) {
     BOOST_CHECK_EQUAL(step.joules_reason[2], "none here");
     BOOST_CHECK((step.bytes_sent == ByPurpose{0, 3, 9}));
     BOOST_CHECK_EQUAL(step.samples, 1);
-    BOOST_CHECK_EQUAL(step.sigma_lo, 0.1);
-    BOOST_CHECK_EQUAL(step.sigma_hi, 2);
+    BOOST_CHECK_EQUAL(step.level_lo, 0.1);
+    BOOST_CHECK_EQUAL(step.level_hi, 2);
     BOOST_CHECK_EQUAL(step.memory_planned, 7);
     BOOST_CHECK_EQUAL(step.memory_measured, 6);
     BOOST_CHECK_EQUAL(step.memory_runtime, -1);

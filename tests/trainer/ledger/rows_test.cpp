@@ -29,8 +29,8 @@ StepRow step_row() {
   row.samples = 128;
   row.loss = 0.1;
   row.unweighted = 1.0 / 3;
-  row.sigma_lo = 0.13;
-  row.sigma_hi = 80;
+  row.level_lo = 0.13;
+  row.level_hi = 80;
   row.learning_rate = 1e-4;
   row.gradient_norm = 1e-20;
   row.seconds = 0.25;
@@ -100,6 +100,18 @@ BOOST_AUTO_TEST_CASE(a_step_is_told_by_its_row_and_a_change_row) {
   BOOST_CHECK(change["ranks"] == json::array({2, 3}));
 }
 
+BOOST_AUTO_TEST_CASE(shares_of_masked_tokens_are_no_sigma) {
+  Folder run;
+  StepRow row = step_row();
+  row.level_lo = 0.25;
+  row.level_hi = 0.5;
+  row.masks = true;
+  LedgerWriter(run.name()).step(row);
+  const json change = only_row(run, "change");
+  BOOST_CHECK(change["sigma"].is_null());
+  BOOST_CHECK(change["masked"] == json::array({0.25, 0.5}));
+}
+
 BOOST_AUTO_TEST_CASE(a_change_row_comes_when_something_differs_and_only_then) {
   Folder run;
   LedgerWriter writer(run.name());
@@ -124,8 +136,9 @@ BOOST_AUTO_TEST_CASE(a_change_row_comes_when_something_differs_and_only_then) {
   const std::vector<std::pair<const char*, std::function<void()>>> changes{
       {"tokens", [&] { ++row.tokens; }},
       {"samples", [&] { ++row.samples; }},
-      {"sigma_lo", [&] { row.sigma_lo = 0.5; }},
-      {"sigma_hi", [&] { row.sigma_hi = 8; }},
+      {"level_lo", [&] { row.level_lo = 0.5; }},
+      {"level_hi", [&] { row.level_hi = 8; }},
+      {"masks", [&] { row.masks = true; }},
       {"a reason", [&] { row.joules_reason[0] = "another"; }},
       {"joules that end", [&] { row.joules[1] = not_measured; }},
       {"joules that begin", [&] { row.joules[2] = 0; }},
@@ -231,7 +244,7 @@ BOOST_AUTO_TEST_CASE(numbers_that_are_not_finite_are_null_and_named) {
   StepRow row = step_row();
   row.loss = not_measured;
   row.gradient_norm = std::numeric_limits<double>::infinity();
-  row.sigma_hi = -std::numeric_limits<double>::infinity();
+  row.level_hi = -std::numeric_limits<double>::infinity();
   row.joules = {not_measured, not_measured, not_measured};
   LedgerWriter(run.name()).step(row);
   const json read = only_row(run, "step"), change = only_row(run, "change");

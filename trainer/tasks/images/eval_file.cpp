@@ -2,7 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "trainer/tasks/images/eval_head.hpp"
+#include "trainer/eval/eval_head.hpp"
 
 namespace blocktrain::trainer {
 namespace {

@@ -78,7 +78,7 @@ std::string to_table(const EvalResult& r) {
   add(out,
       "\nJudged by a classifier trained on the {} training images ({} parameters, right on {:.1f}% of the held-out "
       "ones).\n",
-      r.training_images, count(static_cast<double>(r.classifier.parameters)), 100 * r.classifier.heldout_accuracy);
+      r.training_samples, count(static_cast<double>(r.classifier.parameters)), 100 * r.classifier.heldout_accuracy);
   add(out,
       "Frechet distances to {} training and {} held-out images: in {} ({} numbers) and in the {} features of\n"
       "that classifier; squared, not the FID.{}\n",

@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "trainer/eval/denoising_losses.hpp"
+#include "trainer/eval/eval_head.hpp"
 #include "trainer/eval/eval_progress.hpp"
 #include "trainer/eval/trained_network.hpp"
-#include "trainer/tasks/images/eval_head.hpp"
 #include "trainer/tasks/images/image_classifier.hpp"
 #include "trainer/tasks/images/images_options.hpp"
 

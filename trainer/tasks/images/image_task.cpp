@@ -4,9 +4,9 @@
 
 #include <algorithm>
 
-#include "trainer/eval/denoising_losses.hpp"
 #include "trainer/eval/eval_progress.hpp"
 #include "trainer/eval/eval_report.hpp"
+#include "trainer/eval/heldout_losses.hpp"
 #include "trainer/tasks/images/data_outline.hpp"
 #include "trainer/tasks/images/eval_file.hpp"
 #include "trainer/tasks/images/eval_table.hpp"
@@ -52,7 +52,8 @@ class ImageTask : public Task {
 
   std::size_t device_bytes(const blocks::Block&, const blocks::SampleLayout& layout,
                            std::int64_t batch) const override {
-    return std::max(ImageGenerator::device_bytes(image_shape_of(layout), batch), held_out_device_bytes(layout, batch));
+    return std::max(ImageGenerator::device_bytes(image_shape_of(layout), batch),
+                    HeldoutLosses::device_bytes(layout, batch));
   }
 
   EvalReport evaluate(TrainedNetwork& run, TrainedNetwork* twin, EvalProgress& progress) const override {

@@ -6,8 +6,8 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 
+#include "trainer/eval/eval_head.hpp"
 #include "trainer/support/units.hpp"
-#include "trainer/tasks/images/eval_head.hpp"
 
 namespace blocktrain::trainer {
 namespace {

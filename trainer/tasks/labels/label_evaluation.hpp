@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "trainer/eval/eval_head.hpp"
 #include "trainer/eval/eval_progress.hpp"
 #include "trainer/eval/trained_network.hpp"
-#include "trainer/tasks/images/eval_head.hpp"
 #include "trainer/tasks/labels/class_scores.hpp"
 
 namespace blocktrain::trainer {

@@ -1,6 +1,5 @@
 #pragma once
-/// What every evaluation about images knows besides quality, and what its eval.json begins with and says of each
-/// network.
+/// What every evaluation knows besides quality, and what its eval.json begins with and says of each network.
 
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
@@ -17,7 +16,8 @@ struct EvalHead {
   double seconds = 0;
   int ranks = 1;  ///< that shared the work
   std::string data_path, data_digest;
-  std::int64_t training_images = 0, heldout_images = 0;  ///< in the data set
+  std::string samples;                                     ///< what the task calls them, as in eval.json's keys
+  std::int64_t training_samples = 0, heldout_samples = 0;  ///< in the data set
 };
 
 struct EvaluatedNetwork {
@@ -30,7 +30,8 @@ struct EvaluatedNetwork {
 EvalHead eval_head(TrainedNetwork& run, const Samples& data);
 EvaluatedNetwork evaluated_network(const TrainedNetwork& network);
 
-/// format, version, program, time, seconds, ranks, data.
+/// format, version, program, time, seconds, ranks, data: {path, digest, training_SAMPLES, heldout_SAMPLES}, with what
+/// the task calls them in the names.
 nlohmann::ordered_json to_json(const EvalHead& head);
 
 /// folder, summary, computed_on, training, experiment, steps, parameters.

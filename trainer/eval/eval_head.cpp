@@ -1,4 +1,4 @@
-#include "trainer/tasks/images/eval_head.hpp"
+#include "trainer/eval/eval_head.hpp"
 
 #include <chrono>
 #include <nlohmann/json.hpp>
@@ -14,8 +14,9 @@ EvalHead eval_head(TrainedNetwork& run, const Samples& data) {
   head.ranks = run.ranks().size();
   head.data_path = run.config().data.path;
   head.data_digest = run.data().digest;
-  head.training_images = data.count(Split::train);
-  head.heldout_images = data.count(Split::heldout);
+  head.samples = task_entry_of(architecture_of(run.config())).samples;
+  head.training_samples = data.count(Split::train);
+  head.heldout_samples = data.count(Split::heldout);
   return head;
 }
 
@@ -42,8 +43,8 @@ Json to_json(const EvalHead& head) {
   j["ranks"] = head.ranks;
   j["data"] = {{"path", head.data_path},
                {"digest", head.data_digest},
-               {"training_images", head.training_images},
-               {"heldout_images", head.heldout_images}};
+               {"training_" + head.samples, head.training_samples},
+               {"heldout_" + head.samples, head.heldout_samples}};
   return j;
 }
 
