@@ -55,6 +55,8 @@ class Block {
   /// Tokens of a sample in the layers (Network::rows_per_sample).
   std::int64_t rows_per_sample() const { return network_->rows_per_sample(); }
   Flops flops() const;
+  /// Of estimate(), per sample.
+  double estimate_flops() const { return network_->flops().forward + objective_->estimate_flops(); }
   /// What accumulate_gradient of `samples` samples computes a second time (Network::recomputed_flops).
   double recomputed_flops(std::int64_t samples) const { return network_->recomputed_flops(samples); }
   /// Whether estimates without a condition can be had, for guidance.

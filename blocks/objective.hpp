@@ -44,6 +44,8 @@ class Objective {
 
   /// What the head costs; the network's own operations are apart.
   virtual Flops flops() const { return {}; }
+  /// Of estimate(), per sample, where that is not what the loss's forward pass costs.
+  virtual double estimate_flops() const { return flops().forward; }
   /// Levels of a sample: 1, one per chunk, or 0 for an objective without noise.
   virtual std::int64_t levels_per_sample() const { return 1; }
   /// Whether it trains what the noisy target is made of, for which it needs the gradient of the noisy input.

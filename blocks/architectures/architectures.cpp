@@ -1,6 +1,7 @@
 #include "blocks/architectures/architectures.hpp"
 
 #include "blocks/architectures/dit.hpp"
+#include "blocks/architectures/masked.hpp"
 #include "blocks/architectures/vit.hpp"
 
 namespace blocktrain::blocks {
@@ -9,6 +10,8 @@ namespace {
 constexpr Architecture all[] = {
     {"dit", "diffusion transformer that generates images of a class", "gaussian", "images", dit_from,
      options_of<DitOptions>},
+    {"masked", "transformer that finds masked tokens of a text", "masked", "tokens", masked_from,
+     options_of<MaskedOptions>},
     {"vit",
      "vision transformer that finds the class of an image",
      "categorical",

@@ -31,6 +31,7 @@ class MaskedTokens final : public Objective {
         head_(parameters, block_name(place) + ".head", classes_, width_, config.rows_at_once) {}
 
   Flops flops() const override;
+  double estimate_flops() const override { return static_cast<double>(tokens_) * head_.flops_per_row(); }
 
   void bind(Arena& arena, DType dtype, std::int64_t samples, Pass pass) override;
   Tensor allocate_noisy(Arena& arena, DType, std::int64_t samples) const override {

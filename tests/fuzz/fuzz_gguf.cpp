@@ -33,7 +33,9 @@ void ask(Ask&& question) {
 }
 
 void use(const bt::GgufFile& file) {
-  for (const auto& [key, value] : file.metadata()) {
+  for (const auto& entry : file.metadata()) {
+    const std::string_view key = entry.first;
+    const bt::GgufValue& value = entry.second;
     read_bytes(value.bytes);
     ask([&] { file.integer(key); });
     ask([&] { file.real(key); });

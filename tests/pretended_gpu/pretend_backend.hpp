@@ -145,8 +145,8 @@ class PretendBackend final : public kernels::Backend {
     later(&Backend::add_losses, state, loss, mse);
   }
   void cross_entropy(const Tensor& loss, const Tensor& dlogits, const Tensor& logits, const Tensor& label,
-                     double loss_scale, const Tensor& rows, std::int32_t ignored) override {
-    later(&Backend::cross_entropy, loss, dlogits, logits, label, loss_scale, rows, ignored);
+                     double loss_scale, const Tensor& rows, std::int32_t ignored, const Tensor& weights) override {
+    later(&Backend::cross_entropy, loss, dlogits, logits, label, loss_scale, rows, ignored, weights);
   }
   void normalise_rows(const Tensor& out, const Tensor& norm, const Tensor& table) override {
     later(&Backend::normalise_rows, out, norm, table);
@@ -163,6 +163,25 @@ class PretendBackend final : public kernels::Backend {
   void dropout(const Tensor& out, const Tensor& x, double p, const RandomKey& key, const StepState* state,
                std::uint32_t first_sample) override {
     later(&Backend::dropout, out, x, p, key, state, first_sample);
+  }
+  void rotary(const Tensor& out, const Tensor& x, const Tensor& angles, bool inverse) override {
+    later(&Backend::rotary, out, x, angles, inverse);
+  }
+  void draw_mask_levels(const Tensor& level, const kernels::SigmaInterval* interval, std::int64_t tokens,
+                        const RandomKey& key, const StepState* state, std::uint32_t first_sample,
+                        std::int64_t of_samples) override {
+    later(&Backend::draw_mask_levels, level, interval, tokens, key, state, first_sample, of_samples);
+  }
+  void mask_tokens(const Tensor& noisy, const Tensor& tokens, const Tensor& level, std::int32_t mask,
+                   const RandomKey& key, const StepState* state, std::uint32_t first_sample) override {
+    later(&Backend::mask_tokens, noisy, tokens, level, mask, key, state, first_sample);
+  }
+  void list_masked(const Tensor& rows, const Tensor& labels, const Tensor& weights, const Tensor& places,
+                   const Tensor& noisy, const Tensor& tokens, const Tensor& level, std::int32_t mask) override {
+    later(&Backend::list_masked, rows, labels, weights, places, noisy, tokens, level, mask);
+  }
+  void sum_listed(const Tensor& out, const Tensor& x, const Tensor& weights, const Tensor& places) override {
+    later(&Backend::sum_listed, out, x, weights, places);
   }
   void sum_squares(StepState* state, const Tensor& x) override { later(&Backend::sum_squares, state, x); }
   void clip_gradient(StepState* state) override { later(&Backend::clip_gradient, state); }

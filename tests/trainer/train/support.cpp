@@ -36,6 +36,11 @@ int train_small(const std::string& run, int ranks, std::vector<std::string> over
                         << "budget: {steps: 12}\n"
                         << "checkpoint: {every_steps: 5, keep: 2}\n"
                         << "parallel: {threads: 1, steps_per_visit: 4, timeout_seconds: 60}\n";
+  return train_config(config, ranks, std::move(overrides), resume, after_step);
+}
+
+int train_config(const std::string& config, int ranks, std::vector<std::string> overrides, bool resume,
+                 const AfterStep& after_step) {
   TrainRequest request;
   request.config_path = config;
   request.overrides = std::move(overrides);

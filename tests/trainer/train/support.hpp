@@ -29,6 +29,10 @@ class TemporaryFolder {
 int train_small(const std::string& run, int ranks, std::vector<std::string> overrides = {}, bool resume = false,
                 const AfterStep& after_step = {});
 
+/// Trains the experiment of a config file of the test's own in the same way.
+int train_config(const std::string& config, int ranks, std::vector<std::string> overrides = {}, bool resume = false,
+                 const AfterStep& after_step = {});
+
 /// SHA-256 of each block's newest checkpoint, by block, from the manifest.
 std::vector<std::string> final_digests(const std::string& run);
 

@@ -66,7 +66,8 @@ double MaskedGenerator::make(std::span<std::int32_t> windows, const TokenPrompt&
     const double level = static_cast<double>(now) / static_cast<double>(tokens_);
     device.upload(z.data, windows.data(), windows.size_bytes());
     network_.network().estimate(device.ops(), logits, z, level, {});
-    flops += network_.block(network_.network().schedule().block_of(level)).flops().forward * static_cast<double>(count);
+    flops +=
+        network_.block(network_.network().schedule().block_of(level)).estimate_flops() * static_cast<double>(count);
     const float* here = logits.as<float>();
     if (device.shares_host_memory()) {
       device.ops().synchronize();

@@ -1,6 +1,8 @@
 // Encodings and decodings, exact to the original programs (tests/fixtures/tokenizers/generate.py).
 
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "tests/trainer/tasks/tokens/tokenizers/support.hpp"
 
@@ -46,6 +48,21 @@ BOOST_AUTO_TEST_CASE(encode_and_decode_append) {
   std::string text = "before ";
   tokenizer->decode(std::span(ids).subspan(1), text);
   BOOST_TEST(text == "before x");
+}
+
+BOOST_AUTO_TEST_CASE(threads_may_encode_at_once) {
+  const auto tokenizer = open_tokenizer(fixture("qwen2.json"));
+  const auto texts = golden()["texts"].get<std::vector<std::string>>();
+  const auto expected = golden()["encodings"]["qwen2"].get<std::vector<Ids>>();
+  std::vector<std::vector<Ids>> found(3, std::vector<Ids>(texts.size()));
+  std::vector<std::thread> threads;
+  for (auto& ids : found) {
+    threads.emplace_back([&] {
+      for (std::size_t i = 0; i < texts.size(); ++i) tokenizer->encode(texts[i], ids[i]);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const auto& ids : found) BOOST_TEST((ids == expected));
 }
 
 BOOST_AUTO_TEST_CASE(invalid_text_and_ids_are_refused) {
