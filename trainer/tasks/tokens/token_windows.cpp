@@ -11,14 +11,15 @@ namespace blocktrain::trainer {
 TokenWindows::TokenWindows(const TokenSplit& split, bool apart, std::int64_t length, Split which)
     : length_(length), apart_(apart) {
   BLOCKTRAIN_EXPECTS(length >= 1);
-  const bool shifts = which == Split::train && !apart;
+  constexpr std::int64_t many_windows = 16;
   const auto add = [&](std::int64_t begin, std::int64_t tokens) {
     if (tokens < length) {
       ++short_stretches_;
       short_tokens_ += tokens;
       return;
     }
-    const std::int64_t windows = std::max<std::int64_t>((tokens - (shifts ? length - 1 : 0)) / length, 1);
+    const bool gives_one_up = which == Split::train && (!apart || tokens / length >= many_windows);
+    const std::int64_t windows = std::max<std::int64_t>((tokens - (gives_one_up ? length - 1 : 0)) / length, 1);
     stretches_.push_back({begin, count_, which == Split::train ? tokens - windows * length : 0});
     count_ += windows;
   };

@@ -137,10 +137,32 @@ BOOST_AUTO_TEST_CASE(documents_apart_share_no_window) {
   BOOST_TEST(heldout.begin(7) == 87);
 }
 
+BOOST_AUTO_TEST_CASE(long_documents_give_up_a_window) {
+  const auto count = [](std::int64_t tokens) {
+    return TokenWindows(split_of({tokens}), true, 10, Split::train).count();
+  };
+  BOOST_TEST(count(159) == 15);
+  BOOST_TEST(count(160) == 15);
+  BOOST_TEST(count(169) == 16);
+  BOOST_TEST(TokenWindows(split_of({160}), true, 10, Split::heldout).count() == 16);
+  const TokenWindows windows(split_of({160}), true, 10, Split::train);
+  std::set<std::int64_t> offsets;
+  for (std::uint64_t pass = 0; pass < 300; ++pass) offsets.insert(windows.begin(0, seed, pass));
+  BOOST_TEST(offsets.size() == 11u);
+}
+
 BOOST_AUTO_TEST_CASE(distinct_tokens_are_those_that_were_seen) {
   for (const bool apart : {false, true}) {
-    for (const std::vector<std::int64_t>& lengths :
-         {std::vector<std::int64_t>{57}, {45}, {10}, {14}, {27}, {29}, {38}, {25, 3, 10, 40, 17}, {20, 20}}) {
+    for (const std::vector<std::int64_t>& lengths : {std::vector<std::int64_t>{57},
+                                                     {45},
+                                                     {10},
+                                                     {14},
+                                                     {27},
+                                                     {29},
+                                                     {38},
+                                                     {25, 3, 10, 40, 17},
+                                                     {20, 20},
+                                                     {12, 165}}) {
       const TokenSplit split = split_of(lengths);
       const TokenWindows windows(split, apart, 10, Split::train);
       const SampleOrder order(seed, windows.count());

@@ -98,9 +98,12 @@ Fault fault_of_piece(Bytes piece, std::size_t at) {
   Message message(piece);
   for (Field field; message.next(field);) {
     if (field.number == 1 && field.type == counted) {
+      if (field.bytes.empty()) return which + " is empty";
       if (field.bytes.size() > most_piece_bytes) return which + " has more than 65536 bytes";
+      const std::string_view text(reinterpret_cast<const char*>(field.bytes.data()), field.bytes.size());
+      if (text.find('\0') != std::string_view::npos) return which + " has a zero byte, which ends texts in the library";
       try {
-        require_utf8({reinterpret_cast<const char*>(field.bytes.data()), field.bytes.size()});
+        require_utf8(text);
       } catch (const InputError& error) {
         return which + ": " + error.what();
       }

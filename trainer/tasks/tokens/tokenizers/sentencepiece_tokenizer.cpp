@@ -3,7 +3,9 @@
 #include <sentencepiece_processor.h>
 
 #include <cstdint>
+#include <exception>
 #include <filesystem>
+#include <new>
 #include <optional>
 #include <string_view>
 #include <vector>
@@ -18,6 +20,22 @@ namespace {
 
 /// The library counts bytes in int, and keeps some hundred bytes of memory for each.
 constexpr std::size_t most_text_bytes = std::size_t{1} << 28;
+
+/// Makes a call of the library, which says by its status what is wrong, and at times by an exception.
+template <class Call>
+void call(const std::string& failed, Call&& of_library) {
+  std::string reason;
+  try {
+    const auto status = of_library();
+    if (status.ok()) return;
+    reason = status.ToString();
+  } catch (const std::bad_alloc&) {
+    throw;
+  } catch (const std::exception& error) {
+    reason = error.what();
+  }
+  throw InputError(failed + ": " + reason);
+}
 
 class SentencePieceTokenizer final : public Tokenizer {
  public:
@@ -40,9 +58,7 @@ class SentencePieceTokenizer final : public Tokenizer {
                        std::to_string(most_text_bytes) + " at a time: divide it into documents");
     }
     std::vector<int> ids;
-    if (const auto status = processor_.Encode(text, &ids); !status.ok()) {
-      throw InputError(origin_ + ": cannot encode a text: " + status.ToString());
-    }
+    call(origin_ + ": cannot encode a text", [&] { return processor_.Encode(text, &ids); });
     out.insert(out.end(), ids.begin(), ids.end());
   }
 
@@ -53,10 +69,9 @@ class SentencePieceTokenizer final : public Tokenizer {
                          "; accepted: 0 to " + std::to_string(pieces_ - 1));
       }
     }
+    const std::vector<int> ids(tokens.begin(), tokens.end());
     std::string text;
-    if (const auto status = processor_.Decode(std::vector<int>(tokens.begin(), tokens.end()), &text); !status.ok()) {
-      throw InputError(origin_ + ": cannot decode tokens: " + status.ToString());
-    }
+    call(origin_ + ": cannot decode tokens", [&] { return processor_.Decode(ids, &text); });
     out += text;
   }
 

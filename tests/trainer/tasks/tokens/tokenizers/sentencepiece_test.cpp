@@ -68,6 +68,8 @@ BOOST_AUTO_TEST_CASE(models_with_a_fault) {
                                "ab")) == "is not a SentencePiece model, or is damaged");
   BOOST_TEST(fault(std::string(12, '\xff')) == "is not a SentencePiece model, or is damaged");
   BOOST_TEST(fault(field(1, "\x0a\x7f")) == "piece 0 is damaged");
+  BOOST_TEST(fault(piece("", 0)) == "piece 0 is empty");
+  BOOST_TEST(fault(piece(std::string("a\0b", 3), 0)) == "piece 0 has a zero byte, which ends texts in the library");
   BOOST_TEST(fault(piece("ok", 0) + piece("\xff", 0)).starts_with("piece 1: byte 0 (0xff) is not valid UTF-8"));
   BOOST_TEST(fault(piece("a", std::numeric_limits<float>::quiet_NaN())) == "piece 0 has a score that is not finite");
   BOOST_TEST(fault(piece("a", 0) + field(3, "\x0a\x7f")) == "the settings of its normaliser are damaged");
