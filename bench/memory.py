@@ -19,7 +19,7 @@ from compare_step import COMMON, SHAPES, print_head, print_row
 
 def plan(a, shape, end_to_end):
     command = [a.bench, "--plan", "--cuda", "--bfloat16", "--block", "0", "--blocks", str(shape["blocks"])]
-    command += [text for name in COMMON for text in ("--" + name, str(shape[name]))]
+    command += [text for name in COMMON if name in shape for text in ("--" + name, str(shape[name]))]
     command += ["--end-to-end"] if end_to_end else []
     command += ["--checkpoint-activations"] if a.checkpoint_activations else []
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True, encoding="utf-8")

@@ -29,9 +29,11 @@ BOOST_AUTO_TEST_CASE(every_ready_experiment_loads) {
       BOOST_CHECK_NO_THROW(c = load_config(entry.path().string(), {}));
       BOOST_TEST((load_config_text(to_yaml(c), "t.yaml", {}) == c));
       // So that plan answers before anybody has the data.
-      const ImageDataOptions& data = test::image_data(c);
-      BOOST_TEST(data.shape.size() == 3u);
-      BOOST_TEST(data.classes > 0);
+      if (architecture_of(c).task != "tokens") {
+        const ImageDataOptions& data = test::image_data(c);
+        BOOST_TEST(data.shape.size() == 3u);
+        BOOST_TEST(data.classes > 0);
+      }
       // Two experiments never share a RUN folder by accident.
       BOOST_TEST(c.log.directory == "runs/" + entry.path().stem().string());
     }
@@ -54,12 +56,12 @@ BOOST_AUTO_TEST_CASE(the_quickstart_pair_differs_in_the_way_of_training_alone_at
   BOOST_TEST((same == local));
 }
 
-BOOST_AUTO_TEST_CASE(the_pairs_of_classifiers_differ_in_the_way_of_training_alone) {
-  for (const std::string name : {"vit-fashion-mnist", "vit-cifar100"}) {
+BOOST_AUTO_TEST_CASE(the_pairs_differ_in_the_way_of_training_alone) {
+  for (const std::string name : {"vit-fashion-mnist", "vit-cifar100", "masked-shakespeare"}) {
     BOOST_TEST_CONTEXT(name) {
       const Config local = load_config(configs() + name + ".yaml", {});
       Config whole = load_config(configs() + name + "-end-to-end.yaml", {});
-      BOOST_TEST(local.model.architecture == "vit");
+      BOOST_TEST(name.starts_with(local.model.architecture));
       BOOST_TEST((whole.blocks.training == TrainingMode::end_to_end));
       whole.blocks.training = local.blocks.training;
       whole.log.directory = local.log.directory;

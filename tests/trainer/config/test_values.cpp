@@ -123,7 +123,7 @@ BOOST_AUTO_TEST_CASE(wrong_values_are_named_with_file_line_and_what_is_accepted)
        "t.yaml:4: eval.steps: found a list of 0; accepted: a list of 1 to 64 integers from 1 to 100000"},
       {"eval:\n  steps: [4, [18]]",
        "t.yaml:4: eval.steps: found a list; accepted: a list of 1 to 64 integers from 1 to 100000 (item 2)"},
-      {"model:\n  architecture: vgg", "t.yaml:4: model.architecture: found \"vgg\"; accepted: dit, vit"},
+      {"model:\n  architecture: vgg", "t.yaml:4: model.architecture: found \"vgg\"; accepted: dit, masked, vit"},
       {"parallel:\n  device: gpu",
        "t.yaml:4: parallel.device: found \"gpu\" (did you mean cpu?); accepted: auto, cpu, cuda"},
       {"parallel:\n  activation_checkpointing: layers",

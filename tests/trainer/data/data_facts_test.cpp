@@ -81,7 +81,7 @@ BOOST_AUTO_TEST_CASE(version_2_is_checked_too) {
   check_refused(changed("\"tokens\"", "\"sounds\""), "does not know");
   check_refused(changed("\"int32\"", "\"int31\""), "does not know");
   check_refused(changed("[{\"name\": \"tokens\", \"type\": \"int32\", \"shape\": [64]}]", "[]"), "list of 1 to 4");
-  check_refused(changed("\"symbols\": \"words\", ", ""), "damaged");
+  check_refused(changed("\"symbols\": \"words\",", ""), "damaged");
   check_refused(changed("\"version\": 2", "\"version\": 3"), "another format or version");
 }
 

@@ -181,7 +181,7 @@ BOOST_AUTO_TEST_CASE(generate_refuses_what_cannot_be) {
   BOOST_TEST(refused("accepted: euler, heun, ancestral (did you mean heun?)",
                      [](GenerateArguments& a) { a.sampler = "huen"; }));
   BOOST_TEST(refused("--guidance", [](GenerateArguments& a) { a.guidance = std::nan(""); }));
-  BOOST_TEST(refused("--count", [](GenerateArguments& a) { a.count = 0; }));
+  BOOST_TEST(refused("--count", [](GenerateArguments& a) { a.count = -1; }));
   BOOST_TEST(refused("is not a RUN folder", [](GenerateArguments& a) { a.run += "-missing"; }));
   BOOST_TEST(refused("there is no folder", [&](GenerateArguments& a) { a.out = folder.path("no/a.png"); }));
   BOOST_TEST(refused("it is a folder", [&](GenerateArguments& a) { a.out = folder.path("."); }));
