@@ -4,7 +4,8 @@
 /// A stretch is what windows may lie in: a joined split is one, of documents kept apart each is one. In a stretch of n
 /// tokens the windows of a pass begin at offset, offset + length, offset + 2 length, ..., as many in every pass:
 ///   joined   floor((n - length + 1) / length), at least one: whatever the offset modulo length is, there is room
-///   apart    floor(n / length), for a window less would be much of a short document; of documents of 16 windows and more
+///   apart    floor(n / length), for a window less would be much of a short document; of documents of 16 windows and
+///   more
 ///            as of a joined split
 ///   held out floor(n / length), at offset 0
 /// so a pass has each token at most once. Stretches shorter than a window have none.

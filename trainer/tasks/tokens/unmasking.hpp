@@ -15,9 +15,7 @@ enum class UnmaskingOrder : std::uint8_t {
   chance,      ///< any of them, as the objective has it
   confidence,  ///< those whose drawn token the network holds most probable
 };
-constexpr auto name_table(UnmaskingOrder) {
-  return names_up_to<UnmaskingOrder::confidence>("chance", "confidence");
-}
+constexpr auto name_table(UnmaskingOrder) { return names_up_to<UnmaskingOrder::confidence>("chance", "confidence"); }
 
 struct UnmaskingSettings {
   double temperature = 1;  ///< of the softmax; 0: the likeliest token
