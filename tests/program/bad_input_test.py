@@ -59,7 +59,7 @@ class BadInputTest(ProgramTest):
     def test_command_line(self):
         config = self.tiny.config
         cases = [
-            ([], ["accepted: plan, train"]), (["trian", config], ["trian", "train?"]), (["--verson"], ["--verson"]),
+            ([], ["accepted: plan, data, train"]), (["trian", config], ["trian", "train?"]), (["--verson"], ["--verson"]),
             (["train"], ["CONFIG"]), (["train", config, "more"], ["more"]), (["train", config, "--bogus"], ["--bogus"]),
             (["train", config, "--set"], ["--set"]), (["train", config, "--set", "model.width"], ["model.width", "="]),
             (["train", config, "--set", "=3"], ["--set"]),

@@ -1,5 +1,7 @@
 #include "trainer/checkpoint/hdf5_check.hpp"
 
+#include "kernels/error.hpp"
+#include "trainer/support/address_space.hpp"
 #include "trainer/support/file_system.hpp"
 
 namespace blocktrain::trainer {
@@ -27,13 +29,22 @@ herr_t append_error(unsigned, const H5E_error2_t* error, void* text) noexcept {
 
 }  // namespace
 
-Hdf5Session::Hdf5Session() : lock_(hdf5_mutex()) { BLOCKTRAIN_HDF5(H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr)); }
+Hdf5Session::Hdf5Session() : lock_(hdf5_mutex()) {
+  // Before HDF5's first call: its clean-up at the end of the program crashes on files that it could not close for want
+  // of memory. Handles close what there is (hdf5_file.hpp).
+  static const herr_t cleaned_at_exit = H5dont_atexit();
+  static_cast<void>(cleaned_at_exit);
+  BLOCKTRAIN_HDF5(H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr));
+}
 
 std::string hdf5_error_text() {
   std::string text;
   H5Ewalk2(H5E_DEFAULT, H5E_WALK_DOWNWARD, append_error, &text);
   H5Eclear2(H5E_DEFAULT);
-  return text.empty() ? "HDF5 gives no reason" : text;
+  if (text.empty()) text = "HDF5 gives no reason";
+  // It does not tell that there was no memory.
+  if (address_space_limit()) text += "; " + process_limits();
+  return text;
 }
 
 }  // namespace blocktrain::trainer
