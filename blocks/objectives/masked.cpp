@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <stdexcept>
 #include <string>
 
 #include "blocks/layers/linear_cross_entropy.hpp"
@@ -55,7 +56,7 @@ class MaskedTokens final : public Objective {
     head_.logits(ops, logits.reshaped({rows, classes_}), f.reshaped({rows, width_}), input.pass);
   }
   void denoise(Ops&, const Tensor&, const NetworkInput&, const Tensor&) override {
-    BLOCKTRAIN_EXPECTS(!"tokens are unmasked by their logits");
+    throw std::logic_error("tokens are unmasked by their logits: there is nothing to denoise");
   }
 
  private:
