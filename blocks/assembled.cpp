@@ -43,7 +43,9 @@ NetworkInput AssembledNetwork::input_at(Ops& ops, const Tensor& z, double sigma,
 void AssembledNetwork::estimate(Ops& ops, const Tensor& answer, const Tensor& z, double sigma,
                                 const Batch& conditions) {
   const int b = z.empty() ? 0 : schedule_.block_of(sigma);
-  block(b).estimate(ops, answer, input_at(ops, z, sigma, conditions));
+  const NetworkInput input = input_at(ops, z, sigma, conditions);
+  block(b).estimate(ops, answer, input);
+  flops_spent_ += block(b).estimate_flops() * static_cast<double>(input.samples());
 }
 
 void AssembledNetwork::evaluate(Ops& ops, const Tensor& d, int b, NetworkInput input, Condition condition) {

@@ -37,8 +37,8 @@ class AssembledNetwork {
   int count() const { return static_cast<int>(blocks_.size()); }
   Block& block(int b) const { return *blocks_.at(static_cast<std::size_t>(b)); }
 
-  /// Floating-point operations of all evaluations since the last reset (Flops::forward of the block that ran, times
-  /// samples).
+  /// Floating-point operations of all evaluations since the last reset: Flops::forward, or Block::estimate_flops(), of
+  /// the block that ran, times samples.
   double flops_spent() const { return flops_spent_; }
   void reset_flops() { flops_spent_ = 0; }
 

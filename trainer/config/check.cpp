@@ -22,7 +22,7 @@ void check_work(const Config& c, std::vector<blocks::Conflict>& out) {
 
 /// A block without a level of its own would have nothing to train on.
 void check_masks(const Config& c, std::vector<blocks::Conflict>& out) {
-  const std::int64_t tokens = masked_tokens(c);
+  const std::int64_t tokens = context_of(c);
   if (c.blocks.count <= tokens) return;
   out.push_back({{"blocks.count", "model.context"},
                  "found blocks.count " + std::to_string(c.blocks.count) + " with model.context " +

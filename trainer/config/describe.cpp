@@ -67,9 +67,9 @@ std::vector<Setting> describe(Config& config) {
   return all;
 }
 
-std::int64_t masked_tokens(const Config& config) {
+std::int64_t context_of(const Config& config) {
   const auto context = value_of<std::int64_t>(config, "model.context");
-  if (!context) throw std::logic_error("masks without model.context");
+  if (!context) throw std::logic_error("an architecture of tokens has no model.context");
   return *context;
 }
 

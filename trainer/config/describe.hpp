@@ -39,8 +39,8 @@ std::optional<T> value_of(const Config& config, std::string_view name) {
   return value == nullptr ? std::nullopt : std::optional<T>(*value);
 }
 
-/// n, of whose tokens m are masked, where noise levels are shares m/n (blocks::Levels::masked): model.context.
-std::int64_t masked_tokens(const Config& config);
+/// Tokens of a window: model.context. Precondition: the architecture is one of tokens.
+std::int64_t context_of(const Config& config);
 
 /// Whether another value of the key trains other weights, so that it makes another experiment (experiment.hpp).
 bool part_of_identity(const Setting& setting);

@@ -1,8 +1,13 @@
 #include "trainer/config/suggest.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <vector>
+
+#include "kernels/error.hpp"
+#include "trainer/support/text.hpp"
 
 namespace blocktrain::trainer {
 namespace {
@@ -38,6 +43,12 @@ std::string_view nearest(std::string_view word, std::span<const std::string_view
     if (best.empty() || distance < best_distance) best = candidate, best_distance = distance;
   }
   return best;
+}
+
+void refuse_name(std::string_view option, std::string_view text, std::span<const std::string_view> names) {
+  const std::string_view near = nearest(text, names);
+  throw InputError(fmt::format("{}: found '{}'; accepted: {}{}", option, text, join(names),
+                               near.empty() ? std::string() : fmt::format(" (did you mean {}?)", near)));
 }
 
 std::string suggest_key(std::string_view section, std::string_view key, std::span<const Setting> settings) {

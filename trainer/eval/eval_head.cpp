@@ -1,5 +1,7 @@
 #include "trainer/eval/eval_head.hpp"
 
+#include <fmt/format.h>
+
 #include <chrono>
 #include <nlohmann/json.hpp>
 
@@ -30,6 +32,11 @@ EvaluatedNetwork evaluated_network(const TrainedNetwork& network) {
   n.steps = network.steps();
   n.parameters = network.parameter_count();
   return n;
+}
+
+std::string introduction(const EvaluatedNetwork& network, int ranks) {
+  return fmt::format("{}: {}; on {}{}", network.folder, network.summary, network.computed_on,
+                     ranks > 1 ? fmt::format(", {} ranks", ranks) : std::string());
 }
 
 Json to_json(const EvalHead& head) {

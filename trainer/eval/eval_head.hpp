@@ -30,6 +30,9 @@ struct EvaluatedNetwork {
 EvalHead eval_head(TrainedNetwork& run, const Samples& data);
 EvaluatedNetwork evaluated_network(const TrainedNetwork& network);
 
+/// What a table begins with: "runs/a: 4 blocks at step 1500; on the CPU in float32, 3 ranks".
+std::string introduction(const EvaluatedNetwork& network, int ranks);
+
 /// format, version, program, time, seconds, ranks, data: {path, digest, training_SAMPLES, heldout_SAMPLES}, with what
 /// the task calls them in the names.
 nlohmann::ordered_json to_json(const EvalHead& head);

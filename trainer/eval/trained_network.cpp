@@ -353,6 +353,13 @@ std::string TrainedNetwork::threads_text() const {
   return fmt::format("{} {} ({})", threads_.threads, threads_.threads == 1 ? "thread" : "threads", threads_.reason);
 }
 
+std::string TrainedNetwork::computed_by() const {
+  std::string text = computed_on();
+  if (const std::string threads = threads_text(); !threads.empty()) text += ", " + threads;
+  if (ranks_->size() > 1) text += fmt::format(", {} ranks", ranks_->size());
+  return text;
+}
+
 std::int64_t TrainedNetwork::parameter_count() const {
   std::int64_t n = 0;
   for (const auto& network : networks_) {

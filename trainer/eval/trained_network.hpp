@@ -89,6 +89,8 @@ class TrainedNetwork {
   std::string computed_on() const;
   /// How many threads of the CPU, and why: "2 threads (2 CPUs for this rank)". Empty on a GPU.
   std::string threads_text() const;
+  /// Both, and how many ranks where there are several: "the CPU in float32, 2 threads (parallel.threads), 3 ranks".
+  std::string computed_by() const;
   /// Of the device: the tensors that they and network() take lie there.
   kernels::Ops& ops() { return device_->ops(); }
   /// Samples that one call of network() may take.

@@ -104,7 +104,7 @@ std::vector<blocks::BlockPlace> block_places(const Config& config) {
 blocks::NoiseSchedule noise_schedule(const Config& config) {
   const blocks::Levels levels = trained_objective(config).levels;
   if (levels == blocks::Levels::masked) {
-    return blocks::NoiseSchedule::of_masks(masked_tokens(config), trained_blocks(config));
+    return blocks::NoiseSchedule::of_masks(context_of(config), trained_blocks(config));
   }
   blocks::NoiseSettings settings = config.noise;
   // Nobody draws from it, but it has a beginning and an end.

@@ -1,10 +1,12 @@
 #pragma once
-/// Lists in words.
+/// Lists in words, and texts that grow.
 
 #include <fmt/format.h>
 
+#include <iterator>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace blocktrain::trainer {
 
@@ -19,6 +21,12 @@ std::string join(const List& list, std::string_view separator = ", ") {
     text += fmt::format("{}", entry);
   }
   return text;
+}
+
+/// Adds to `out` in the way of fmt::format.
+template <class... T>
+void add_text(fmt::memory_buffer& out, fmt::format_string<T...> format, T&&... values) {
+  fmt::format_to(std::back_inserter(out), format, std::forward<T>(values)...);
 }
 
 }  // namespace blocktrain::trainer

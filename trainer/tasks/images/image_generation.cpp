@@ -8,14 +8,12 @@
 #include <optional>
 #include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "kernels/random.hpp"
 #include "trainer/config/describe.hpp"
 #include "trainer/config/suggest.hpp"
 #include "trainer/support/output.hpp"
-#include "trainer/support/text.hpp"
 #include "trainer/support/units.hpp"
 #include "trainer/support/version.hpp"
 #include "trainer/support/whole_file.hpp"
@@ -27,19 +25,12 @@
 namespace blocktrain::trainer {
 namespace {
 
-SamplerKind sampler_named(const std::string& name) {
-  if (const auto sampler = value_named<SamplerKind>(name)) return *sampler;
-  const std::string_view near = nearest(name, names_of<SamplerKind>);
-  throw InputError(fmt::format("--sampler: found '{}'; accepted: {}{}", name, join(names_of<SamplerKind>),
-                               near.empty() ? std::string() : fmt::format(" (did you mean {}?)", near)));
-}
-
 /// What the command line leaves open is taken from the run's config.
 GenerationSettings settings_of(const GenerateArguments& a, const Config& config) {
   const auto& options = config.task.as<ImagesOptions>();
   GenerationSettings s;
   s.steps = a.steps > 0 ? a.steps : options.steps.empty() ? 18 : options.steps.back();
-  s.sampler = a.sampler.empty() ? options.sampler : sampler_named(a.sampler);
+  s.sampler = a.sampler.empty() ? options.sampler : option_named<SamplerKind>("--sampler", a.sampler);
   s.guidance = a.guidance.value_or(options.guidance);
   s.seed = a.seed;
   return s;
@@ -142,9 +133,8 @@ void generate_images(TrainedNetwork& network, const GenerateArguments& arguments
 
     show("{}: {} images by {}{}\n", out, pictures, network.summary(),
          arguments.beside_real ? "; left: real training images, right: generated" : "");
-    show("{}; {} FLOPs and {:.3g} s per image on {}{}\n", how, count(made.flops_per_image), made.seconds_per_image,
-         network.computed_on() + (network.threads_text().empty() ? "" : ", " + network.threads_text()),
-         ranks.size() > 1 ? fmt::format(", {} ranks", ranks.size()) : std::string());
+    show("{}; {} FLOPs and {:.3g} s per image on {}\n", how, count(made.flops_per_image), made.seconds_per_image,
+         network.computed_by());
   });
 }
 

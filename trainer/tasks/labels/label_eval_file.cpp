@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "trainer/eval/eval_head.hpp"
+#include "trainer/support/text.hpp"
 #include "trainer/support/units.hpp"
 
 namespace blocktrain::trainer {
@@ -39,29 +39,25 @@ Json to_json(const LabelNetworkResult& n) {
   return j;
 }
 
-template <class... T>
-void add(Text& out, fmt::format_string<T...> format, T&&... values) {
-  fmt::format_to(std::back_inserter(out), format, std::forward<T>(values)...);
-}
-
 void add_answers(Text& out, const char* name, const LabelNetworkResult& n) {
   for (const AnswerScore& a : n.scores.answers) {
-    add(out, "{:<5} {:>5}  {:>8.2f}%  {:>13.4f}  {:>15}\n", name, a.steps == 0 ? "-" : std::to_string(a.steps),
-        100 * a.score.accuracy, a.score.cross_entropy, count(a.flops_per_sample));
+    add_text(out, "{:<5} {:>5}  {:>8.2f}%  {:>13.4f}  {:>15}\n", name, a.steps == 0 ? "-" : std::to_string(a.steps),
+             100 * a.score.accuracy, a.score.cross_entropy, count(a.flops_per_sample));
   }
 }
 
 void add_levels(Text& out, const LabelNetworkResult& run, const LabelNetworkResult* twin) {
-  add(out, "     sigma  block  accuracy  cross-entropy{}\n", twin != nullptr ? "   twin: accuracy  cross-entropy" : "");
+  add_text(out, "     sigma  block  accuracy  cross-entropy{}\n",
+           twin != nullptr ? "   twin: accuracy  cross-entropy" : "");
   for (std::size_t i = 0; i < run.scores.levels.size(); ++i) {
     const LevelScore& l = run.scores.levels[i];
-    add(out, "{:>10.4g}  {:>5}  {:>7.2f}%  {:>13.4f}", l.level.sigma, l.level.block, 100 * l.score.accuracy,
-        l.score.cross_entropy);
+    add_text(out, "{:>10.4g}  {:>5}  {:>7.2f}%  {:>13.4f}", l.level.sigma, l.level.block, 100 * l.score.accuracy,
+             l.score.cross_entropy);
     if (twin != nullptr) {
       const ClassScore& other = twin->scores.levels[i].score;
-      add(out, "  {:>14.2f}%  {:>13.4f}", 100 * other.accuracy, other.cross_entropy);
+      add_text(out, "  {:>14.2f}%  {:>13.4f}", 100 * other.accuracy, other.cross_entropy);
     }
-    add(out, "{}\n", l.level.edge ? "  edge" : "");
+    add_text(out, "{}\n", l.level.edge ? "  edge" : "");
   }
 }
 
@@ -77,32 +73,29 @@ std::string to_json(const LabelEvalResult& r) {
 
 std::string to_table(const LabelEvalResult& r) {
   Text out;
-  const std::string sharing = r.ranks > 1 ? fmt::format(", {} ranks", r.ranks) : std::string();
-  const auto introduce = [&](const char* name, const LabelNetworkResult& n) {
-    add(out, "{}{}: {}; on {}{}\n", name, n.folder, n.summary, n.computed_on, sharing);
-  };
   const LabelNetworkResult* twin = r.twin.empty() ? nullptr : &r.twin.front();
-  introduce("", r.run);
-  if (twin != nullptr) introduce("twin ", *twin);
+  add_text(out, "{}\n", introduction(r.run, r.ranks));
+  if (twin != nullptr) add_text(out, "twin {}\n", introduction(*twin, r.ranks));
 
-  add(out, "\nClasses of {} held-out images\n\n", r.run.scores.samples);
-  add(out, "      steps   accuracy  cross-entropy  FLOPs per image\n");
+  add_text(out, "\nClasses of {} held-out images\n\n", r.run.scores.samples);
+  add_text(out, "      steps   accuracy  cross-entropy  FLOPs per image\n");
   add_answers(out, twin != nullptr ? "run" : "", r.run);
   if (twin != nullptr) add_answers(out, "twin", *twin);
 
   const LabelNetworkResult& noisy = r.run.scores.levels.empty() && twin != nullptr ? *twin : r.run;
   if (!noisy.scores.levels.empty()) {
-    add(out, "\nGiven the true class under noise\n\n");
+    add_text(out, "\nGiven the true class under noise\n\n");
     const bool both = twin != nullptr && &noisy != twin && twin->scores.levels.size() >= noisy.scores.levels.size();
     add_levels(out, noisy, both ? twin : nullptr);
   }
 
   const auto figure = [&](const char* name, const LabelNetworkResult& n) {
     const bool has_noise = !n.scores.levels.empty();
-    add(out, "{}: cross-entropy {}{:.4f}, accuracy {:.2f}%\n", name, has_noise ? "at sigma_max " : "",
-        n.at_sigma_max().cross_entropy, 100 * n.at_sigma_max().accuracy);
+    add_text(out, "{}: cross-entropy {}{:.4f}, accuracy {:.2f}%\n", name, has_noise ? "at sigma_max " : "",
+             n.at_sigma_max().cross_entropy, 100 * n.at_sigma_max().accuracy);
   };
-  add(out,
+  add_text(
+      out,
       "\nWhat the image alone tells, in nats (lower noise levels give the class away: do not compare by them)\n\n");
   figure(twin != nullptr ? "run " : "network", r.run);
   if (twin != nullptr) figure("twin", *twin);

@@ -25,10 +25,11 @@ std::vector<std::int64_t> compared_masks(std::int64_t tokens) {
   return out;
 }
 
-kernels::SigmaInterval interval_of(std::int64_t above, std::int64_t up_to, std::int64_t tokens) {
+/// All draws of which are `masked` of so many tokens.
+kernels::SigmaInterval single_number(std::int64_t masked, std::int64_t tokens) {
   kernels::SigmaInterval interval;
-  interval.lo = static_cast<double>(above) / static_cast<double>(tokens);
-  interval.hi = static_cast<double>(up_to) / static_cast<double>(tokens);
+  interval.lo = static_cast<double>(masked - 1) / static_cast<double>(tokens);
+  interval.hi = static_cast<double>(masked) / static_cast<double>(tokens);
   return interval;
 }
 
@@ -75,14 +76,14 @@ MaskedBound measure_masked_bound(TrainedNetwork& network, const Samples& data, c
     };
     if (number < levels) {
       const MaskedLevel& level = out.levels[static_cast<std::size_t>(number)];
-      heldout.evaluate(owner(level.block), interval_of(level.masked - 1, level.masked, tokens), 0,
-                       static_cast<std::uint32_t>(number), take);
+      heldout.evaluate(owner(level.block), single_number(level.masked, tokens), 0, static_cast<std::uint32_t>(number),
+                       take);
       return bytes_of(losses);
     }
     const std::int64_t draw = number - levels;
-    const MaskedInterval& interval = out.intervals[static_cast<std::size_t>(draw / draws)];
-    heldout.evaluate(owner(interval.block), interval_of(interval.masked_lo, interval.masked_hi, tokens),
-                     static_cast<std::uint32_t>(interval.block), first_draw + static_cast<std::uint32_t>(draw), take);
+    const int b = static_cast<int>(draw / draws);
+    heldout.evaluate(owner(b), training_interval(config, partition, b), static_cast<std::uint32_t>(b),
+                     first_draw + static_cast<std::uint32_t>(draw), take);
     return bytes_of(losses);
   };
   const auto results =

@@ -60,14 +60,13 @@ double MaskedGenerator::make(std::span<std::int32_t> windows, const TokenPrompt&
   const Tensor z = work_.tokens.rows(0, count), logits = work_.logits.rows(0, count);
   const std::int64_t masks = tokens_ - static_cast<std::int64_t>(prompt.size());
   const std::int64_t taken = std::min<std::int64_t>(steps, masks);
-  double flops = 0;
+  blocks::AssembledNetwork& network = network_.network();
+  network.reset_flops();
   for (std::int64_t s = 0; s < taken; ++s) {
     const std::int64_t now = masks * (taken - s) / taken, then = masks * (taken - s - 1) / taken;
     const double level = static_cast<double>(now) / static_cast<double>(tokens_);
     device.upload(z.data, windows.data(), windows.size_bytes());
-    network_.network().estimate(device.ops(), logits, z, level, {});
-    flops +=
-        network_.block(network_.network().schedule().block_of(level)).estimate_flops() * static_cast<double>(count);
+    network.estimate(device.ops(), logits, z, level, {});
     const float* here = logits.as<float>();
     if (device.shares_host_memory()) {
       device.ops().synchronize();
@@ -82,7 +81,7 @@ double MaskedGenerator::make(std::span<std::int32_t> windows, const TokenPrompt&
              static_cast<std::uint32_t>(begin + i * stride), static_cast<std::uint32_t>(s));
     }
   }
-  return flops;
+  return network.flops_spent();
 }
 
 GeneratedWindows MaskedGenerator::generate(std::span<const TokenPrompt> prompts, std::int64_t count, int steps,

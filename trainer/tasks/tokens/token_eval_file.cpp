@@ -4,9 +4,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <iterator>
 #include <nlohmann/json.hpp>
-#include <utility>
+
+#include "trainer/support/text.hpp"
 
 namespace blocktrain::trainer {
 namespace {
@@ -40,21 +40,16 @@ Json to_json(const TokenEvalResult& r, const TokenNetworkResult& n) {
   return j;
 }
 
-template <class... T>
-void add(Text& out, fmt::format_string<T...> format, T&&... values) {
-  fmt::format_to(std::back_inserter(out), format, std::forward<T>(values)...);
-}
-
 void add_bound(Text& out, const TokenEvalResult& r, const char* name, const MaskedBound& bound) {
   const double nats = bound.nats_per_token, error = bound.standard_error;
-  add(out, "{}: {:.4f} +- {:.4f} nats per token, perplexity {:.4g}", name, nats, error, std::exp(nats));
+  add_text(out, "{}: {:.4f} +- {:.4f} nats per token, perplexity {:.4g}", name, nats, error, std::exp(nats));
   if (const auto bits = r.bits_per_character(nats)) {
-    add(out, "; {:.4f} +- {:.4f} bits per character", *bits, *r.bits_per_character(error));
+    add_text(out, "; {:.4f} +- {:.4f} bits per character", *bits, *r.bits_per_character(error));
   }
   if (const auto bits = r.bits_per_byte(nats); bits && r.text->bytes != r.text->characters) {
-    add(out, ", {:.4f} per byte", *bits);
+    add_text(out, ", {:.4f} per byte", *bits);
   }
-  add(out, "\n");
+  add_text(out, "\n");
 }
 
 }  // namespace
@@ -74,34 +69,30 @@ std::string to_json(const TokenEvalResult& r) {
 
 std::string to_table(const TokenEvalResult& r) {
   Text out;
-  const std::string sharing = r.ranks > 1 ? fmt::format(", {} ranks", r.ranks) : std::string();
-  const auto introduce = [&](const char* name, const TokenNetworkResult& n) {
-    add(out, "{}{}: {}; on {}{}\n", name, n.folder, n.summary, n.computed_on, sharing);
-  };
   const MaskedBound* twin = r.twin.empty() ? nullptr : &r.twin.front().bound;
-  introduce("", r.run);
-  if (twin != nullptr) introduce("twin ", r.twin.front());
+  add_text(out, "{}\n", introduction(r.run, r.ranks));
+  if (twin != nullptr) add_text(out, "twin {}\n", introduction(r.twin.front(), r.ranks));
 
-  add(out, "\nCross-entropy of a masked token, nats, in {} held-out windows of {} tokens, {} draws each\n\n",
-      r.run.bound.windows, r.context, r.run.bound.draws_per_window);
-  add(out, "         masked  block      loss{}\n", twin != nullptr ? "      twin" : "");
+  add_text(out, "\nCross-entropy of a masked token, nats, in {} held-out windows of {} tokens, {} draws each\n\n",
+           r.run.bound.windows, r.context, r.run.bound.draws_per_window);
+  add_text(out, "         masked  block      loss{}\n", twin != nullptr ? "      twin" : "");
   const auto row = [&](const std::string& masked, int block, double loss, double other) {
-    add(out, "{:>15}  {:>5}  {:>8.4f}", masked, block, loss);
-    if (twin != nullptr) add(out, "  {:>8.4f}", other);
-    add(out, "\n");
+    add_text(out, "{:>15}  {:>5}  {:>8.4f}", masked, block, loss);
+    if (twin != nullptr) add_text(out, "  {:>8.4f}", other);
+    add_text(out, "\n");
   };
   for (std::size_t i = 0; i < r.run.bound.levels.size(); ++i) {
     const MaskedLevel& l = r.run.bound.levels[i];
     row(std::to_string(l.masked), l.block, l.loss, twin != nullptr ? twin->levels[i].loss : 0);
   }
-  add(out, "\nmeans of what each block owns\n\n");
+  add_text(out, "\nmeans of what each block owns\n\n");
   for (std::size_t i = 0; i < r.run.bound.intervals.size(); ++i) {
     const MaskedInterval& l = r.run.bound.intervals[i];
     row(fmt::format("{} .. {}", l.masked_hi, l.masked_lo + 1), l.block, l.loss,
         twin != nullptr ? twin->intervals[i].loss : 0);
   }
 
-  add(out, "\nThe text is no less likely than this bound says\n\n");
+  add_text(out, "\nThe text is no less likely than this bound says\n\n");
   add_bound(out, r, twin != nullptr ? "run " : "network", r.run.bound);
   if (twin != nullptr) add_bound(out, r, "twin", *twin);
   return fmt::to_string(out);

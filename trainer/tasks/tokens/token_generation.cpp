@@ -42,15 +42,7 @@ UnmaskingSettings settings_of(const GenerateArguments& a) {
   s.temperature = a.temperature.value_or(1);
   s.top_p = a.top_p.value_or(1);
   s.seed = a.seed;
-  if (!a.order.empty()) {
-    const auto order = value_named<UnmaskingOrder>(a.order);
-    if (!order) {
-      const std::string_view near = nearest(a.order, names_of<UnmaskingOrder>);
-      throw InputError(fmt::format("--order: found '{}'; accepted: {}{}", a.order, join(names_of<UnmaskingOrder>),
-                                   near.empty() ? std::string() : fmt::format(" (did you mean {}?)", near)));
-    }
-    s.order = *order;
-  }
+  if (!a.order.empty()) s.order = option_named<UnmaskingOrder>("--order", a.order);
   return s;
 }
 
@@ -152,11 +144,9 @@ void generate_text(TrainedNetwork& network, const GenerateArguments& arguments) 
     file.commit();
     show("\n{}: {} texts of {} tokens by {}; the tokens' entropy is {:.2f} bits\n", out, count, layout.targets,
          network.summary(), entropy(made.tokens, layout.classes));
-    show("{} steps, order by {}, temperature {}, top-p {}, seed {}; {} FLOPs and {:.3g} s per text on {}{}\n", steps,
+    show("{} steps, order by {}, temperature {}, top-p {}, seed {}; {} FLOPs and {:.3g} s per text on {}\n", steps,
          name_of(settings.order), settings.temperature, settings.top_p, settings.seed,
-         ::blocktrain::trainer::count(made.flops_per_window), made.seconds_per_window,
-         network.computed_on() + (network.threads_text().empty() ? "" : ", " + network.threads_text()),
-         ranks.size() > 1 ? fmt::format(", {} ranks", ranks.size()) : std::string());
+         ::blocktrain::trainer::count(made.flops_per_window), made.seconds_per_window, network.computed_by());
   });
 }
 

@@ -19,13 +19,6 @@
 namespace blocktrain::trainer {
 namespace {
 
-/// Tokens of a sample: what the architecture looks at.
-std::int64_t context_of(const Config& config) {
-  const auto context = value_of<std::int64_t>(config, "model.context");
-  if (!context) throw std::logic_error("an architecture of tokens has no model.context");
-  return *context;
-}
-
 class TokenTask : public Task {
  public:
   std::string_view name() const override { return "tokens"; }

@@ -20,11 +20,21 @@ double uniform_of(std::uint32_t high, std::uint32_t low) {
 
 TokenDraw::Drawn TokenDraw::draw(std::span<const float> logits, double uniform) {
   const auto largest = std::max_element(logits.begin(), logits.end());
-  double all = 0;
-  for (const float logit : logits) all += std::exp(static_cast<double>(logit) - *largest);
-  if (!std::isfinite(all))
+  // The sum of weights at a temperature; they stay in weights_.
+  const auto weigh = [&](double temperature) {
+    weights_.resize(logits.size());
+    double sum = 0;
+    for (std::size_t i = 0; i < logits.size(); ++i) {
+      weights_[i] = std::exp((static_cast<double>(logits[i]) - *largest) / temperature);
+      sum += weights_[i];
+    }
+    return sum;
+  };
+  double sum = weigh(1);
+  if (!std::isfinite(sum)) {
     throw RunError("the network's logits are not numbers: it did not learn, or its weights are damaged");
-  const auto probability = [&](std::int32_t token) {
+  }
+  const auto probability = [&, all = sum](std::int32_t token) {
     return std::exp(static_cast<double>(logits[static_cast<std::size_t>(token)]) - *largest) / all;
   };
   if (temperature_ == 0) {
@@ -32,12 +42,7 @@ TokenDraw::Drawn TokenDraw::draw(std::span<const float> logits, double uniform) 
     return {token, probability(token)};
   }
 
-  weights_.resize(logits.size());
-  double sum = 0;
-  for (std::size_t i = 0; i < logits.size(); ++i) {
-    weights_[i] = std::exp((static_cast<double>(logits[i]) - *largest) / temperature_);
-    sum += weights_[i];
-  }
+  if (temperature_ != 1) sum = weigh(temperature_);
   order_.resize(logits.size());
   std::iota(order_.begin(), order_.end(), 0);
   std::size_t kept = order_.size();
