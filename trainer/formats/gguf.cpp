@@ -2,15 +2,14 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
-#include <limits>
 #include <utility>
 
 #include "kernels/error.hpp"
 #include "trainer/formats/gguf_types.hpp"
+#include "trainer/support/file_system.hpp"
 
 namespace blocktrain::trainer {
 namespace {
@@ -89,17 +88,7 @@ double load_real(GgufKind kind, const std::byte* at) {
   return kind == GgufKind::float32 ? double{load<float>(at)} : load<double>(at);
 }
 
-std::string shown(std::string_view text) {
-  std::string result = "'";
-  for (const char c : text.substr(0, 100)) {
-    if (c >= ' ' && c <= '~') {
-      result += c;
-    } else {
-      result += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
-    }
-  }
-  return result + (text.size() > 100 ? "...'" : "'");
-}
+std::string shown(std::string_view text) { return "'" + printable(text) + "'"; }
 
 }  // namespace
 

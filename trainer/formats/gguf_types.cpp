@@ -23,9 +23,4 @@ const GgufTensorType* gguf_tensor_type(std::uint32_t id) {
   return found == types.end() ? nullptr : found;
 }
 
-std::string gguf_type_name(std::uint32_t id) {
-  const GgufTensorType* const type = gguf_tensor_type(id);
-  return type != nullptr ? type->name : "type " + std::to_string(id);
-}
-
 }  // namespace blocktrain::trainer

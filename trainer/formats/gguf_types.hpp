@@ -2,7 +2,6 @@
 /// How GGUF stores the numbers of a tensor: in blocks of a few elements.
 
 #include <cstdint>
-#include <string>
 
 namespace blocktrain::trainer {
 
@@ -15,8 +14,5 @@ struct GgufTensorType {
 
 /// The type of that id; null where it is none whose layout is known here.
 const GgufTensorType* gguf_tensor_type(std::uint32_t id);
-
-/// For messages: "Q4_1", or "type 23" where it is not known.
-std::string gguf_type_name(std::uint32_t id);
 
 }  // namespace blocktrain::trainer

@@ -17,6 +17,7 @@
 #include "trainer/support/output.hpp"
 #include "trainer/support/text.hpp"
 #include "trainer/support/units.hpp"
+#include "trainer/support/utf8.hpp"
 #include "trainer/support/whole_file.hpp"
 #include "trainer/tasks/tokens/masked_generator.hpp"
 #include "trainer/tasks/tokens/tokenizer.hpp"
@@ -77,15 +78,6 @@ std::vector<TokenPrompt> prompts_of(const GenerateArguments& a, const Tokenizer*
   return prompts;
 }
 
-/// A text for a terminal: lines stay lines; what else controls a terminal, or is no UTF-8, is replaced.
-std::string shown(std::string_view text) {
-  const std::string valid =
-      Json::parse(Json(text).dump(-1, ' ', false, Json::error_handler_t::replace)).get<std::string>();
-  std::string out;
-  for (const char c : valid) out += (c >= 0 && c < 0x20 && c != '\n' && c != '\t') || c == 0x7f ? '?' : c;
-  return out;
-}
-
 /// Bits per token of what was drawn, each by its share: how uniform the texts are, which a good likelihood alone does
 /// not tell.
 double entropy(std::span<const std::int32_t> tokens, std::int64_t vocabulary) {
@@ -139,7 +131,7 @@ void generate_text(TrainedNetwork& network, const GenerateArguments& arguments) 
       row["tokens"] = tokens;
       const std::string line = row.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
       file.write(std::as_bytes(std::span(line)));
-      show("--- text {} of {}\n{}\n", i + 1, count, shown(text));
+      show("--- text {} of {}\n{}\n", i + 1, count, for_terminal(text));
     }
     file.commit();
     show("\n{}: {} texts of {} tokens by {}; the tokens' entropy is {:.2f} bits\n", out, count, layout.targets,

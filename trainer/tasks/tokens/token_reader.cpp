@@ -11,8 +11,8 @@
 #include "kernels/error.hpp"
 #include "trainer/support/sha256.hpp"
 #include "trainer/support/units.hpp"
+#include "trainer/support/utf8.hpp"
 #include "trainer/tasks/tokens/token_bin.hpp"
-#include "trainer/tasks/tokens/utf8.hpp"
 
 namespace blocktrain::trainer {
 namespace {

@@ -8,9 +8,9 @@
 
 #include "trainer/support/text.hpp"
 #include "trainer/support/units.hpp"
+#include "trainer/support/utf8.hpp"
 #include "trainer/tasks/tokens/token_dataset.hpp"
 #include "trainer/tasks/tokens/token_samples.hpp"
-#include "trainer/tasks/tokens/utf8.hpp"
 
 namespace blocktrain::trainer {
 namespace {

@@ -6,9 +6,9 @@
 #include <unistd.h>
 
 #include "tests/trainer/tasks/tokens/support.hpp"
+#include "trainer/support/utf8.hpp"
 #include "trainer/tasks/tokens/token_bin.hpp"
 #include "trainer/tasks/tokens/token_files.hpp"
-#include "trainer/tasks/tokens/utf8.hpp"
 
 namespace blocktrain::trainer {
 using namespace test;

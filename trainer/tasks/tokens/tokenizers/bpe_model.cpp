@@ -8,14 +8,13 @@
 
 #include "kernels/error.hpp"
 #include "trainer/tasks/tokens/tokenizers/byte_alphabet.hpp"
+#include "trainer/tasks/tokens/tokenizers/for_messages.hpp"
 
 namespace blocktrain::trainer {
 namespace {
 
 constexpr std::uint32_t nowhere = std::numeric_limits<std::uint32_t>::max();
 constexpr std::size_t known_places = std::size_t{1} << 16;  // a power of two
-
-std::string quoted(std::string_view token) { return "'" + std::string(token.substr(0, 100)) + "'"; }
 
 }  // namespace
 
@@ -67,7 +66,7 @@ void BpeModel::keep_merges(const BpeParts& parts, const std::unordered_map<std::
   const auto id = [&](std::string_view token, std::size_t rank) {
     const auto found = id_of.find(token);
     if (found == id_of.end()) {
-      throw InputError(parts.place + ": merge " + std::to_string(rank) + " names the token " + quoted(token) +
+      throw InputError(parts.place + ": merge " + std::to_string(rank) + " names the token " + quoted_token(token) +
                        ", which the vocabulary lacks");
     }
     return found->second;

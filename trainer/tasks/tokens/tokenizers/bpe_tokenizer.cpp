@@ -1,10 +1,11 @@
 #include "trainer/tasks/tokens/tokenizers/bpe_tokenizer.hpp"
 
-#include <algorithm>
-#include <array>
 #include <set>
+#include <span>
 
 #include "kernels/error.hpp"
+#include "trainer/support/utf8.hpp"
+#include "trainer/tasks/tokens/tokenizers/for_messages.hpp"
 #include "trainer/tasks/tokens/tokenizers/unicode.hpp"
 
 namespace blocktrain::trainer {
@@ -27,12 +28,12 @@ const BpeParts& checked(const BpeParts& parts) {
   std::set<std::string_view> texts;
   std::set<std::int32_t> ids;
   for (const AddedToken& token : parts.added) {
-    const std::string what = "the added token '" + token.text.substr(0, 100) + "'";
+    const std::string what = "the added token " + quoted_token(token.text);
     require_id(token.id, what);
     if (token.text.empty()) {
       throw InputError(parts.place + ": the added token of id " + std::to_string(token.id) + " is empty");
     }
-    require_utf8(token.text);
+    if (const auto fault = utf8_fault(token.text)) throw InputError(parts.place + ": " + what + ": " + *fault);
     if (!texts.insert(token.text).second) throw InputError(parts.place + ": " + what + " is there twice");
     if (!ids.insert(token.id).second) {
       throw InputError(parts.place + ": " + what + " has the id " + std::to_string(token.id) +
@@ -104,7 +105,7 @@ void BpeTokenizer::encode(std::string_view text, std::vector<std::int32_t>& out)
 }
 
 void BpeTokenizer::encode_plain(std::string_view text, std::vector<std::int32_t>& out) const {
-  cut_text(cuts_, 0, text, [&](std::string_view piece) { encode_piece(piece, out); });
+  cut_text(cuts_, text, [&](std::string_view piece) { encode_piece(piece, out); });
 }
 
 void BpeTokenizer::encode_piece(std::string_view piece, std::vector<std::int32_t>& out) const {
@@ -112,23 +113,15 @@ void BpeTokenizer::encode_piece(std::string_view piece, std::vector<std::int32_t
     prefixed_.assign(1, ' ').append(piece);
     piece = prefixed_;
   }
-  if (!cut_by_gpt2_) {
-    model_.encode(piece, scratch_, out);
-    return;
-  }
-  for (std::size_t at = 0; at < piece.size();) {
-    const std::size_t end = end_of_piece(Cut::gpt2, piece, at);
-    model_.encode(piece.substr(at, end - at), scratch_, out);
-    at = end;
-  }
+  // Behind the other cuts, with the blank in front.
+  static constexpr Cut gpt2[] = {Cut::gpt2};
+  const std::span<const Cut> cuts = cut_by_gpt2_ ? std::span<const Cut>(gpt2) : std::span<const Cut>();
+  cut_text(cuts, piece, [&](std::string_view part) { model_.encode(part, scratch_, out); });
 }
 
 void BpeTokenizer::decode(std::span<const std::int32_t> tokens, std::string& out) const {
   for (const std::int32_t token : tokens) {
-    if (token < 0 || token >= vocabulary()) {
-      throw InputError("token " + std::to_string(token) + ": is not in the vocabulary of " + origin_ +
-                       "; accepted: 0 to " + std::to_string(vocabulary() - 1));
-    }
+    require_token(token, vocabulary(), origin_);
     out += model_.bytes_of(token);
   }
 }

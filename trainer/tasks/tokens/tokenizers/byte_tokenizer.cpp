@@ -1,7 +1,5 @@
 #include "trainer/tasks/tokens/tokenizers/byte_tokenizer.hpp"
 
-#include <cstddef>
-
 #include "kernels/error.hpp"
 #include "trainer/support/sha256.hpp"
 

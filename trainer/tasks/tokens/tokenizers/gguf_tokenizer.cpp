@@ -14,6 +14,7 @@
 #include "trainer/support/text.hpp"
 #include "trainer/tasks/tokens/tokenizers/bpe_parts.hpp"
 #include "trainer/tasks/tokens/tokenizers/bpe_tokenizer.hpp"
+#include "trainer/tasks/tokens/tokenizers/for_messages.hpp"
 
 namespace blocktrain::trainer {
 namespace {
@@ -43,7 +44,7 @@ class Reader {
   BpeParts read() const {
     const auto model = file_.text("tokenizer.ggml.model");
     if (!model) fail("has no tokenizer (no tokenizer.ggml.model)");
-    if (*model != "gpt2") fail("tokenizer.ggml.model: found '" + shortened(*model) + "'; accepted: gpt2");
+    if (*model != "gpt2") fail("tokenizer.ggml.model: found " + quoted_token(*model) + "; accepted: gpt2");
     BpeParts parts;
     parts.place = place_;
     read_tokens(parts);
@@ -60,8 +61,6 @@ class Reader {
 
  private:
   [[noreturn]] void fail(const std::string& what) const { throw InputError(place_ + ": " + what); }
-
-  static std::string shortened(std::string_view text) { return std::string(text.substr(0, 100)); }
 
   void read_tokens(BpeParts& parts) const {
     const auto tokens = file_.texts("tokenizer.ggml.tokens");
@@ -92,7 +91,8 @@ class Reader {
     for (const std::string_view merge : *merges) {
       const std::size_t blank = merge.find(' ');
       if (blank == std::string_view::npos || merge.find(' ', blank + 1) != std::string_view::npos) {
-        fail("tokenizer.ggml.merges: found '" + shortened(merge) + "'; accepted: two tokens with a blank between them");
+        fail("tokenizer.ggml.merges: found " + quoted_token(merge) +
+             "; accepted: two tokens with a blank between them");
       }
       parts.merges.emplace_back(merge.substr(0, blank), merge.substr(blank + 1));
     }
@@ -105,7 +105,7 @@ class Reader {
     if (found == pre_tokenizers.end()) {
       std::vector<std::string_view> names;
       for (const PreTokenizer& known : pre_tokenizers) names.emplace_back(known.name);
-      fail("tokenizer.ggml.pre: found " + (name ? "'" + shortened(*name) + "'" : std::string("none")) +
+      fail("tokenizer.ggml.pre: found " + (name ? quoted_token(*name) : std::string("none")) +
            "; accepted: " + join(names));
     }
     if (found->cut) parts.cuts.push_back(*found->cut);

@@ -5,9 +5,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "trainer/tasks/tokens/tokenizers/unicode.hpp"
 
@@ -34,14 +34,14 @@ std::size_t end_of_piece(Cut cut, std::string_view text, std::size_t at);
 /// Calls `take(piece)` for each piece that the cuts make of `text`, each cut applied to the pieces of the one before
 /// it.
 template <class Take>
-void cut_text(const std::vector<Cut>& cuts, std::size_t first, std::string_view text, Take&& take) {
-  if (first == cuts.size()) {
+void cut_text(std::span<const Cut> cuts, std::string_view text, Take&& take) {
+  if (cuts.empty()) {
     take(text);
     return;
   }
   for (std::size_t at = 0; at < text.size();) {
-    const std::size_t end = end_of_piece(cuts[first], text, at);
-    cut_text(cuts, first + 1, text.substr(at, end - at), take);
+    const std::size_t end = end_of_piece(cuts.front(), text, at);
+    cut_text(cuts.subspan(1), text.substr(at, end - at), take);
     at = end;
   }
 }

@@ -5,11 +5,10 @@
 #include <cstdint>
 #include <cstring>
 #include <string_view>
-#include <vector>
 
 #include "kernels/error.hpp"
+#include "trainer/support/utf8.hpp"
 #include "trainer/tasks/tokens/tokenizers/bpe_parts.hpp"
-#include "trainer/tasks/tokens/tokenizers/unicode.hpp"
 
 namespace blocktrain::trainer {
 namespace {
@@ -102,11 +101,7 @@ Fault fault_of_piece(Bytes piece, std::size_t at) {
       if (field.bytes.size() > most_piece_bytes) return which + " has more than 65536 bytes";
       const std::string_view text(reinterpret_cast<const char*>(field.bytes.data()), field.bytes.size());
       if (text.find('\0') != std::string_view::npos) return which + " has a zero byte, which ends texts in the library";
-      try {
-        require_utf8(text);
-      } catch (const InputError& error) {
-        return which + ": " + error.what();
-      }
+      if (const auto fault = utf8_fault(text)) return which + ": " + *fault;
     }
     if (field.number == 2 && field.type == four_bytes && !std::isfinite(std::bit_cast<float>(load(field.bytes)))) {
       return which + " has a score that is not finite";

@@ -12,6 +12,7 @@
 
 #include "kernels/error.hpp"
 #include "trainer/support/sha256.hpp"
+#include "trainer/tasks/tokens/tokenizers/for_messages.hpp"
 #include "trainer/tasks/tokens/tokenizers/sentencepiece_check.hpp"
 #include "trainer/tasks/tokens/tokenizers/unicode.hpp"
 
@@ -42,10 +43,8 @@ class SentencePieceTokenizer final : public Tokenizer {
   SentencePieceTokenizer(std::span<const std::byte> model, const std::string& path)
       : origin_(std::filesystem::path(path).filename().string()), digest_(sha256_hex(model)) {
     const std::string_view bytes(reinterpret_cast<const char*>(model.data()), model.size());
-    if (const auto status = processor_.LoadFromSerializedProto(bytes); !status.ok()) {
-      throw InputError("tokenizer " + path +
-                       ": is no SentencePiece model that the library reads: " + status.ToString());
-    }
+    call("tokenizer " + path + ": is no SentencePiece model that the library reads",
+         [&] { return processor_.LoadFromSerializedProto(bytes); });
     pieces_ = processor_.GetPieceSize();
   }
 
@@ -63,12 +62,7 @@ class SentencePieceTokenizer final : public Tokenizer {
   }
 
   void decode(std::span<const std::int32_t> tokens, std::string& out) const override {
-    for (const std::int32_t token : tokens) {
-      if (token < 0 || token >= pieces_) {
-        throw InputError("token " + std::to_string(token) + ": is not in the vocabulary of " + origin_ +
-                         "; accepted: 0 to " + std::to_string(pieces_ - 1));
-      }
-    }
+    for (const std::int32_t token : tokens) require_token(token, pieces_, origin_);
     const std::vector<int> ids(tokens.begin(), tokens.end());
     std::string text;
     call(origin_ + ": cannot decode tokens", [&] { return processor_.Decode(ids, &text); });

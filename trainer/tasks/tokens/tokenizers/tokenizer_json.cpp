@@ -1,17 +1,15 @@
 #include "trainer/tasks/tokens/tokenizers/tokenizer_json.hpp"
 
-#include <algorithm>
 #include <cstdint>
 #include <filesystem>
-#include <map>
 #include <nlohmann/json.hpp>
-#include <set>
 #include <utility>
 
 #include "kernels/error.hpp"
 #include "trainer/support/sha256.hpp"
 #include "trainer/tasks/tokens/tokenizers/bpe_parts.hpp"
 #include "trainer/tasks/tokens/tokenizers/bpe_tokenizer.hpp"
+#include "trainer/tasks/tokens/tokenizers/for_messages.hpp"
 
 namespace blocktrain::trainer {
 namespace {
@@ -101,26 +99,30 @@ std::string Reader::text(const Json& object, const std::string& where, const cha
   return value.get<std::string>();
 }
 
-std::int32_t Reader::id(const Json& value, const std::string& where) const {
-  const std::string accepted = "a whole number from 0 to " + std::to_string(most_tokens - 1);
-  if (!value.is_number_integer()) wrong(where, value, accepted);
+/// Whether it is a whole number that may be an id.
+bool is_id(const Json& value) {
+  if (!value.is_number_integer()) return false;
   // Unsigned numbers beyond int64 would come out negative.
-  const bool fits = value.is_number_unsigned()
-                        ? value.get<std::uint64_t>() < static_cast<std::uint64_t>(most_tokens)
-                        : value.get<std::int64_t>() >= 0 && value.get<std::int64_t>() < most_tokens;
-  if (!fits) wrong(where, value, accepted);
+  return value.is_number_unsigned() ? value.get<std::uint64_t>() < static_cast<std::uint64_t>(most_tokens)
+                                    : value.get<std::int64_t>() >= 0 && value.get<std::int64_t>() < most_tokens;
+}
+
+std::int32_t Reader::id(const Json& value, const std::string& where) const {
+  if (!is_id(value)) wrong(where, value, "a whole number from 0 to " + std::to_string(most_tokens - 1));
   return value.get<std::int32_t>();
 }
 
 void Reader::read_vocabulary(const Json& vocabulary, BpeParts& parts) const {
   if (!vocabulary.is_object()) wrong("model.vocab", vocabulary, "an object {TOKEN: ID}");
   for (const auto& [token, value] : vocabulary.items()) {
-    const auto at = static_cast<std::size_t>(id(value, "model.vocab, token '" + token.substr(0, 100) + "'"));
+    // Words are made for what is wrong alone: there are many of them.
+    const auto at = static_cast<std::size_t>(is_id(value) ? value.get<std::int32_t>()
+                                                          : id(value, "model.vocab, token " + quoted_token(token)));
     if (token.empty()) fail("model.vocab: the token of id " + std::to_string(at) + " is empty");
     if (parts.tokens.size() <= at) parts.tokens.resize(at + 1);
     if (!parts.tokens[at].empty()) {
-      fail("model.vocab: '" + parts.tokens[at].substr(0, 100) + "' and '" + token.substr(0, 100) +
-           "' both have the id " + std::to_string(at));
+      fail("model.vocab: " + quoted_token(parts.tokens[at]) + " and " + quoted_token(token) + " both have the id " +
+           std::to_string(at));
     }
     parts.tokens[at] = token;
   }
@@ -194,7 +196,7 @@ void Reader::read_added(const Json& root, BpeParts& parts) const {
     if (parts.tokens.size() <= number) parts.tokens.resize(number + 1);
     const bool same = listed != vocabulary.end() ? *listed == added.id : parts.tokens[number].empty();
     if (!same) {
-      fail(where + ": '" + added.text.substr(0, 100) + "' has the id " + std::to_string(added.id) +
+      fail(where + ": " + quoted_token(added.text) + " has the id " + std::to_string(added.id) +
            ", and model.vocab says otherwise");
     }
     parts.tokens[number] = added.text;

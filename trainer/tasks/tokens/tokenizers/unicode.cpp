@@ -1,12 +1,12 @@
 #include "trainer/tasks/tokens/tokenizers/unicode.hpp"
 
-#include <fmt/format.h>
 #include <utf8proc.h>
 
 #include <cstdlib>
 #include <memory>
 
 #include "kernels/error.hpp"
+#include "trainer/support/utf8.hpp"
 
 namespace blocktrain::trainer {
 namespace {
@@ -50,20 +50,8 @@ static_assert(first_that_may_compose >> 6 == (0xcc & 0x1f));
 }  // namespace
 
 void require_utf8(std::string_view text) {
-  for (std::size_t at = 0; at < text.size();) {
-    if (static_cast<unsigned char>(text[at]) < detail::ascii.size()) {
-      ++at;
-      continue;
-    }
-    utf8proc_int32_t code = 0;
-    const std::string_view rest = text.substr(at, 4);
-    const utf8proc_ssize_t length = utf8proc_iterate(bytes_of(rest), static_cast<utf8proc_ssize_t>(rest.size()), &code);
-    if (length <= 0) {
-      throw InputError(
-          fmt::format("byte {} ({:#04x}) is not valid UTF-8; convert the text to UTF-8, or take bytes as tokens", at,
-                      static_cast<unsigned char>(text[at])));
-    }
-    at += static_cast<std::size_t>(length);
+  if (const auto fault = utf8_fault(text)) {
+    throw InputError(*fault + "; convert the text to UTF-8, or take bytes as tokens");
   }
 }
 

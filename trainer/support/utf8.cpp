@@ -1,4 +1,4 @@
-#include "trainer/tasks/tokens/utf8.hpp"
+#include "trainer/support/utf8.hpp"
 
 #include <fmt/format.h>
 
@@ -6,6 +6,10 @@
 
 namespace blocktrain::trainer {
 namespace {
+
+std::span<const std::uint8_t> bytes_of(std::string_view text) {
+  return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
+}
 
 /// Bytes of the valid character at the front of `bytes`, which are not empty; 0 where there is none.
 std::size_t character_bytes(std::span<const std::uint8_t> bytes) {
@@ -44,8 +48,14 @@ std::optional<std::size_t> find_invalid_utf8(std::span<const std::uint8_t> bytes
   return std::nullopt;
 }
 
+std::optional<std::string> utf8_fault(std::string_view text) {
+  const auto at = find_invalid_utf8(bytes_of(text));
+  if (!at) return std::nullopt;
+  return fmt::format("byte {} ({:#04x}) is not valid UTF-8", *at, static_cast<unsigned char>(text[*at]));
+}
+
 std::string for_terminal(std::string_view text) {
-  const std::span bytes(reinterpret_cast<const std::uint8_t*>(text.data()), text.size());
+  const std::span<const std::uint8_t> bytes = bytes_of(text);
   std::string out;
   for (std::size_t i = 0; i < bytes.size();) {
     const std::size_t length = character_bytes(bytes.subspan(i));

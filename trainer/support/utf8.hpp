@@ -14,6 +14,9 @@ namespace blocktrain::trainer {
 /// no character cut short by the end); nothing where all is.
 std::optional<std::size_t> find_invalid_utf8(std::span<const std::uint8_t> bytes);
 
+/// Of such a byte "byte 3 (0xff) is not valid UTF-8"; nothing where all is.
+std::optional<std::string> utf8_fault(std::string_view text);
+
 /// `text` fit for a terminal: what is no valid UTF-8, and control characters other than line breaks and tabs, as \xNN.
 std::string for_terminal(std::string_view text);
 
