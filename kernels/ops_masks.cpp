@@ -1,4 +1,6 @@
 // The checks of what masked tokens need.
+#include <limits>
+
 #include "kernels/backend.hpp"
 #include "kernels/check_operands.hpp"
 #include "kernels/ops.hpp"
@@ -43,6 +45,7 @@ void Ops::list_masked(const Tensor& rows, const Tensor& labels, const Tensor& we
   BLOCKTRAIN_EXPECTS(levels_of(tokens, level) && typed(precise(dtype()), level, weights));
   BLOCKTRAIN_EXPECTS(rows.contiguous() && flat(labels, rows.size()) && flat(weights, rows.size()));
   BLOCKTRAIN_EXPECTS(typed(DType::int32, rows, labels));
+  BLOCKTRAIN_EXPECTS(places.size() <= std::numeric_limits<std::int32_t>::max());  // rows are counted in int32
   backend_->list_masked(rows, labels, weights, places, noisy, tokens, level, mask);
 }
 

@@ -6,6 +6,7 @@
 #include <set>
 #include <vector>
 
+#include "blocks/noise/schedule.hpp"
 #include "kernels/error.hpp"
 #include "tests/blocks/masked_case.hpp"
 
@@ -185,9 +186,12 @@ BOOST_AUTO_TEST_CASE(a_batch_of_as_many_samples_as_levels_draws_each_once) {
 BOOST_AUTO_TEST_CASE(blocks_share_all_numbers_of_masks_among_them) {
   for (const std::int64_t tokens : {1, 2, 9, 48, 256}) {
     for (int blocks = 1; blocks <= std::min<std::int64_t>(tokens, 7); ++blocks) {
+      const NoiseSchedule schedule = NoiseSchedule::of_masks(tokens, blocks);
       std::int64_t most = tokens;
       for (int b = 0; b < blocks; ++b) {
         const MaskCounts counts = mask_counts(tokens, b, blocks);
+        BOOST_TEST(std::lround(schedule.owned(b).lo * static_cast<double>(tokens)) == counts.lo);
+        BOOST_TEST(std::lround(schedule.owned(b).hi * static_cast<double>(tokens)) == counts.most());
         BOOST_TEST(counts.most() == most);
         BOOST_TEST(counts.count >= tokens / blocks);
         BOOST_TEST(counts.count <= (tokens + blocks - 1) / blocks);
