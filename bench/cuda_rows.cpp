@@ -52,6 +52,7 @@ std::vector<Row> memory_rows(const Network& n) {
          const Tensor level = o.precise_in({b});
          const StepState* const state = o.state();
          return op([=](Ops& ops) {
+           ops.fill(level, 0.5);  // half of them, as in training in the mean
            ops.mask_tokens(noisy, tokens, level, 256, {1, kernels::Purpose::noise, 0}, state, 0);
          });
        }},

@@ -19,6 +19,10 @@ struct NetworkSettings {
   /// scratch to stay small.
   std::int64_t rows_at_once = 2048;
   std::int64_t samples_at_once = 0;  ///< above 0: so many samples run together, whatever rows_at_once says
+  /// That number, for samples of so many tokens.
+  std::int64_t rows_together(std::int64_t tokens) const {
+    return samples_at_once > 0 ? samples_at_once * tokens : rows_at_once;
+  }
   ActivationCheckpointing checkpointing = ActivationCheckpointing::none;
   /// Without checkpointing, also keeps what costs a layer little to compute again: modulated norms, the stream between
   /// attention and MLP, and the GELU, 7 C more numbers per token. For a device whose memory is large, and slower than

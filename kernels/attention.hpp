@@ -74,6 +74,9 @@ struct AttentionForm {
 struct TokenStrides {
   std::int64_t sample = 0, token = 0;
 };
+constexpr std::int64_t samples_of(const Tensor& t, std::int64_t tokens) {
+  return t.rank == 3 ? t.shape[0] : t.shape[0] / tokens;
+}
 constexpr std::int64_t tokens_of(const Tensor& t, std::int64_t samples) {
   return t.rank == 3 ? t.shape[1] : t.shape[0] / samples;
 }

@@ -68,8 +68,9 @@ void Ops::attention_merge(const Tensor& out, const Tensor& log_sum_exp, const Te
 
 void Ops::rotary(const Tensor& out, const Tensor& x, const Tensor& angles, bool inverse) {
   const std::int64_t tokens = angles.dim(0), head_width = angles.row_size();
-  BLOCKTRAIN_EXPECTS(angles.rank == 2 && angles.contiguous() && head_width >= 2 && head_width % 2 == 0);
-  const std::int64_t samples = x.rank == 3 ? x.dim(0) : x.dim(0) / tokens, width = token_width(x);
+  BLOCKTRAIN_EXPECTS(angles.rank == 2 && angles.contiguous() && tokens >= 1);
+  BLOCKTRAIN_EXPECTS(head_width >= 2 && head_width % 2 == 0);
+  const std::int64_t samples = samples_of(x, tokens), width = token_width(x);
   BLOCKTRAIN_EXPECTS(samples >= 1 && width % head_width == 0);
   BLOCKTRAIN_EXPECTS(token_rows(x, samples, tokens, width) && token_rows(out, samples, tokens, width));
   BLOCKTRAIN_EXPECTS(typed(dtype(), out, x) && typed(precise(dtype()), angles));

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "blocks/architectures/transformer_sizes.hpp"
 #include "blocks/image_patches.hpp"
 #include "blocks/layers/layer_stack.hpp"
 #include "blocks/layers/noise_condition.hpp"
@@ -137,15 +138,11 @@ Flops Dit::flops() const {
   return flops_of(inner, edge, layers_.attention_flops());
 }
 
-void require(bool fits, const std::string& message) {
-  if (!fits) throw InputError("dit: " + message);
-}
-
 }  // namespace
 
 void check(const DitConfig& c) {
   const auto at_least_one = [](std::int64_t value, const char* name) {
-    require(value >= 1, std::string(name) + " has to be 1 or more; found " + std::to_string(value));
+    require("dit", value >= 1, std::string(name) + " has to be 1 or more; found " + std::to_string(value));
   };
   at_least_one(c.channels, "channels");
   at_least_one(c.height, "image height");
@@ -156,15 +153,15 @@ void check(const DitConfig& c) {
   at_least_one(c.heads, "heads");
   at_least_one(c.mlp_ratio, "mlp_ratio");
   at_least_one(c.noise_features, "noise_features");
-  require(c.height % c.patch == 0 && c.width_px % c.patch == 0,
+  require("dit", c.height % c.patch == 0 && c.width_px % c.patch == 0,
           "patch has to divide the image; found " + std::to_string(c.patch));
-  require(c.width % 4 == 0 && c.width % c.heads == 0, "width has to be a multiple of 4 and of heads; found width " +
-                                                          std::to_string(c.width) + ", heads " +
-                                                          std::to_string(c.heads));
-  require(c.noise_features % 2 == 0, "noise_features has to be even; found " + std::to_string(c.noise_features));
-  require(c.label_dropout >= 0 && c.label_dropout <= 1,
+  require("dit", c.width % 4 == 0 && c.width % c.heads == 0,
+          "width has to be a multiple of 4 and of heads; found width " + std::to_string(c.width) + ", heads " +
+              std::to_string(c.heads));
+  require("dit", c.noise_features % 2 == 0, "noise_features has to be even; found " + std::to_string(c.noise_features));
+  require("dit", c.label_dropout >= 0 && c.label_dropout <= 1,
           "label_dropout has to be from 0 to 1; found " + std::to_string(c.label_dropout));
-  require(c.sigma_data > 0 && std::isfinite(c.sigma_data),
+  require("dit", c.sigma_data > 0 && std::isfinite(c.sigma_data),
           "sigma_data has to be above 0; found " + std::to_string(c.sigma_data));
 }
 
@@ -174,7 +171,7 @@ DitConfig dit_for(DitConfig config, const SampleLayout& layout) {
   config.height = image.height;
   config.width_px = image.width;
   config.classes = layout.classes;
-  if (config.samples_at_once > 0) config.rows_at_once = config.samples_at_once * config.tokens();
+  config.rows_at_once = config.rows_together(config.tokens());
   return config;
 }
 

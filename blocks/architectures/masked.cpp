@@ -143,7 +143,7 @@ std::unique_ptr<Network> make_masked(const MaskedConfig& config, const SampleLay
           "found samples that are not " + std::to_string(c.context) + " tokens (model.context)");
   require("masked", layout.classes >= 1, "found no symbols");
   c.classes = layout.classes;
-  if (c.samples_at_once > 0) c.rows_at_once = c.samples_at_once * c.context;
+  c.rows_at_once = c.rows_together(c.context);
   check_sizes("masked", c, 2, 2);
   return std::make_unique<Masked>(c, place, parameters);
 }

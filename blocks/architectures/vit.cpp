@@ -214,7 +214,7 @@ std::unique_ptr<Network> make_vit(const VitConfig& config, const SampleLayout& l
   c.channels = image.channels;
   c.height = image.height;
   c.width_px = image.width;
-  if (c.samples_at_once > 0) c.rows_at_once = c.samples_at_once * c.tokens();
+  c.rows_at_once = c.rows_together(c.tokens());
   check_sizes("vit", c, 4, 1);
   return std::make_unique<Vit>(c, layout, place, parameters);
 }

@@ -26,8 +26,10 @@ Tensor Linear::matrix(const Tensor& t, std::int64_t columns) {
   return t.rank == 2 ? t : t.reshaped({t.size() / columns, columns});
 }
 
-void Linear::forward(Ops& ops, const Tensor& y, const Tensor& x) const {
-  ops.linear_forward(matrix(y, outputs_), matrix(x, inputs_), weight_.value(), bias_.value());
+void Linear::forward(Ops& ops, const Tensor& y, const Tensor& x) const { forward(ops, y, x, bias_.value()); }
+
+void Linear::forward(Ops& ops, const Tensor& y, const Tensor& x, const Tensor& bias) const {
+  ops.linear_forward(matrix(y, outputs_), matrix(x, inputs_), weight_.value(), bias);
 }
 
 void Linear::forward_gelu(Ops& ops, const Tensor& out, const Tensor& pre, const Tensor& x) const {

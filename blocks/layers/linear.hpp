@@ -22,6 +22,10 @@ class Linear {
 
   /// y[R,outputs] from x[R,inputs]; both of any rank with as many rows.
   void forward(kernels::Ops& ops, const kernels::Tensor& y, const kernels::Tensor& x) const;
+  /// The same with `bias` [outputs] in the place of its own; y, and then the bias, may be of the precise type.
+  void forward(kernels::Ops& ops, const kernels::Tensor& y, const kernels::Tensor& x,
+               const kernels::Tensor& bias) const;
+  const kernels::Tensor& bias() const { return bias_.value(); }
   /// pre[R,outputs] as forward() gives it, out = gelu(pre); out may be pre.
   void forward_gelu(kernels::Ops& ops, const kernels::Tensor& out, const kernels::Tensor& pre,
                     const kernels::Tensor& x) const;

@@ -17,10 +17,8 @@ constexpr std::int64_t most_logits = std::int64_t{1} << 26;
 LinearCrossEntropy::LinearCrossEntropy(ParameterLayout& layout, const std::string& name, std::int64_t classes,
                                        std::int64_t width, std::int64_t rows_at_once)
     : classes_(classes),
-      width_(width),
       rows_at_once_(std::clamp<std::int64_t>(most_logits / classes, 1, std::max<std::int64_t>(rows_at_once, 1))),
-      weight_(layout.add_xavier(name + ".weight", classes, width)),
-      bias_(layout.add_zeros(name + ".bias", {classes})) {}
+      linear_(layout, name, classes, width, Linear::Start::xavier) {}
 
 void LinearCrossEntropy::bind(kernels::Arena& arena, kernels::DType dtype, std::int64_t rows, Pass pass) {
   const kernels::DType precise = kernels::precise(dtype);
@@ -33,13 +31,13 @@ void LinearCrossEntropy::bind(kernels::Arena& arena, kernels::DType dtype, std::
 }
 
 Tensor LinearCrossEntropy::precise_bias(Ops& ops, const Memory& m) const {
-  if (m.bias.empty()) return bias_.value();
-  ops.convert(m.bias, bias_.value());
+  if (m.bias.empty()) return linear_.bias();
+  ops.convert(m.bias, linear_.bias());
   return m.bias;
 }
 
 void LinearCrossEntropy::logits(Ops& ops, const Tensor& logits, const Tensor& x, Pass pass) const {
-  ops.linear_forward(logits, x, weight_.value(), precise_bias(ops, memory(pass)));
+  linear_.forward(ops, logits, x, precise_bias(ops, memory(pass)));
 }
 
 void LinearCrossEntropy::loss(Ops& ops, const Tensor& loss, const Tensor& dx, const Tensor& x, const Tensor& labels,
@@ -51,7 +49,7 @@ void LinearCrossEntropy::loss(Ops& ops, const Tensor& loss, const Tensor& dx, co
     const std::int64_t end = std::min(begin + m.logits.dim(0), rows);
     const Tensor some = x.rows(begin, end), logits = m.logits.rows(0, end - begin);
     const Tensor dlogits = dx.empty() ? Tensor() : logits;
-    ops.linear_forward(logits, some, weight_.value(), bias);
+    linear_.forward(ops, logits, some, bias);
     ops.cross_entropy(loss.rows(begin, end), dlogits, logits, labels.rows(begin, end), loss_scale, {},
                       kernels::ignored_index, weights.rows(begin, end));
     if (dx.empty()) continue;
@@ -60,9 +58,8 @@ void LinearCrossEntropy::loss(Ops& ops, const Tensor& loss, const Tensor& dx, co
       dy = m.dlogits.rows(0, end - begin);
       ops.convert(dy, dlogits);
     }
-    ops.linear_backward({}, weight_.gradient(), bias_.gradient(), dy, some, weight_.value(), false,
-                        begin == 0 ? write : GradientWrite::add);
-    ops.matmul(dx.rows(begin, end), dy, false, weight_.value(), false, false);
+    linear_.backward_parameters(ops, dy, some, begin == 0 ? write : GradientWrite::add);
+    linear_.backward_input(ops, dx.rows(begin, end), dy);
   }
 }
 

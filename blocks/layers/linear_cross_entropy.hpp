@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 
+#include "blocks/layers/linear.hpp"
 #include "blocks/network.hpp"
 #include "blocks/parameters.hpp"
 #include "kernels/arena.hpp"
@@ -29,7 +30,7 @@ class LinearCrossEntropy {
   /// logits[R,V] alone, of all rows at once.
   void logits(kernels::Ops& ops, const kernels::Tensor& logits, const kernels::Tensor& x, Pass pass) const;
 
-  double flops_per_row() const { return 2.0 * static_cast<double>(classes_) * static_cast<double>(width_); }
+  double flops_per_row() const { return linear_.flops_per_row(); }
 
  private:
   struct Memory {
@@ -41,8 +42,8 @@ class LinearCrossEntropy {
   /// The bias as it is now, in the type of logits.
   kernels::Tensor precise_bias(kernels::Ops& ops, const Memory& m) const;
 
-  std::int64_t classes_, width_, rows_at_once_;
-  BoundParameter weight_, bias_;
+  std::int64_t classes_, rows_at_once_;
+  Linear linear_;
   Memory training_, inference_;
 };
 

@@ -9,12 +9,15 @@ namespace blocktrain::blocks {
 std::vector<double> rotary_angles(std::int64_t first, std::int64_t tokens, std::int64_t head_width, double base) {
   BLOCKTRAIN_EXPECTS(first >= 0 && tokens >= 1 && head_width >= 2 && head_width % 2 == 0 && base > 0);
   const std::int64_t half = head_width / 2;
+  std::vector<double> turns(static_cast<std::size_t>(half));
+  for (std::int64_t i = 0; i < half; ++i) {
+    turns[static_cast<std::size_t>(i)] = std::pow(base, -static_cast<double>(i) / static_cast<double>(half));
+  }
   std::vector<double> out(static_cast<std::size_t>(tokens * head_width));
   auto next = out.begin();
   for (std::int64_t position = first; position < first + tokens; ++position) {
     for (std::int64_t i = 0; i < head_width; ++i) {
-      const double turns = std::pow(base, -static_cast<double>(i % half) / static_cast<double>(half));
-      const double angle = static_cast<double>(position) * turns;
+      const double angle = static_cast<double>(position) * turns[static_cast<std::size_t>(i % half)];
       *next++ = i < half ? std::cos(angle) : std::sin(angle);
     }
   }

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "blocks/noise/equal_information.hpp"
+#include "blocks/noise/mask_levels.hpp"
 #include "kernels/error.hpp"
 
 namespace blocktrain::blocks {
@@ -61,7 +62,7 @@ std::vector<double> levels(const NoiseSettings& s, int steps) {
   if (s.masked_tokens > 0) {
     const auto n = static_cast<double>(s.masked_tokens);
     for (int i = 0; i <= steps; ++i) {
-      out[static_cast<std::size_t>(i)] = static_cast<double>(s.masked_tokens * (steps - i) / steps) / n;
+      out[static_cast<std::size_t>(i)] = static_cast<double>(mask_counts(s.masked_tokens, i, steps).most()) / n;
     }
     return out;
   }

@@ -149,9 +149,8 @@ std::unique_ptr<Objective> make_masked_tokens(const MaskedTokensConfig& config, 
 std::unique_ptr<Objective> masked_tokens_from(const Options&, const NetworkSettings& settings,
                                               const SampleLayout& layout, const BlockPlace& place,
                                               ParameterLayout& parameters) {
-  const std::int64_t tokens = layout.field("tokens").size(), at_once = settings.samples_at_once;
-  return make_masked_tokens({"tokens", settings.width, at_once > 0 ? at_once * tokens : settings.rows_at_once}, layout,
-                            place, parameters);
+  const std::int64_t tokens = layout.field("tokens").size();
+  return make_masked_tokens({"tokens", settings.width, settings.rows_together(tokens)}, layout, place, parameters);
 }
 
 }  // namespace blocktrain::blocks

@@ -5,7 +5,7 @@ namespace blocktrain::kernels {
 
 void CpuBackend::rotary(const Tensor& out, const Tensor& x, const Tensor& angles, bool inverse) {
   const std::int64_t tokens = angles.dim(0), width = angles.dim(1), half = width / 2, heads = token_width(x) / width;
-  const std::int64_t samples = x.rank == 3 ? x.dim(0) : x.dim(0) / tokens;
+  const std::int64_t samples = samples_of(x, tokens);
   const TokenStrides from = token_strides(x, samples), to = token_strides(out, samples);
   const float *const px = x.as<float>(), *const table = angles.as<float>();
   float* const po = out.as<float>();

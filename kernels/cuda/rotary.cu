@@ -71,7 +71,7 @@ void turn_all(cudaStream_t stream, std::int64_t rows, const Turn& turn, T* out, 
 
 void CudaBackend::rotary(const Tensor& out, const Tensor& x, const Tensor& angles, bool inverse) {
   const std::int64_t tokens = angles.dim(0), width = angles.dim(1);
-  const std::int64_t samples = x.rank == 3 ? x.dim(0) : x.dim(0) / tokens;
+  const std::int64_t samples = samples_of(x, tokens);
   const Turn turn{tokens,
                   token_width(x) / width,
                   width / 2,

@@ -6,7 +6,7 @@ using namespace reference;
 
 void ReferenceBackend::rotary(const Tensor& out, const Tensor& x, const Tensor& angles, bool inverse) {
   const Index tokens = angles.shape[0], width = angles.shape[1], half = width / 2;
-  const Index samples = x.rank == 3 ? x.shape[0] : x.shape[0] / tokens;
+  const Index samples = samples_of(x, tokens);
   const TokenStrides from = token_strides(x, samples), to = token_strides(out, samples);
   for (Index n = 0; n < samples; ++n) {
     for (Index t = 0; t < tokens; ++t) {

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <span>
 
+#include "blocks/noise/mask_levels.hpp"
 #include "kernels/error.hpp"
 #include "trainer/eval/denoising_losses.hpp"
 #include "trainer/eval/heldout_losses.hpp"
@@ -19,9 +20,9 @@ constexpr std::uint32_t first_draw = 1U << 20;
 
 /// Numbers of masked tokens at which networks are compared: `grid_levels` at equal distances up to all, or every one.
 std::vector<std::int64_t> compared_masks(std::int64_t tokens) {
-  const std::int64_t steps = std::min(tokens, grid_levels);
+  const int steps = static_cast<int>(std::min(tokens, grid_levels));
   std::vector<std::int64_t> out;
-  for (std::int64_t i = 0; i < steps; ++i) out.push_back(tokens * (steps - i) / steps);
+  for (int i = 0; i < steps; ++i) out.push_back(blocks::mask_counts(tokens, i, steps).most());
   return out;
 }
 
@@ -55,7 +56,6 @@ MaskedBound measure_masked_bound(TrainedNetwork& network, const Samples& data, c
   BLOCKTRAIN_EXPECTS(network.blocks() == 1 || network.blocks() == partition.count());
   HeldoutLosses heldout(network, data, windows, config.seed);
   const auto owner = [&](int b) { return network.blocks() == 1 ? 0 : b; };
-  const auto masks = [&](double level) { return std::llround(level * static_cast<double>(tokens)); };
 
   MaskedBound out;
   out.windows = heldout.count();
@@ -64,7 +64,8 @@ MaskedBound measure_masked_bound(TrainedNetwork& network, const Samples& data, c
     out.levels.push_back({m, partition.block_of(static_cast<double>(m) / static_cast<double>(tokens)), 0});
   }
   for (int b = 0; b < partition.count(); ++b) {
-    out.intervals.push_back({b, masks(partition.owned(b).lo), masks(partition.owned(b).hi), 0});
+    const blocks::MaskCounts own = blocks::mask_counts(tokens, b, partition.count());
+    out.intervals.push_back({b, own.lo, own.most(), 0});
   }
   const auto levels = static_cast<std::int64_t>(out.levels.size());
 
