@@ -119,18 +119,14 @@ int main(int argc, char** argv) {
   data_app->add_option("PATH", data.path, "A file of text or of token ids, or a folder of data")->required();
   data_app->add_option("--task", data.task,
                        "What reads the data: images, labels or tokens (default: told by the files)");
-  std::string tokenizer;
-  data_app->add_option("--tokenizer", tokenizer,
+  data_app->add_option("--tokenizer", data.tokenizer,
                        "What makes tokens of text, as data.tokenizer: bytes, or the path of a tokenizer's file");
   data_app
       ->add_option("--set", data.overrides,
                    "Override a key data.* of that task, e.g. --set data.documents=apart; repeat for more")
       ->allow_extra_args(false);
   data_app->add_flag("--json", data.json, "Print as JSON");
-  data_app->callback([&] {
-    if (!tokenizer.empty()) data.tokenizer = tokenizer;
-    exit_code = data_command(data);
-  });
+  data_app->callback([&] { exit_code = data_command(data); });
 
   TrainArguments train;
   auto* train_app = app.add_subcommand("train", "Train; start it with mpirun -np N, any number of ranks works");
@@ -149,7 +145,9 @@ int main(int argc, char** argv) {
             "Measure the first blocks of RUN without the others: 0, or 0,1 and so on (default: all)", "B,B,...");
   eval_app->add_option("-o,--out", eval.out,
                        "JSON file to write (default: RUN/eval.json; with --blocks 0 RUN/eval.blocks-0.json)");
-  eval_app->add_option("--set", eval.overrides, "Override a key of eval.*, parallel.* or data.path; repeat for more")
+  eval_app
+      ->add_option("--set", eval.overrides,
+                   "Override a key of eval.*, parallel.*, or of where the data lie (data.path); repeat for more")
       ->allow_extra_args(false);
   eval_app->callback([&] { exit_code = more_than_print([&] { return eval_command(eval); }); });
 
@@ -183,7 +181,9 @@ int main(int argc, char** argv) {
             "Draw from the likeliest tokens that have this probability together (default: 1)", "P");
   generate_app->add_option("--order", generate.order,
                            "Which masked tokens are found first: chance or confidence (default: chance)");
-  generate_app->add_option("--set", generate.overrides, "Override a key of parallel.* or data.path; repeat for more")
+  generate_app
+      ->add_option("--set", generate.overrides,
+                   "Override a key of eval.*, parallel.*, or of where the data lie (data.path); repeat for more")
       ->allow_extra_args(false);
   generate_app->callback([&] {
     if (generate_app->count("--guidance") > 0) generate.guidance = guidance;

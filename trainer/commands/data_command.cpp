@@ -9,6 +9,7 @@
 #include "kernels/error.hpp"
 #include "trainer/commands/commands.hpp"
 #include "trainer/config/option.hpp"
+#include "trainer/config/suggest.hpp"
 #include "trainer/support/output.hpp"
 #include "trainer/support/text.hpp"
 #include "trainer/tasks/task_entries.hpp"
@@ -17,13 +18,11 @@
 namespace blocktrain::trainer {
 namespace {
 
-const Task& task_named(const std::string& name) {
+const Task& chosen_task(const std::string& name) {
+  if (const Task* const task = task_named(name)) return *task;
   std::vector<std::string_view> names;
-  for (const Task* task : tasks()) {
-    if (task->name() == name) return *task;
-    names.push_back(task->name());
-  }
-  throw InputError("--task: found " + name + "; accepted: " + join(names));
+  for (const Task* task : tasks()) names.push_back(task->name());
+  refuse_name("--task", name, names);
 }
 
 /// The first task that reads what lies there.
@@ -60,7 +59,7 @@ blocks::Options options_for(const Task& task, const DataArguments& arguments) {
 }  // namespace
 
 int data_command(const DataArguments& arguments) {
-  const Task& task = arguments.task.empty() ? task_for(arguments.path) : task_named(arguments.task);
+  const Task& task = arguments.task.empty() ? task_for(arguments.path) : chosen_task(arguments.task);
   const DataReport report = task.inspect(arguments.path, options_for(task, arguments));
   for (const std::string& note : report.notes) complain("note: " + note);
   if (arguments.json) {

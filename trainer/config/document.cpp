@@ -7,34 +7,10 @@
 #include <sstream>
 #include <utility>
 
+#include "trainer/support/utf8.hpp"
+
 namespace blocktrain::trainer {
 namespace {
-
-/// Bytes of the UTF-8 sequence that starts at text[at]; 0 if there is no valid one.
-std::size_t utf8_length(std::string_view text, std::size_t at) {
-  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned first = byte(at);
-  std::size_t length = 0;
-  std::uint32_t code = 0;
-  if (first < 0x80) return 1;
-  if (first >= 0xc2 && first < 0xe0) {
-    length = 2, code = first & 0x1f;
-  } else if (first >= 0xe0 && first < 0xf0) {
-    length = 3, code = first & 0x0f;
-  } else if (first >= 0xf0 && first < 0xf5) {
-    length = 4, code = first & 0x07;
-  } else {
-    return 0;
-  }
-  if (text.size() - at < length) return 0;
-  for (std::size_t i = 1; i < length; ++i) {
-    if ((byte(at + i) & 0xc0) != 0x80) return 0;
-    code = code << 6 | (byte(at + i) & 0x3f);
-  }
-  const bool overlong = (length == 3 && code < 0x800) || (length == 4 && code < 0x10000);
-  const bool surrogate = code >= 0xd800 && code < 0xe000;
-  return overlong || surrogate || code > 0x10ffff ? 0 : length;
-}
 
 std::string hexadecimal(unsigned char byte) {
   constexpr std::string_view digits = "0123456789abcdef";
@@ -56,7 +32,7 @@ void require_plain_text(std::string_view text) {
     if (c == '\n') ++line;
     // A directive: the parser would skip the line.
     if (c == '%' && (i == 0 || text[i - 1] == '\n')) throw SyntaxError(line, "found a line that starts with %");
-    const std::size_t length = utf8_length(text, i);
+    const std::size_t length = character_bytes(text, i);
     if (length == 0 || (is_control(c) && c != '\n' && c != '\r' && c != '\t')) {
       throw SyntaxError(line, "found byte 0x" + hexadecimal(c), "text in UTF-8");
     }
@@ -184,7 +160,7 @@ std::string quoted_for_message(std::string_view text) {
   std::string out = "\"";
   std::size_t i = 0;
   while (i < text.size()) {
-    const std::size_t length = utf8_length(text, i);
+    const std::size_t length = character_bytes(text, i);
     if (i + length > kLongest) break;
     const auto c = static_cast<unsigned char>(text[i]);
     if (c == '\n') {

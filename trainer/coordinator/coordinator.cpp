@@ -58,6 +58,7 @@ Coordinator::Coordinator(comm::Communicator& world, CoordinatorSettings settings
   options.first_step = start_steps(settings_.resume);
   options.places = settings_.places;
   options.price_usd_per_kwh = config.energy.price_usd_per_kwh;
+  options.masks = plan.levels == blocks::Levels::masked;
   // Rows only wait; a rank that writes a checkpoint reports nothing meanwhile.
   options.patience = std::chrono::milliseconds(
       static_cast<std::int64_t>((config.parallel.timeout_seconds + 2 * config.energy.sample_seconds) * 1000));
@@ -80,7 +81,7 @@ Coordinator::Coordinator(comm::Communicator& world, CoordinatorSettings settings
   const bool live = settings_.progress == ProgressStyle::live;
   if (settings_.progress != ProgressStyle::none) {
     progress_ = std::make_unique<Progress>(stdout, live ? watched_terminal(STDOUT_FILENO) : AskTerminalSize(),
-                                           static_cast<int>(plan.blocks.size()));
+                                           static_cast<int>(plan.blocks.size()), options.masks);
     print_start(config, plan, settings_.data_text, settings_.host_facts, world.transport(), settings_.resume, note);
   }
   for (const BlockPlan& b : plan.blocks) {

@@ -18,9 +18,10 @@ double seconds(Clock::duration d) { return std::chrono::duration<double>(d).coun
 
 }  // namespace
 
-Progress::Progress(std::FILE* out, AskTerminalSize terminal, int blocks)
+Progress::Progress(std::FILE* out, AskTerminalSize terminal, int blocks, bool masks)
     : out_(out),
       terminal_(std::move(terminal)),
+      masks_(masks),
       blocks_(static_cast<std::size_t>(blocks)),
       rates_(static_cast<std::size_t>(blocks)),
       started_(Clock::now()) {}
@@ -33,7 +34,6 @@ void Progress::step(const StepRecord& record, std::int64_t steps, Clock::time_po
   b.steps = steps;
   b.level_lo = record.level_lo;
   b.level_hi = record.level_hi;
-  b.masks = record.masks != 0;
   b.state.clear();
   if (r.first_step < 0) {
     r.first_step = b.step;
@@ -69,7 +69,7 @@ std::string Progress::line(int block, const Layout& layout) const {
   if (layout.share) text += fmt::format(" {:>3.0f}%", 100 * share);
   if (layout.loss) text += fmt::format("  loss {:<8.4f}", b.loss);
   if (layout.rate) text += fmt::format(" {:>7} tokens/s", count(b.tokens_per_second));
-  if (layout.level) text += fmt::format("  {} {:.3g}..{:.3g}", b.masks ? "masked" : "sigma", b.level_lo, b.level_hi);
+  if (layout.level) text += fmt::format("  {} {:.3g}..{:.3g}", masks_ ? "masked" : "sigma", b.level_lo, b.level_hi);
   return text + (b.state.empty() ? "" : "  " + b.state);
 }
 

@@ -21,15 +21,15 @@ struct BlockProgress {
   double loss = 0;                   ///< smoothed over recent steps
   double tokens_per_second = 0;      ///< over the last seconds
   double level_lo = 0, level_hi = 0;
-  bool masks = false;  ///< levels are shares of masked tokens, not sigma
-  std::string state;   ///< "", "waiting", "done", "stopped", "failed"
+  std::string state;  ///< "", "waiting", "done", "stopped", "failed"
 };
 
 class Progress {
  public:
   /// Lines go to `out`; they are redrawn in place where `terminal` tells the size of one, which is asked for at every
-  /// frame. A frame is never wider or higher than the terminal: what there is no room for is left out.
-  Progress(std::FILE* out, AskTerminalSize terminal, int blocks);
+  /// frame. A frame is never wider or higher than the terminal: what there is no room for is left out. With `masks`
+  /// noise levels are shares of masked tokens, not sigma.
+  Progress(std::FILE* out, AskTerminalSize terminal, int blocks, bool masks = false);
 
   /// A step of its block was finished at `now`, of `steps`.
   void step(const StepRecord& record, std::int64_t steps, std::chrono::steady_clock::time_point now);
@@ -62,6 +62,7 @@ class Progress {
 
   std::FILE* out_;
   AskTerminalSize terminal_;
+  bool masks_;
   bool drawn_ = false;  ///< a frame stands below the cursor
   std::vector<BlockProgress> blocks_;
   std::vector<Rate> rates_;

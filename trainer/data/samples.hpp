@@ -31,6 +31,9 @@ struct TrainingKey {
   std::span<const std::uint64_t> passes;  ///< SampleOrder::Visit::pass of each row; empty: 0 for all
 };
 
+/// Sample i of `count` that are spread over all of a split.
+constexpr std::int64_t spread_sample(std::int64_t i, std::int64_t count, std::int64_t all) { return i * all / count; }
+
 class Samples {
  public:
   virtual ~Samples() = default;

@@ -35,9 +35,8 @@ HeldoutLosses::HeldoutLosses(TrainedNetwork& network, const Samples& data, std::
   bind(sizing);
   arena_.emplace(device_.staging("held-out samples", sizing.peak()));
   bind(*arena_);
-  // Spread over the whole split.
   std::vector<std::int64_t> indices;
-  for (std::int64_t i = 0; i < count_; ++i) indices.push_back(i * all / count_);
+  for (std::int64_t i = 0; i < count_; ++i) indices.push_back(spread_sample(i, count_, all));
   data.fill(samples_, Split::heldout, indices, std::nullopt);
   if (!apart_) return;
   device_arena_.emplace(device_.arena("held-out batch", device_bytes(layout, network.batch())));

@@ -83,7 +83,7 @@ bool plausible(const StepRecord& r) {
   return is_index(r.block) && is_index(r.replicas) && r.replica >= 0 && r.replica < r.replicas && is_index(r.rank) &&
          is_index(r.host) && is_count(r.step) && is_count(r.tokens) && is_count(r.samples) && r.busy_begin >= 0 &&
          r.busy_begin <= r.busy_end && r.unix_end >= 0 && !(r.seconds < 0) &&
-         static_cast<std::uint16_t>(r.memory_scope) < device_memory_scopes && (r.masks == 0 || r.masks == 1);
+         static_cast<std::uint32_t>(r.memory_scope) < static_cast<std::uint32_t>(device_memory_scopes);
 }
 
 bool plausible(const WorkRecord& w) {

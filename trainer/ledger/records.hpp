@@ -33,7 +33,7 @@ std::int64_t monotonic_ns();
 std::int64_t unix_ns();
 
 /// Of what memory a GPU's driver told when asked how much is in use besides the arenas.
-enum class DeviceMemoryScope : std::int16_t {
+enum class DeviceMemoryScope : std::int32_t {
   unknown,  ///< nothing was measured: no GPU, or a driver that does not say
   process,  ///< of this process alone
   board,    ///< of all that is on the GPU, other programs included: no less than what the process uses
@@ -52,7 +52,6 @@ struct StepRecord {
   std::int32_t rank = 0;
   std::int32_t host = 0;  ///< index of the host; ranks of one host share its sensors
   DeviceMemoryScope memory_scope = DeviceMemoryScope::unknown;  ///< of memory_device_runtime
-  std::int16_t masks = 0;                                       ///< 1: levels are shares of masked tokens, not sigma
   std::int64_t tokens = 0;                                      ///< targets predicted by this rank in this step
   std::int64_t samples = 0;           ///< those of this rank in this step; weighs both losses among replicas
   double loss = 0;                    ///< mean weighted loss of this rank's samples

@@ -23,6 +23,7 @@ constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 RunLedger::RunLedger(const RunLedgerOptions& options)
     : writer_(options.directory),
       price_(options.price_usd_per_kwh),
+      masks_(options.masks),
       blocks_(options.first_step.size()),
       apportioner_(options.places, options.patience,
                    [this](const StepRecord& record, const StepEnergy& energy) { take(record, energy); }) {
@@ -102,7 +103,7 @@ void RunLedger::take(const StepRecord& record, const StepEnergy& energy) {
     row.step = record.step;
     row.level_lo = record.level_lo;
     row.level_hi = record.level_hi;
-    row.masks = record.masks != 0;
+    row.masks = masks_;
     row.learning_rate = record.learning_rate;
     row.gradient_norm = record.gradient_norm;
     row.ranks.assign(static_cast<std::size_t>(record.replicas), -1);

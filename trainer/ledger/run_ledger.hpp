@@ -24,6 +24,7 @@ struct RunLedgerOptions {
   /// How long a step waits for its energy. Several times energy.sample_seconds.
   std::chrono::milliseconds patience{30'000};
   double price_usd_per_kwh = 0;
+  bool masks = false;  ///< noise levels are shares of masked tokens, not sigma
 };
 
 /// What a session's end says besides what the ledger knows itself.
@@ -105,6 +106,7 @@ class RunLedger {
 
   LedgerWriter writer_;
   double price_;
+  bool masks_;
   std::vector<Block> blocks_;
   EnergyApportioner apportioner_;
   std::array<std::string, energy_sources> energy_reason_;  ///< of sources that some host or board does not measure

@@ -11,8 +11,10 @@ std::span<const std::uint8_t> bytes_of(std::string_view text) {
   return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
 }
 
-/// Bytes of the valid character at the front of `bytes`, which are not empty; 0 where there is none.
-std::size_t character_bytes(std::span<const std::uint8_t> bytes) {
+}  // namespace
+
+std::size_t character_bytes(std::string_view text, std::size_t at) {
+  const std::span<const std::uint8_t> bytes = bytes_of(text.substr(at));
   const std::uint8_t first = bytes[0];
   if (first < 0x80) return 1;
   const std::size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
@@ -28,9 +30,8 @@ std::size_t character_bytes(std::span<const std::uint8_t> bytes) {
   return length;
 }
 
-}  // namespace
-
 std::optional<std::size_t> find_invalid_utf8(std::span<const std::uint8_t> bytes) {
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   std::size_t i = 0;
   while (i < bytes.size()) {
     // Most text is ASCII: eight bytes at a time.
@@ -41,7 +42,7 @@ std::optional<std::size_t> find_invalid_utf8(std::span<const std::uint8_t> bytes
       i += sizeof(eight);
     }
     if (i == bytes.size()) break;
-    const std::size_t length = character_bytes(bytes.subspan(i));
+    const std::size_t length = character_bytes(text, i);
     if (length == 0) return i;
     i += length;
   }
@@ -58,7 +59,7 @@ std::string for_terminal(std::string_view text) {
   const std::span<const std::uint8_t> bytes = bytes_of(text);
   std::string out;
   for (std::size_t i = 0; i < bytes.size();) {
-    const std::size_t length = character_bytes(bytes.subspan(i));
+    const std::size_t length = character_bytes(text, i);
     const bool control = length == 1 && (bytes[i] < 0x20 || bytes[i] == 0x7f) && bytes[i] != '\n' && bytes[i] != '\t';
     const bool late_control = length == 2 && bytes[i] == 0xc2 && bytes[i + 1] < 0xa0;  // U+0080 to U+009F
     const std::size_t step = length == 0 ? 1 : length;

@@ -10,6 +10,9 @@
 
 namespace blocktrain::trainer {
 
+/// Bytes of the character that begins at text[at]; 0 where none does that is valid.
+std::size_t character_bytes(std::string_view text, std::size_t at);
+
 /// The first byte that is not part of valid UTF-8 (RFC 3629: no overlong forms, no surrogates, nothing beyond U+10FFFF,
 /// no character cut short by the end); nothing where all is.
 std::optional<std::size_t> find_invalid_utf8(std::span<const std::uint8_t> bytes);

@@ -20,12 +20,17 @@ std::span<const Task* const> tasks() {
   return all;
 }
 
-const Task& task_of(const Config& config) {
-  const std::string_view name = architecture_of(config).task;
+const Task* task_named(std::string_view name) {
   const auto all = tasks();
   const auto found = std::find_if(all.begin(), all.end(), [name](const Task* task) { return task->name() == name; });
-  if (found == all.end()) throw std::logic_error("there is no task " + std::string(name));
-  return **found;
+  return found == all.end() ? nullptr : *found;
+}
+
+const Task& task_of(const Config& config) {
+  const std::string_view name = architecture_of(config).task;
+  const Task* const found = task_named(name);
+  if (found == nullptr) throw std::logic_error("there is no task " + std::string(name));
+  return *found;
 }
 
 void prepare_tasks() {

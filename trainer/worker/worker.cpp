@@ -209,7 +209,6 @@ StepRecord Worker::row_of(const OwnedBlock& block, std::int64_t step, const Step
   const BlockPlan& block_plan = plan.blocks[static_cast<std::size_t>(block.block)];
   r.level_lo = block_plan.trained.lo;
   r.level_hi = block_plan.trained.hi;
-  r.masks = plan.levels == blocks::Levels::masked ? 1 : 0;
   r.learning_rate = outcome.learning_rate;
   r.gradient_norm = outcome.gradient_norm;
   r.busy_begin = busy_begin;

@@ -258,11 +258,9 @@ BOOST_AUTO_TEST_CASE(without_a_terminal_lines_follow_each_other) {
 BOOST_AUTO_TEST_CASE(levels_are_called_what_they_are) {
   for (const bool masks : {false, true}) {
     std::FILE* file = std::tmpfile();
-    Progress progress(file, {}, 1);
+    Progress progress(file, {}, 1, masks);
     const Clock::time_point now = Clock::now() + std::chrono::seconds(60);
-    StepRecord r = record(0, 5, 10);
-    r.masks = masks ? 1 : 0;
-    progress.step(r, 10, now);
+    progress.step(record(0, 5, 10), 10, now);
     progress.draw(now);
     std::rewind(file);
     std::string text;

@@ -104,7 +104,6 @@ BOOST_AUTO_TEST_CASE(impossible_values_are_refused) {
   BOOST_CHECK(refused([](LedgerPacket& p) { p.steps[1].tokens = -1; }));
   BOOST_CHECK(refused([](LedgerPacket& p) { p.steps[1].busy_end = p.steps[1].busy_begin - 1; }));
   BOOST_CHECK(refused([](LedgerPacket& p) { p.steps[1].memory_scope = static_cast<DeviceMemoryScope>(3); }));
-  BOOST_CHECK(refused([](LedgerPacket& p) { p.steps[1].masks = 2; }));
   BOOST_CHECK(refused([](LedgerPacket& p) { p.steps[1].memory_scope = static_cast<DeviceMemoryScope>(-1); }));
   BOOST_CHECK(refused([](LedgerPacket& p) { p.work[0].rank = -5; }));
   BOOST_CHECK(refused([](LedgerPacket& p) { p.work[0].purpose = BusyPurpose::step; }));

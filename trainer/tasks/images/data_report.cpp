@@ -32,7 +32,7 @@ bool holds_images(const std::string& path) {
   }
 }
 
-DataReport report_images(const std::string& path, const ImageDataOptions& options) {
+DataReport report_images(std::string_view task, const std::string& path, const ImageDataOptions& options) {
   const ImageDataset data = open_images(path, options);
   const std::vector<std::int64_t> counts = training_class_counts(data);
   const std::string digest = dataset_digest(data);
@@ -47,7 +47,7 @@ DataReport report_images(const std::string& path, const ImageDataOptions& option
       "digest      {}\n",
       data.summary(), *fewest, *most, deviation, digest);
   ordered_json j;
-  j["task"] = "images";
+  j["task"] = task;
   j["path"] = path;
   j["format"] = name_of(data.format());
   j["shape"] = {data.shape().channels, data.shape().height, data.shape().width};

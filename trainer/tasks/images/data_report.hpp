@@ -2,6 +2,7 @@
 /// What `blocktrain data` says of images.
 
 #include <string>
+#include <string_view>
 
 #include "trainer/tasks/images/image_data_options.hpp"
 #include "trainer/tasks/task.hpp"
@@ -12,7 +13,8 @@ namespace blocktrain::trainer {
 /// with others, has to have the size of images too.
 bool holds_images(const std::string& path);
 
-/// Reads the images at `path`: how many of which shape, how often each class is there. Throws as open_images().
-DataReport report_images(const std::string& path, const ImageDataOptions& options);
+/// Reads the images at `path`, for the task of that name: how many of which shape, how often each class is there.
+/// Throws as open_images().
+DataReport report_images(std::string_view task, const std::string& path, const ImageDataOptions& options);
 
 }  // namespace blocktrain::trainer

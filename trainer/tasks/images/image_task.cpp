@@ -54,7 +54,7 @@ class ImageTask : public Task {
   bool recognizes(const std::string& path) const override { return holds_images(path); }
 
   DataReport inspect(const std::string& path, const blocks::Options& options) const override {
-    return report_images(path, options.as<ImagesOptions>());
+    return report_images(name(), path, options.as<ImagesOptions>());
   }
 
   std::size_t device_bytes(const blocks::Block&, const blocks::SampleLayout& layout,

@@ -137,9 +137,8 @@ class HeldoutBatches {
   /// Samples [begin, begin + n), on the host and where the device computes.
   blocks::Batch fill(std::int64_t begin, std::int64_t n) {
     const blocks::Batch here = here_.rows({0, n});
-    // Spread over the whole split.
     indices_.clear();
-    for (std::int64_t i = begin; i < begin + n; ++i) indices_.push_back(i * all_ / count_);
+    for (std::int64_t i = begin; i < begin + n; ++i) indices_.push_back(spread_sample(i, count_, all_));
     e_.data.fill(here, Split::heldout, indices_, std::nullopt);
     if (apart_) upload(device_, work_.input.rows({0, n}), here);
     return here;

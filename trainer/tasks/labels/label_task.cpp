@@ -28,7 +28,7 @@ class LabelTask : public Task {
   std::string description(const DataFacts& facts) const override { return describe_images(facts); }
 
   DataReport inspect(const std::string& path, const blocks::Options& options) const override {
-    return report_images(path, options.as<LabelsOptions>());
+    return report_images(name(), path, options.as<LabelsOptions>());
   }
 
   std::size_t device_bytes(const blocks::Block& block, const blocks::SampleLayout& layout,

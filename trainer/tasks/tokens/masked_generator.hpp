@@ -36,13 +36,13 @@ class MaskedGenerator {
   GeneratedWindows generate(std::span<const TokenPrompt> prompts, std::int64_t count, int steps,
                             const UnmaskingSettings& settings, const ReportProgress& report = {});
 
-  /// Windows at a time, of a network that may take `batch` samples: logits of a window are as many as its tokens times
-  /// the vocabulary.
-  static std::int64_t windows_at_once(const blocks::SampleLayout& layout, std::int64_t batch);
   /// What it takes of the device besides the network.
   static std::size_t device_bytes(const blocks::Block& block, const blocks::SampleLayout& layout, std::int64_t batch);
 
  private:
+  /// Windows at a time, of a network that may take `batch` samples: logits of a window are as many as its tokens times
+  /// the vocabulary.
+  static std::int64_t windows_at_once(const blocks::SampleLayout& layout, std::int64_t batch);
   struct Work {
     kernels::Tensor tokens, logits;
     void bind(kernels::Arena& arena, const blocks::Block& block, std::int64_t windows);

@@ -20,8 +20,10 @@ TokenDataset TokenDataset::assemble(const TokenFiles& files, const TokenDataOpti
   return TokenReader(files, options, std::move(tokenizer), open_file, look).read();
 }
 
-std::string TokenDataset::symbols() const {
-  return tokenizer_ != nullptr ? tokenizer_->description() : "ids below " + std::to_string(vocabulary_);
+std::string TokenDataset::symbols() const { return symbols_of(tokenizer_.get(), vocabulary_); }
+
+std::string symbols_of(const Tokenizer* tokenizer, std::int64_t vocabulary) {
+  return tokenizer != nullptr ? tokenizer->description() : "ids below " + std::to_string(vocabulary);
 }
 
 void TokenDataset::copy(Split split, std::int64_t place, std::span<std::int32_t> out) const {

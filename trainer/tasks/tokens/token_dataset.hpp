@@ -75,7 +75,7 @@ class TokenDataset {
   std::int64_t vocabulary() const { return vocabulary_; }
   /// Null for ids without one.
   const Tokenizer* tokenizer() const { return tokenizer_.get(); }
-  /// What ids stand for, in words: "bytes", "ids below 50257".
+  /// symbols_of() its tokenizer.
   std::string symbols() const;
   bool heldout_is_cut() const { return heldout_is_cut_; }
   /// Nothing where they were not looked for.
@@ -121,6 +121,9 @@ class TokenDataset {
 
 /// The tokenizer that files of that format need: null for files of ids where none is named. Throws as open_tokenizer().
 std::shared_ptr<const Tokenizer> tokenizer_for(TokenFormat format, const TokenDataOptions& options);
+
+/// What ids stand for, in words: "bytes"; without a tokenizer "ids below 50257".
+std::string symbols_of(const Tokenizer* tokenizer, std::int64_t vocabulary);
 
 /// How many ids a network for the data has: data.vocabulary, or those of the tokenizer. Throws InputError where neither
 /// says it, or the tokenizer has more.

@@ -14,7 +14,7 @@
 namespace blocktrain::trainer {
 namespace {
 
-/// Of the windows that are measured: `windows`, spread over all that are held out, as HeldoutLosses takes them.
+/// Of the windows that HeldoutLosses measures.
 std::optional<TextSize> text_size(const TokenSamples& data, std::int64_t windows) {
   const Tokenizer* tokenizer = data.dataset().tokenizer();
   if (tokenizer == nullptr) return std::nullopt;
@@ -23,7 +23,7 @@ std::optional<TextSize> text_size(const TokenSamples& data, std::int64_t windows
   std::vector<std::int32_t> tokens(static_cast<std::size_t>(n));
   std::string text;
   for (std::int64_t i = 0; i < windows; ++i) {
-    data.window(Split::heldout, i * all / windows, tokens);
+    data.window(Split::heldout, spread_sample(i, windows, all), tokens);
     text.clear();
     tokenizer->decode(tokens, text);
     size.tokens += n;

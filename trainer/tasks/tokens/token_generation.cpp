@@ -48,10 +48,11 @@ UnmaskingSettings settings_of(const GenerateArguments& a) {
 }
 
 /// What the run's ids stand for; null where files of ids said nothing of it.
-std::unique_ptr<Tokenizer> tokenizer_of(const TokensOptions& options, const blocks::SampleLayout& layout) {
-  constexpr std::int64_t bytes = 256;
-  if (options.takes_bytes() && (is_tokenized(options.format) || layout.classes != bytes)) return nullptr;
-  return open_tokenizer(options.tokenizer);
+std::unique_ptr<Tokenizer> tokenizer_of(const TokensOptions& options, const DataFacts& data) {
+  std::unique_ptr<Tokenizer> tokenizer = open_tokenizer(options.tokenizer);
+  // Ids without a tokenizer leave the key at bytes; data.json tells them apart (symbols_of()).
+  if (options.takes_bytes() && data.symbols != tokenizer->description()) return nullptr;
+  return tokenizer;
 }
 
 /// The prompts as tokens; one that is empty where none is given.
@@ -106,7 +107,7 @@ void generate_text(TrainedNetwork& network, const GenerateArguments& arguments) 
     if (ranks.leads()) require_writable(out, "--out", samples_kind());
     refuse_options(picture_options(arguments), "texts");
     settings = settings_of(arguments);
-    tokenizer = tokenizer_of(network.config().task.as<TokensOptions>(), layout);
+    tokenizer = tokenizer_of(network.config().task.as<TokensOptions>(), network.data());
     if (tokenizer) settings.drawn = std::min(layout.classes, tokenizer->vocabulary());
     prompts = prompts_of(arguments, tokenizer.get(), layout);
     if (ranks.leads()) print_warnings(network);

@@ -75,7 +75,7 @@ DataOutline outline_tokens(const std::string& path, const TokenDataOptions& opti
   const TokenFormat format = files ? files->format : ids ? TokenFormat::nanogpt : TokenFormat::text;
   const std::shared_ptr<const Tokenizer> tokenizer = tokenizer_for(format, options);
   const std::int64_t vocabulary = vocabulary_for(format, options, tokenizer.get(), path);
-  const std::string symbols = tokenizer ? tokenizer->description() : fmt::format("ids below {}", vocabulary);
+  const std::string symbols = symbols_of(tokenizer.get(), vocabulary);
   const std::optional<Sizes> sizes = files ? sizes_of(*files, options, context) : std::nullopt;
 
   DataOutline outline;

@@ -48,8 +48,8 @@ TokenReader::TokenReader(const TokenFiles& files, const TokenDataOptions& option
     : files_(files),
       options_(options),
       open_file_(open_file),
-      looks_for_documents_(look == LookForDocuments::always || options.documents == DocumentMode::apart ||
-                           options.deduplicate == Deduplication::exact) {
+      looks_for_duplicates_(look == LookForDocuments::always || options.deduplicate == Deduplication::exact),
+      looks_for_documents_(looks_for_duplicates_ || options.documents == DocumentMode::apart) {
   data_.where_ = files.where;
   data_.format_ = files.format;
   data_.apart_ = options.documents == DocumentMode::apart;
@@ -98,7 +98,7 @@ TokenDataset TokenReader::read() {
   }
   data_.heldout_is_cut_ = files_.heldout.empty();
   if (data_.heldout_is_cut_) heldout = cut_heldout(training);
-  if (looks_for_documents_) find_duplicates(training, heldout);
+  if (looks_for_duplicates_) find_duplicates(training, heldout);
   data_.train_ = to_split(training);
   data_.heldout_ = to_split(heldout);
   data_.require_unchanged();

@@ -50,7 +50,7 @@ class TokenReader {
   const TokenFiles& files_;
   const TokenDataOptions& options_;
   const OpenTokenFile& open_file_;
-  const bool looks_for_documents_;
+  const bool looks_for_duplicates_, looks_for_documents_;
   std::optional<std::int32_t> end_of_text_;
   std::optional<TokenWriter> writer_;  ///< of texts that are not mapped
   std::vector<std::int32_t> ids_;

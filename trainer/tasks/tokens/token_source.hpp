@@ -19,7 +19,6 @@ class TokenSource {
   TokenSource(MappedBytes memory, std::size_t first_byte, int width, std::string name);
 
   std::int64_t tokens() const { return tokens_; }
-  int width() const { return width_; }
   const std::string& name() const { return name_; }
   const MappedBytes& memory() const { return memory_; }
 

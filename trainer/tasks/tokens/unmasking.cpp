@@ -43,10 +43,10 @@ TokenDraw::Drawn TokenDraw::draw(std::span<const float> logits, double uniform) 
   }
 
   if (temperature_ != 1) sum = weigh(temperature_);
-  order_.resize(logits.size());
-  std::iota(order_.begin(), order_.end(), 0);
-  std::size_t kept = order_.size();
+  std::size_t kept = logits.size();
   if (top_p_ < 1) {
+    order_.resize(logits.size());
+    std::iota(order_.begin(), order_.end(), 0);
     std::stable_sort(order_.begin(), order_.end(), [this](std::int32_t a, std::int32_t b) {
       return weights_[static_cast<std::size_t>(a)] > weights_[static_cast<std::size_t>(b)];
     });
@@ -57,12 +57,14 @@ TokenDraw::Drawn TokenDraw::draw(std::span<const float> logits, double uniform) 
     }
     sum = likeliest;
   }
+  const auto token_at = [&](std::size_t i) { return top_p_ < 1 ? order_[i] : static_cast<std::int32_t>(i); };
   double left = uniform * sum;
-  std::int32_t drawn = order_[0];
+  std::int32_t drawn = token_at(0);
   for (std::size_t i = 0; i < kept; ++i) {
-    const double weight = weights_[static_cast<std::size_t>(order_[i])];
+    const std::int32_t token = token_at(i);
+    const double weight = weights_[static_cast<std::size_t>(token)];
     if (weight == 0) continue;
-    drawn = order_[i];  // the last with a weight, where rounding leaves something over
+    drawn = token;  // the last with a weight, where rounding leaves something over
     left -= weight;
     if (left < 0) break;
   }

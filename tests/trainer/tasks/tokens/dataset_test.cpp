@@ -207,7 +207,7 @@ BOOST_AUTO_TEST_CASE(duplicates_are_counted_and_left_out_on_request) {
   text("a.txt", "same|other|same|held|same|other");
   // Of 26 tokens apart, floor(26 * 0.6) = 15: same other same, and half of held.
   TokenDataOptions o = options_with(0.4, DocumentMode::apart, "|");
-  const TokenDataset with = open(o);
+  const TokenDataset with = open(o, LookForDocuments::always);
   BOOST_TEST(text_of(with, Split::train) == "sameothersamehe");
   BOOST_TEST(text_of(with, Split::heldout) == "ldsameother");
   // All of these are held out too.

@@ -206,6 +206,19 @@ BOOST_AUTO_TEST_CASE(texts_begin_with_their_prompts_and_do_not_depend_on_the_oth
   BOOST_TEST(generate(whole(), arguments).size() == 3U);
 }
 
+BOOST_AUTO_TEST_CASE(a_larger_vocabulary_is_still_text) {
+  const std::string run = config_of("larger", "block_local");
+  BOOST_REQUIRE(train_config(run + ".yaml", 1, {"data.vocabulary=300", "budget.steps=2", "eval.every_steps=0"}) == 0);
+  GenerateArguments arguments;
+  arguments.count = 2;
+  arguments.prompts = {"the "};
+  for (const Json& row : generate(run, arguments)) {
+    BOOST_TEST(row.at("text").get<std::string>().starts_with("the "));
+    // Ids beyond the tokenizer's stand for nothing, so none is drawn.
+    for (const Json& token : row.at("tokens")) BOOST_TEST(token.get<int>() < 256);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(texts_are_the_same_whoever_shares_the_work) {
   const std::vector<TokenPrompt> prompts{{'a', 'b'}, {}};
   const auto made = [&](TrainedNetwork& network) {
