@@ -15,6 +15,7 @@
 
 #include "kernels/error.hpp"
 #include "tests/fixtures/checkpoint-v1/state.hpp"
+#include "tests/fuzz/support.hpp"
 #include "trainer/checkpoint/manifest.hpp"
 #include "trainer/support/sha256.hpp"
 
@@ -24,10 +25,6 @@ namespace bt = blocktrain::trainer;
 extern "C" std::uint32_t H5_checksum_metadata(const void* data, std::size_t length, std::uint32_t initial);
 
 namespace {
-
-void check(bool holds) {
-  if (!holds) std::abort();
-}
 
 /// Object headers of version 2 start with "OHDR" and say how long their first chunk is.
 void repair_checksums(std::string& file) {

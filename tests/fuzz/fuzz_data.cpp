@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "kernels/error.hpp"
+#include "tests/fuzz/support.hpp"
 #include "trainer/tasks/images/data_probe.hpp"
 #include "trainer/tasks/images/dataset_statistics.hpp"
 #include "trainer/tasks/images/image_dataset.hpp"
@@ -34,14 +35,7 @@ const std::vector<std::vector<std::string>> file_sets{
 
 bt::MappedBytes map(const std::string& name, const std::vector<std::uint8_t>& bytes) {
   if (bytes.empty()) throw blocktrain::InputError("data file " + name + ": is empty");  // as for a file on disk
-  bt::MappedBytes mapped = bt::MappedBytes::anonymous(bytes.size());
-  std::copy(bytes.begin(), bytes.end(), mapped.writable().begin());
-  mapped.seal();
-  return mapped;
-}
-
-void check(bool holds) {
-  if (!holds) std::abort();
+  return mapped_file(bytes);
 }
 
 /// Whatever was accepted has to keep its promises.

@@ -7,16 +7,13 @@
 #include <string_view>
 
 #include "kernels/error.hpp"
+#include "tests/fuzz/support.hpp"
 #include "trainer/formats/gguf.hpp"
 #include "trainer/formats/gguf_types.hpp"
 
 namespace bt = blocktrain::trainer;
 
 namespace {
-
-void check(bool holds) {
-  if (!holds) std::abort();
-}
 
 volatile std::uint64_t seen = 0;
 

@@ -10,15 +10,12 @@
 #include <vector>
 
 #include "kernels/error.hpp"
+#include "tests/fuzz/support.hpp"
 #include "trainer/tasks/tokens/tokenizers/read_tokenizer.hpp"
 
 namespace bt = blocktrain::trainer;
 
 namespace {
-
-void check(bool holds) {
-  if (!holds) std::abort();
-}
 
 constexpr std::string_view texts[] = {"", "a",
                                       "ab abc  12345\n\n don't I'LL \xc3\xa9"

@@ -12,6 +12,7 @@
 
 #include "kernels/arena.hpp"
 #include "kernels/error.hpp"
+#include "tests/fuzz/support.hpp"
 #include "trainer/data/samples.hpp"
 #include "trainer/tasks/tokens/token_files.hpp"
 #include "trainer/tasks/tokens/token_samples.hpp"
@@ -30,17 +31,6 @@ const std::vector<std::vector<std::string>> file_sets{
     {"a.txt", "a.bin"},
     {"train/a", "test/a"},
 };
-
-void check(bool holds) {
-  if (!holds) std::abort();
-}
-
-bt::MappedBytes map(const std::vector<std::uint8_t>& bytes) {
-  bt::MappedBytes mapped = bt::MappedBytes::anonymous(bytes.size());
-  std::copy(bytes.begin(), bytes.end(), mapped.writable().begin());
-  mapped.seal();
-  return mapped;
-}
 
 /// Whatever was accepted has to keep its promises.
 void use(const bt::TokenSamples& samples) {
@@ -95,7 +85,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t siz
     files[names[i]] = {bytes, bytes + length};
     bytes += length;
   }
-  const bt::OpenTokenFile open = [&](const bt::TokenFile& file) { return map(files.at(file.name)); };
+  const bt::OpenTokenFile open = [&](const bt::TokenFile& file) { return mapped_file(files.at(file.name)); };
   try {
     const bt::TokenFiles chosen = bt::choose_token_files("fuzz", found, options.format, open);
     use({bt::TokenDataset::assemble(chosen, options, bt::tokenizer_for(chosen.format, options), open), "fuzz",

@@ -40,6 +40,18 @@ void require_utf8(const TokenFile& file, std::span<const std::uint8_t> bytes) {
                                        *wrong, bytes[*wrong]));
 }
 
+/// Calls act(at, end, next) for each document of `text`: it is [at, end), and the one behind it begins at `next`,
+/// behind the separator. Without a separator all is one.
+template <class Act>
+void for_each_document(std::string_view text, std::string_view separator, const Act& act) {
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = separator.empty() ? text.size() : std::min(text.find(separator, at), text.size());
+    const std::size_t next = std::min(end + separator.size(), text.size());
+    act(at, end, next);
+    at = next;
+  }
+}
+
 }  // namespace
 
 TokenReader::TokenReader(const TokenFiles& files, const TokenDataOptions& options,
@@ -139,14 +151,11 @@ void TokenReader::read_text(const TokenFile& file, Documents& out) {
   const std::string_view text = as_text(bytes);
   // Where nothing depends on the documents, the separators are text as all else.
   const std::string_view separator = looks_for_documents_ ? std::string_view(options_.separator) : std::string_view();
-  for (std::size_t at = 0; at < text.size();) {
-    const std::size_t end = separator.empty() ? text.size() : std::min(text.find(separator, at), text.size());
-    const std::size_t next = std::min(end + separator.size(), text.size());
+  for_each_document(text, separator, [&](std::size_t at, std::size_t end, std::size_t next) {
     piece.tokens = static_cast<std::int64_t>(end - at);
     add(out, {piece, static_cast<std::int64_t>(next - end)});
     piece.begin += static_cast<std::int64_t>(next - at);
-    at = next;
-  }
+  });
   if (writer_) {
     writer_->append(bytes);
     return mapped.check_unchanged();
@@ -156,9 +165,7 @@ void TokenReader::read_text(const TokenFile& file, Documents& out) {
 
 void TokenReader::encode(const TokenFile& file, std::string_view text, Documents& out) {
   const std::string_view separator = options_.separator;
-  for (std::size_t at = 0; at < text.size();) {
-    const std::size_t end = separator.empty() ? text.size() : std::min(text.find(separator, at), text.size());
-    const std::size_t next = std::min(end + separator.size(), text.size());
+  for_each_document(text, separator, [&](std::size_t at, std::size_t end, std::size_t next) {
     ids_.clear();
     Document document{{0, writer_->tokens(), 0}, 0};
     try {
@@ -172,8 +179,7 @@ void TokenReader::encode(const TokenFile& file, std::string_view text, Documents
     document.behind = static_cast<std::int64_t>(ids_.size()) - document.piece.tokens;
     writer_->append(ids_);
     add(out, document);
-    at = next;
-  }
+  });
 }
 
 void TokenReader::read_ids(const TokenFile& file, Documents& out) {
